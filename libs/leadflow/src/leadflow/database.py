@@ -1,0 +1,117 @@
+"""PostgreSQL: one schema and one role a service; the client role sees one view only.
+
+A service connects as its own role and can touch no other schema. Provisioning is done once
+by an administrator's connection; each service then migrates its own schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+# Role and schema of each service that keeps data, by the name of its package.
+SCHEMAS = {
+    "intake": "intake",
+    "dispatcher": "dispatcher",
+    "crm_sync": "crm_sync",
+    "portal_api": "portal",
+}
+CLIENT_ROLE = "portal_client"
+
+
+def engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
+    """An asyncpg engine; `url` is postgresql://role:password@host:port/database."""
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=pool_size,
+        max_overflow=0,  # bounded: a service that wants more waits
+        pool_pre_ping=True,
+        # Values go in as parameters; keep them out of error texts and so out of logs.
+        hide_parameters=True,
+        connect_args={"timeout": 10, "command_timeout": 60},
+    )
+
+
+def role_password(secret: str, role: str) -> str:
+    """Every role's password follows from one secret, so that none is kept twice."""
+    return hmac.new(secret.encode(), f"postgres role {role}".encode(), "sha256").hexdigest()
+
+
+def role_url(admin_url: str, role: str, secret: str) -> str:
+    """Where `role` connects, in the administrator's database."""
+    url = make_url(admin_url).set(username=role, password=role_password(secret, role))
+    return _plain(url)
+
+
+def provision(admin_url: str, secret: str) -> None:
+    """Create roles and schemas, or put their passwords and rights back. Blocks."""
+    asyncio.run(_provision(admin_url, secret))
+
+
+async def _provision(admin_url: str, secret: str) -> None:
+    admin = engine(admin_url, pool_size=1)
+    try:
+        async with admin.begin() as connection:
+            database = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+            quoted = '"' + str(database).replace('"', '""') + '"'
+            # One provisioner at a time: CREATE ROLE is not safe to race.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(7312)"))
+            await connection.execute(text(f"REVOKE ALL ON DATABASE {quoted} FROM PUBLIC"))
+            await connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+            for role in (*SCHEMAS.values(), CLIENT_ROLE):
+                exists = await connection.scalar(
+                    text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}
+                )
+                verb = "ALTER" if exists else "CREATE"
+                # Role names are constants and the password is hex: neither can be quoted out.
+                await connection.execute(
+                    text(
+                        f"{verb} ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE "
+                        f"PASSWORD '{role_password(secret, role)}'"
+                    )
+                )
+                await connection.execute(text(f"GRANT CONNECT ON DATABASE {quoted} TO {role}"))
+            for schema in SCHEMAS.values():
+                await connection.execute(
+                    text(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {schema}")
+                )
+                await connection.execute(text(f"ALTER ROLE {schema} SET search_path = {schema}"))
+                await connection.execute(text(f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC"))
+    finally:
+        await admin.dispose()
+
+
+def migrate(package: str, url: str) -> None:
+    """Bring the schema of a service to its newest version, from PACKAGE/migrations. Blocks."""
+    asyncio.run(_migrate(package, url))
+
+
+async def _migrate(package: str, url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("leadflow").joinpath("migrations")))
+    config.set_main_option("version_locations", str(files(package).joinpath("migrations")))
+    config.set_main_option("path_separator", "newline")
+
+    def upgrade(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        config.attributes["schema"] = SCHEMAS[package]
+        command.upgrade(config, "head")
+
+    own = engine(url, pool_size=1)
+    try:
+        async with own.begin() as connection:
+            # Workers that start together migrate one after the other.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(7313)"))
+            await connection.run_sync(upgrade)
+    finally:
+        await own.dispose()
+
+
+def _plain(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)

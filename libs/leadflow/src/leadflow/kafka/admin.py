@@ -1,0 +1,54 @@
+"""Creates the topics of the catalogue."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from leadflow import topics
+from leadflow.errors import BrokerError
+from leadflow.topic import Topic
+
+
+def topic_config(topic: Topic) -> dict[str, str]:
+    """The broker's settings for a topic."""
+    if topic.compacted:
+        return {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+    kept = topic.retention_time
+    milliseconds = -1 if kept is None else int(kept.total_seconds() * 1000)
+    return {"cleanup.policy": "delete", "retention.ms": str(milliseconds)}
+
+
+def ensure_topics(bootstrap: str, *, replication: int = -1) -> list[str]:
+    """Create the topics that are missing; return their names. Blocks.
+
+    Raises BrokerError if the broker cannot be reached, or if a topic that exists has another
+    number of partitions: keys would no longer meet where the services expect them.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+    try:
+        existing = admin.list_topics(timeout=20).topics
+    except KafkaException as error:
+        raise BrokerError(f"no Kafka broker answers at {bootstrap}") from error
+    for topic in topics.ALL:
+        if topic.name in existing and len(existing[topic.name].partitions) != topic.partitions:
+            raise BrokerError(
+                f"topic {topic.name} has {len(existing[topic.name].partitions)} partitions, "
+                f"the catalogue says {topic.partitions}"
+            )
+    missing = [topic for topic in topics.ALL if topic.name not in existing]
+    if not missing:
+        return []
+    created = admin.create_topics(
+        [
+            NewTopic(topic.name, topic.partitions, replication, config=topic_config(topic))
+            for topic in missing
+        ]
+    )
+    for name, future in created.items():
+        try:
+            future.result(timeout=30)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerError(f"topic {name} was not created: {error.args[0].str()}") from error
+    return [topic.name for topic in missing]

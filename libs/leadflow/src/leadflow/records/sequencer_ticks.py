@@ -1,0 +1,34 @@
+"""Generated from `schemas/` by `make schemas`. Do not edit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from leadflow.records.base import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick(Record):
+    """The sequencer's clock on one partition."""
+
+    TYPE: ClassVar[str] = "Tick"
+    VERSION: ClassVar[int] = 1
+    PRIVACY_CLASS: ClassVar[str] = "internal"
+    PII: ClassVar[frozenset[str]] = frozenset([])
+
+    partition: int
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "tenant_id": self.tenant_id,
+            "occurred_at": self.occurred_at,
+            "recorded_at": self.recorded_at,
+            "source": self.source,
+            "partition": self.partition,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return cls(**data)

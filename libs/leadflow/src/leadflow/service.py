@@ -1,0 +1,79 @@
+"""The frame around every service: settings, logs, health, signals, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvloop
+
+from leadflow import logs
+from leadflow.codec import Codec
+from leadflow.errors import LeadflowError, SettingError
+from leadflow.health import Health, HealthServer, start_watchdog
+from leadflow.registry import ConfluentRegistry
+from leadflow.settings import Environment, ServiceSettings
+
+log = structlog.get_logger()
+
+Main = Callable[[ServiceSettings, Environment, Health, asyncio.Event], Awaitable[None]]
+
+
+def codec_for(settings: ServiceSettings) -> Codec:
+    """Single-object framing, or Confluent's when a registry is configured."""
+    url = settings.schema_registry_url
+    return Codec(ConfluentRegistry(url) if url else None)
+
+
+def run(service: str, main: Main, *, health_port: int, parts: tuple[str, ...]) -> None:
+    """Run `main(settings, env, health, stop)` until SIGTERM or SIGINT sets `stop`.
+
+    Ready once every one of `parts` is. Exits with 0 after a drain, 2 on a wrong setting,
+    1 on anything else.
+    """
+    env = Environment(os.environ)
+    try:
+        settings = ServiceSettings.read(service, env, health_port=health_port)
+        logs.configure(service, settings.log_level)
+        uvloop.run(_serve(settings, env, main, parts))
+    except SettingError as error:
+        print(f"{service}: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    except LeadflowError as error:
+        log.error("ended", reason=str(error), error=type(error).__name__)
+        raise SystemExit(1) from None
+
+
+async def _serve(
+    settings: ServiceSettings, env: Environment, main: Main, parts: tuple[str, ...]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    health = Health(parts)
+    server = HealthServer(health, settings.health_host, settings.health_port)
+    start_watchdog(health, settings.watchdog_seconds)
+    log.info("started", health_port=server.port)
+    try:
+        await main(settings, env, health, stop)
+    finally:
+        server.close()
+    log.info("stopped")
+
+
+async def run_all(stop: asyncio.Event, *jobs: Awaitable[None]) -> None:
+    """Run jobs side by side; when one ends or fails, stop the others and pass its error on."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
