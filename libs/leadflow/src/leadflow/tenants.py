@@ -65,7 +65,7 @@ def _tenant(tenant_id: str, entry: dict[str, Any]) -> Tenant:
     zone = entry.get("timezone", "")
     if zone and zone not in available_timezones():
         raise SettingError(f"tenant {tenant_id}: {zone!r} is no IANA time zone")
-    values = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
     }
     return Tenant(tenant_id=tenant_id, **values)
