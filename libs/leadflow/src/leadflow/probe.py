@@ -1,0 +1,18 @@
+"""`python -m leadflow.probe URL`: exits with 0 when URL answers 200. For container health checks."""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+
+
+def main() -> int:
+    try:
+        with urllib.request.urlopen(sys.argv[1], timeout=2) as response:  # noqa: S310
+            return 0 if response.status == 200 else 1
+    except OSError:
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
