@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 
 from alembic import command
 from alembic.config import Config
@@ -49,12 +51,17 @@ def role_url(admin_url: str, role: str, secret: str) -> str:
     return _plain(url)
 
 
-def provision(admin_url: str, secret: str) -> None:
-    """Create roles and schemas, or put their passwords and rights back. Blocks."""
-    asyncio.run(_provision(admin_url, secret))
+def provision(
+    admin_url: str, secret: str, passwords: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Create roles and schemas, or put their passwords and rights back. Blocks.
+
+    A role that `passwords` does not name gets the one that follows from `secret`.
+    """
+    asyncio.run(_provision(admin_url, secret, passwords))
 
 
-async def _provision(admin_url: str, secret: str) -> None:
+async def _provision(admin_url: str, secret: str, passwords: Mapping[str, str]) -> None:
     admin = engine(admin_url, pool_size=1)
     try:
         async with admin.begin() as connection:
@@ -69,13 +76,17 @@ async def _provision(admin_url: str, secret: str) -> None:
                     text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}
                 )
                 verb = "ALTER" if exists else "CREATE"
-                # Role names are constants and the password is hex: neither can be quoted out.
-                await connection.execute(
+                password = passwords.get(role) or role_password(secret, role)
+                # DDL takes no parameters: the server itself quotes what goes into it.
+                statement = await connection.scalar(
                     text(
-                        f"{verb} ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE "
-                        f"PASSWORD '{role_password(secret, role)}'"
-                    )
+                        "SELECT format('%s ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE "
+                        "PASSWORD %L', CAST(:verb AS text), CAST(:role AS text), "
+                        "CAST(:password AS text))"
+                    ),
+                    {"verb": verb, "role": role, "password": password},
                 )
+                await connection.exec_driver_sql(str(statement))
                 await connection.execute(text(f"GRANT CONNECT ON DATABASE {quoted} TO {role}"))
             for schema in SCHEMAS.values():
                 await connection.execute(
