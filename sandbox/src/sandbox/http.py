@@ -1,0 +1,123 @@
+"""The sandbox as an ASGI application: which path is which endpoint, and how errors answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandbox.errors import ConnectionDropped, Refused, Unknown, WrongMethod
+from sandbox.exchange import TRANSPORT, answer, answer_nothing, answer_problem, drop, read_body
+from sandbox.http_crm import CrmRoutes
+from sandbox.http_providers import ProviderRoutes
+from sandbox.injection import Injector
+from sandbox.providers import HTTP_CHANNELS
+from sandbox.state import State
+from sandbox.wire import parse
+
+
+class FaultRoutes:
+    """The endpoints of the fault rules; rules never hit these."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def add(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /faults"""
+        rule_id = self._state.faults.add(parse(await read_body(receive)))
+        await answer(send, {"id": rule_id}, status=201)
+
+    async def list_rules(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """GET /faults"""
+        items = self._state.faults.view()
+        await answer(send, {"total": len(items), "items": items})
+
+    async def remove(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """DELETE /faults/{id}"""
+        self._state.faults.remove(scope["path_params"]["id"])
+        await answer_nothing(send)
+
+    async def clear(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """DELETE /faults"""
+        self._state.faults.clear()
+        await answer_nothing(send)
+
+
+class Application:
+    """The ASGI application over one State."""
+
+    def __init__(self, state: State, injector: Injector, now: Callable[[], datetime]) -> None:
+        self._providers = ProviderRoutes(state, injector, now)
+        self._router = _router(self._providers, CrmRoutes(state, injector, now), FaultRoutes(state))
+        # Most requests are sends: they go past the router, which tries its routes in turn.
+        self._sends = {f"/providers/{channel}": channel for channel in HTTP_CHANNELS}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # With an application in the scope the router raises instead of answering as text.
+        scope["app"] = self
+        try:
+            channel = self._sends.get(scope["path"]) if scope["method"] == "POST" else None
+            if channel is not None:
+                await self._providers.send(channel, scope, receive, send)
+            else:
+                await self._router(scope, receive, send)
+        except Refused as error:
+            await answer_problem(send, error)
+        except HTTPException as error:
+            await answer_problem(send, _no_endpoint(scope, error))
+        except ConnectionDropped:
+            if TRANSPORT not in scope.get("extensions", {}):
+                raise
+            await drop(scope, receive)
+
+
+def _no_endpoint(scope: Scope, error: HTTPException) -> Refused:
+    asked = f"{scope['method']} {scope['path']}"
+    if error.status_code == 405:
+        return WrongMethod(f"there is no endpoint {asked}, the path takes other methods")
+    return Unknown(f"there is no endpoint {asked}")
+
+
+async def _healthz(scope: Scope, receive: Receive, send: Send) -> None:
+    await answer(send, {"status": "ok"})
+
+
+class _Endpoint:
+    """Keeps a route from taking an ASGI function for one of (request) -> response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _router(providers: ProviderRoutes, crm: CrmRoutes, faults: FaultRoutes) -> Router:
+    contact = "/crm/contacts/{external_id}"
+    table: list[tuple[str, str, ASGIApp]] = [
+        ("PUT", contact, crm.upsert),
+        ("POST", "/crm/contacts/batch", crm.upsert_batch),
+        ("POST", contact + "/notes", crm.add_note),
+        ("POST", "/providers/email/batch", providers.send_batch),
+        ("GET", "/accepted", providers.list_accepted),
+        ("DELETE", "/accepted", providers.clear),
+        ("GET", "/accepted/counts", providers.count_accepted),
+        ("GET", "/accepted/{id}", providers.show_accepted),
+        ("GET", "/crm/counts", crm.counts),
+        ("GET", "/crm/contacts", crm.list_contacts),
+        ("GET", contact, crm.show),
+        ("GET", contact + "/history", crm.history),
+        ("GET", contact + "/notes", crm.list_notes),
+        ("POST", "/faults", faults.add),
+        ("GET", "/faults", faults.list_rules),
+        ("DELETE", "/faults", faults.clear),
+        ("DELETE", "/faults/{id}", faults.remove),
+        ("GET", "/healthz", _healthz),
+    ]
+    return Router(
+        [Route(path, _Endpoint(app), methods=[method]) for method, path, app in table],
+        redirect_slashes=False,
+    )
