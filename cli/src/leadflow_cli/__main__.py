@@ -1,0 +1,5 @@
+"""`python -m leadflow_cli` is `leadflow`."""
+
+from leadflow_cli.main import app
+
+app()

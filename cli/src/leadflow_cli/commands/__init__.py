@@ -1,0 +1,1 @@
+"""The commands of `leadflow`, a module each."""

@@ -1,0 +1,1 @@
+"""Apache Kafka and PostgreSQL from packages, for machines that have neither."""
