@@ -97,7 +97,7 @@ def service_program(instance: str, port: int, around: Surroundings) -> Program:
     (around.folder / instance).mkdir(parents=True, exist_ok=True)
     return Program(
         name=instance,
-        command=[sys.executable, "-m", service.package],
+        command=[sys.executable, "-P", "-m", service.package],
         environment=environment,
         log=around.folder / "logs" / f"{instance}.log",
         ready=http_ready(port),
@@ -110,7 +110,7 @@ def sandbox_program(folder: Path, ports: Ports, environment: Mapping[str, str]) 
     """How the provider and CRM sandbox is run."""
     return Program(
         name=SANDBOX,
-        command=[sys.executable, "-m", "sandbox"],
+        command=[sys.executable, "-P", "-m", "sandbox"],
         environment=_base(environment)
         | {
             "LEADFLOW_SANDBOX_HOST": HOST,

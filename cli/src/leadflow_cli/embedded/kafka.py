@@ -47,7 +47,7 @@ class KafkaServer(EmbeddedServer):
         """Download the jars unless cached, write the configuration, format the storage."""
         self._classpath = kafka_classpath(self._say)
         self.home.mkdir(parents=True, exist_ok=True)
-        self._configuration.write_text(self._properties())
+        self._configuration.write_text(self.properties())
         # The tool writes meta.properties last, so its presence says that formatting was finished.
         if not self._meta.exists():
             self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,8 @@ class KafkaServer(EmbeddedServer):
             *arguments,
         ]
 
-    def _properties(self) -> str:
+    def properties(self) -> str:
+        """The broker's configuration as a Java properties file."""
         # A path is written with forward slashes: a backslash escapes in a properties file.
         settings = {
             "process.roles": "broker,controller",
