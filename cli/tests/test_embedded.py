@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from leadflow_cli import disk
-from leadflow_cli.embedded import account
+from leadflow_cli.embedded import account, jars
 from leadflow_cli.embedded.jars import cached_classpath
 from leadflow_cli.embedded.kafka import KafkaServer
 from leadflow_cli.errors import CliError
+from leadflow_cli.supervisor import Say, quiet
 
 
 def properties(server: KafkaServer) -> dict[str, str]:
@@ -58,3 +59,37 @@ def test_too_small_a_disk_is_said_before_anything_starts(
         disk.check_disk(tmp_path)
     monkeypatch.setattr(disk, "free_bytes", lambda folder: 1024**3)
     disk.check_disk(tmp_path)
+
+
+def test_a_download_appears_only_when_it_is_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(folder: Path, say: Say) -> None:
+        (folder / "half.jar").write_bytes(b"a")
+        raise OSError("no route to host")
+
+    def whole(folder: Path, say: Say) -> None:
+        (folder / "a.jar").write_bytes(b"abc")
+        (folder / "classpath.json").write_text(json.dumps({"a.jar": 3}))
+
+    monkeypatch.setattr(jars, "_download", broken)
+    with pytest.raises(CliError, match=r"Kafka 4.1.1 could not be downloaded .*no route to host"):
+        jars.kafka_classpath(quiet, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(jars, "_download", whole)
+    assert jars.kafka_classpath(quiet, tmp_path) == [tmp_path / "kafka-4.1.1" / "a.jar"]
+    monkeypatch.setattr(jars, "_download", broken)
+    assert jars.kafka_classpath(quiet, tmp_path) == [tmp_path / "kafka-4.1.1" / "a.jar"]
+
+
+def test_what_a_killed_download_left_is_removed_once_it_is_old(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old, young = tmp_path / "kafka-4.1.1.partial-a", tmp_path / "kafka-4.1.1.partial-b"
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    monkeypatch.setattr(jars, "_download", lambda folder, say: None)
+    jars.kafka_classpath(quiet, tmp_path)
+    assert not old.exists()
+    assert young.exists()

@@ -171,3 +171,49 @@ def test_a_stack_tells_which_server_died_and_it_can_be_started_again(
         stack.wait()
     stack.start(part)
     assert stack.supervisor.child(part).alive
+
+
+def test_a_kafka_and_a_database_that_are_named_are_used_instead(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    postgres.start()
+    with kafka_in(tmp_path / "kafka") as kafka:
+        named = {
+            "LEADFLOW_KAFKA_BOOTSTRAP": kafka.bootstrap,
+            "LEADFLOW_DATABASE_URL": postgres.url,
+        }
+        home = tmp_path / "home"
+        with Stack(home, ports=Ports.free(), parts=(), environment=clean() | named) as stack:
+            assert stack.supervisor.children == []
+            running = find_running(home)
+            assert running is not None
+            assert running.kafka_bootstrap == kafka.bootstrap
+            assert running.database_url == postgres.url
+
+
+def test_a_named_kafka_that_does_not_answer_is_said(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    postgres.start()
+    (silent,) = free_ports(1)
+    named = {
+        "LEADFLOW_KAFKA_BOOTSTRAP": f"127.0.0.1:{silent}",
+        "LEADFLOW_DATABASE_URL": postgres.url,
+    }
+    stack = Stack(tmp_path, ports=Ports.free(), parts=(), environment=clean() | named)
+    with pytest.raises(CliError, match=f"no Kafka broker answers at 127.0.0.1:{silent}"):
+        stack.start()
+    assert find_running(tmp_path) is None
+
+
+def test_a_named_database_that_does_not_answer_is_said_without_its_password(
+    tmp_path: Path,
+) -> None:
+    (silent,) = free_ports(1)
+    url = f"postgresql://me:hidden@127.0.0.1:{silent}/leadflow"
+    environment = clean() | {"LEADFLOW_DATABASE_URL": url}
+    stack = Stack(tmp_path, ports=Ports.free(), parts=(), environment=environment)
+    with pytest.raises(CliError, match=f"the database at .*127.0.0.1:{silent}/leadflow") as told:
+        stack.start()
+    assert "hidden" not in str(told.value)
+    assert find_running(tmp_path) is None

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from leadflow.errors import LeadflowError
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -226,7 +227,10 @@ class Stack:
         if "kafka" in self._servers:
             self.start("kafka")
         began = time.monotonic()
-        created = ensure_topics(self.kafka_bootstrap)
+        try:
+            created = ensure_topics(self.kafka_bootstrap)
+        except LeadflowError as error:
+            raise CliError(f"Kafka's topics cannot be prepared: {error}") from error
         self._say_ready("topics", began, f"{len(created)} created" if created else "all there")
 
     def _bring_up_database(self) -> None:

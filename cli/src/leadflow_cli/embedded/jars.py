@@ -12,12 +12,13 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from leadflow_cli.errors import CliError
-from leadflow_cli.supervisor import Say
+from leadflow_cli.supervisor import Say, Supervisor
 
 KAFKA_VERSION = "4.1.1"
 KAFKA = ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION)
@@ -25,6 +26,7 @@ KAFKA = ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION)
 # as one jar: resolved together with Kafka, its parent would choose the version of kafka-clients.
 LOG_BINDING = ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.24.3")
 DOWNLOADS_AT_ONCE = 8
+LEFTOVER_SECONDS = 3600
 _MANIFEST = "classpath.json"
 
 
@@ -45,13 +47,14 @@ def kafka_classpath(say: Say, cache: Path | None = None) -> list[Path]:
     if cached:
         return cached
     cache.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=cache))
+    _remove_leftovers(cache)
+    arriving = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=cache))
     try:
-        _download(partial, say)
+        _download(arriving, say)
         if folder.exists() and not _whole(folder):
             shutil.rmtree(folder)
         if not folder.exists():
-            partial.rename(folder)
+            arriving.rename(folder)
     except CliError:
         raise
     except Exception as error:  # jgo raises what requests, the XML parser and itself raise
@@ -60,13 +63,20 @@ def kafka_classpath(say: Say, cache: Path | None = None) -> list[Path]:
             "the connection, or set LEADFLOW_KAFKA_BOOTSTRAP to a Kafka that runs"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(arriving, ignore_errors=True)
     return _whole(folder)
 
 
 def cached_classpath(cache: Path | None = None) -> list[Path]:
     """The jars of Kafka if the cache holds them all, else nothing."""
     return _whole((cache or cache_folder()) / f"kafka-{KAFKA_VERSION}")
+
+
+def _remove_leftovers(cache: Path) -> None:
+    """Remove what a download left that was killed; a young one may still go on elsewhere."""
+    for left in cache.glob("kafka-*.partial-*"):
+        if time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _whole(folder: Path) -> list[Path]:
@@ -97,8 +107,13 @@ def _download(folder: Path, say: Say) -> None:
         if dependency.scope in ("compile", "runtime")
     ]
     say(f"downloading Kafka {KAFKA_VERSION}, {len(artifacts)} jars…")
-    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        jars: list[Path] = list(pool.map(lambda artifact: artifact.resolve(), artifacts))
+    jars: list[Path] = []
+
+    def fetch(first: int) -> None:
+        jars.extend(artifact.resolve() for artifact in artifacts[first::DOWNLOADS_AT_ONCE])
+
+    # In daemon threads, unlike an executor's: Ctrl-C does not wait for downloads.
+    Supervisor().together(*(partial(fetch, first) for first in range(DOWNLOADS_AT_ONCE)))
     for jar in jars:
         with zipfile.ZipFile(jar) as archive:
             if archive.testzip() is not None:
