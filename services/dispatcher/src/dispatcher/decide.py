@@ -1,0 +1,175 @@
+"""What to do with a message before the provider is called, and with the provider's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dispatcher.model import (
+    OPT_IN_CHANNELS,
+    RECORDED_CHANNELS,
+    Accepted,
+    Answer,
+    Entry,
+    Paused,
+    State,
+)
+
+# These stop a sequence whether or not it names them.
+ALWAYS_STOP = frozenset({"opt_out", "bounce", "complaint"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The state that a claimed message goes to, and why.
+
+    CLAIMED means: give it to the provider. `delay_seconds` is for QUEUED, when to try again.
+    `presented`: the provider was called, so that the attempt counts. `in_doubt` stays with
+    the message.
+    """
+
+    state: State
+    rule: str = ""
+    reason: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+    presented: bool = False
+    in_doubt: bool = False
+    provider_id: str | None = None
+    response: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """When to try again: `first_seconds`, then `factor` times longer, up to `longest_seconds`."""
+
+    first_seconds: float = 5.0
+    factor: float = 3.0
+    longest_seconds: float = 3600.0
+    attempts: int = 8
+
+    def delay(self, attempts: int) -> float:
+        """Seconds to wait after that many attempts, 1 or more."""
+        grown: float = self.first_seconds * self.factor ** min(attempts - 1, 64)
+        return min(grown, self.longest_seconds)
+
+
+def before_sending(entry: Entry, paused: Paused, *, provider: str, keyed: bool) -> Decision:
+    """What to do with a message that has just been claimed for `provider`.
+
+    `keyed`: the provider accepts a key once, however often it is presented.
+    """
+    forbidden = _forbidden(entry)
+    if entry.in_doubt:
+        # It may be out already. Only the same key at the same provider cannot send it twice.
+        if not keyed or entry.provider != provider:
+            return Decision(
+                state=State.UNKNOWN,
+                reason=f"{entry.provider} may have accepted it before its answer was lost",
+                in_doubt=True,
+            )
+        if forbidden is not None:
+            return Decision(
+                state=State.UNKNOWN,
+                reason=f"{forbidden.rule} while the answer of {entry.provider} was outstanding",
+                in_doubt=True,
+            )
+    if forbidden is not None:
+        return forbidden
+    scope = paused.covering(entry.tenant_id, entry.channel, entry.sequence_id)
+    if scope is not None:
+        return Decision(
+            state=State.HELD, rule="paused", inputs={"scope": scope}, in_doubt=entry.in_doubt
+        )
+    if entry.channel in OPT_IN_CHANNELS and entry.known.consent is None:
+        return Decision(
+            state=State.HELD,
+            rule="no_consent",
+            inputs={"channel": entry.channel},
+            in_doubt=entry.in_doubt,
+        )
+    if entry.channel in RECORDED_CHANNELS:
+        return Decision(state=State.RECORDED)
+    return Decision(state=State.CLAIMED)
+
+
+def _forbidden(entry: Entry) -> Decision | None:
+    """The rule by which the message must never go out, if there is one."""
+    rule = _stop(entry)
+    if rule is not None:
+        return rule
+    if entry.channel in RECORDED_CHANNELS:
+        return None  # for people of the tenant, who have not to agree
+    if entry.known.suppressed_by is not None:
+        return Decision(
+            state=State.SUPPRESSED,
+            rule="suppression_list",
+            inputs={"reason": entry.known.suppressed_by, "channel": entry.channel},
+        )
+    if entry.known.consent is False:
+        return Decision(
+            state=State.SUPPRESSED, rule="consent_refused", inputs={"channel": entry.channel}
+        )
+    return None
+
+
+def _stop(entry: Entry) -> Decision | None:
+    if entry.enrolled_at is None:
+        return None  # it belongs to no enrollment that could have been stopped
+    for stop, at in sorted(entry.known.stops.items()):
+        if at >= entry.enrolled_at and (stop in ALWAYS_STOP or stop in entry.stop_on):
+            return Decision(
+                state=State.SUPPRESSED,
+                rule=f"stopped_by_{stop}",
+                inputs={
+                    "stopped_at": at.isoformat(),
+                    "enrolled_at": entry.enrolled_at.isoformat(),
+                },
+            )
+    return None
+
+
+def after_answer(entry: Entry, answer: Answer, retries: Retries, *, keyed: bool) -> Decision:
+    """What the provider's answer, or its silence, makes of a message that it was given."""
+    if isinstance(answer, Accepted):
+        return Decision(
+            state=State.SENT,
+            presented=True,
+            provider_id=answer.provider_id,
+            response=answer.response,
+        )
+    doubt = entry.in_doubt or answer.maybe_accepted
+    if not answer.retryable:
+        return Decision(
+            # Refused for good, this key was never accepted: an earlier doubt is settled too.
+            state=State.UNKNOWN if answer.maybe_accepted else State.FAILED,
+            rule=answer.error_class,
+            reason=answer.reason,
+            presented=True,
+            in_doubt=answer.maybe_accepted,
+        )
+    if doubt and not keyed:
+        return Decision(
+            state=State.UNKNOWN,
+            rule=answer.error_class,
+            reason=answer.reason,
+            presented=True,
+            in_doubt=True,
+        )
+    attempts = entry.attempts + 1
+    if attempts >= retries.attempts:
+        return Decision(
+            state=State.UNKNOWN if doubt else State.FAILED,
+            rule="retries_exhausted",
+            reason=answer.reason,
+            presented=True,
+            in_doubt=doubt,
+        )
+    return Decision(
+        state=State.QUEUED,
+        rule=answer.error_class,
+        reason=answer.reason,
+        delay_seconds=max(retries.delay(attempts), answer.wait_seconds or 0.0),
+        presented=True,
+        in_doubt=doubt,
+    )

@@ -1,0 +1,168 @@
+"""What is read: messages, what people said, reviews, and what providers report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from leadflow.clock import Clock
+from leadflow.codec import Codec
+from leadflow.errors import CodecError
+from leadflow.ids import derived_id
+from leadflow.kafka.loop import Received, Stateless
+from leadflow.kafka.port import Message
+from leadflow.raw_json import decode_raw_event
+from leadflow.records import MessageQueued, MessageReviewed, RawEvent
+from leadflow.records.base import Record
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dispatcher import callbacks, events, ledger, store
+from dispatcher.content import Identity, arrive
+from dispatcher.facts import facts_of
+from dispatcher.model import Arrival
+from dispatcher.pace import Wakeup
+from dispatcher.reviews import Approve, Refuse, Reject, judge
+
+
+class LeadHandler(Stateless):
+    """lead-events, messages and message-reviews of the partitions that one worker owns.
+
+    Returns once the batch is committed to PostgreSQL: the ledger is the durable effect.
+    What lead-events say goes in before the messages of the same batch.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        codec: Codec,
+        clock: Clock,
+        identity: Identity,
+        *,
+        to_send: Wakeup,
+        to_publish: Wakeup,
+    ) -> None:
+        self._engine = engine
+        self._codec = codec
+        self._clock = clock
+        self._identity = identity
+        self._to_send = to_send
+        self._to_publish = to_publish
+
+    async def handle(self, batch: Sequence[Received]) -> None:
+        records = [received.record for received in batch]
+        arrivals = [
+            self._with_event(arrive(record, self._identity))
+            for record in records
+            if isinstance(record, MessageQueued)
+        ]
+        facts = facts_of(records)
+        reviews = [record for record in records if isinstance(record, MessageReviewed)]
+        if not (arrivals or facts or reviews):
+            return
+        async with self._engine.begin() as connection:
+            await store.remember(connection, facts)
+            await ledger.arrive(connection, arrivals)
+            for review in reviews:
+                await self._review(connection, review)
+        self._to_send.set()
+        self._to_publish.set()
+
+    def _with_event(self, arrival: Arrival) -> tuple[Arrival, bytes | None]:
+        if arrival.rule is None:
+            return arrival, None
+        now = self._clock.now()
+        held = events.held(arrival, arrival.rule, arrival.inputs, now, epoch=0)
+        return arrival, self._codec.encode(held)
+
+    async def _review(self, connection: AsyncConnection, review: MessageReviewed) -> None:
+        found = await store.held_message(connection, review.message_id)
+        if found is None:
+            return  # nothing waits for this word, or it has been heard before
+        message, rule, epoch, sha256 = found
+        judgement = judge(review, message, rule, sha256, self._identity)
+        now = self._clock.now()
+        match judgement:
+            case Approve():
+                await store.approve(connection, review.message_id, judgement.content)
+            case Reject():
+                await store.reject(connection, review.message_id)
+                event = events.suppressed(message, "rejected", judgement.inputs, now)
+                await store.tell(connection, [(message.lead_id, self._codec.encode(event))])
+            case Refuse():
+                held = events.held(
+                    message,
+                    judgement.rule,
+                    judgement.inputs,
+                    now,
+                    epoch=epoch,
+                    cause=review.event_id,
+                )
+                await store.tell(connection, [(message.lead_id, self._codec.encode(held))])
+
+
+NOT_OURS = "not-ours"
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def decode_callback(codec: Codec, message: Message) -> Record:
+    """A raw event. What cannot be read is intake's to bury: here it is passed over."""
+    try:
+        return decode_raw_event(codec, message)
+    except CodecError:
+        return RawEvent(
+            event_id=derived_id(message.topic, message.partition, message.offset),
+            tenant_id="",
+            occurred_at=EPOCH,
+            recorded_at=EPOCH,
+            source="",
+            kind=NOT_OURS,
+            external_id="",
+            payload="{}",
+        )
+
+
+class CallbackHandler(Stateless):
+    """raw-events of the five kinds that report on messages; passes over all others."""
+
+    def __init__(self, engine: AsyncEngine, applier: CallbackApplier) -> None:
+        self._engine = engine
+        self._applier = applier
+
+    async def handle(self, batch: Sequence[Received]) -> None:
+        reports = [
+            callbacks.read(received.record)
+            for received in batch
+            if isinstance(received.record, RawEvent) and received.record.kind in callbacks.KINDS
+        ]
+        if not reports:
+            return
+        async with self._engine.begin() as connection:
+            await store.receive_callbacks(connection, reports)
+            await self._applier.apply(connection, limit=len(reports))
+        self._applier.to_publish.set()
+
+
+class CallbackApplier:
+    """Applies each callback once, when its message is known."""
+
+    def __init__(self, codec: Codec, clock: Clock, to_publish: Wakeup) -> None:
+        self._codec = codec
+        self._clock = clock
+        self.to_publish = to_publish
+
+    async def apply(self, connection: AsyncConnection, *, limit: int) -> int:
+        """Apply what can be, in the caller's transaction; returns how many."""
+        matched = await store.matched_callbacks(connection, limit=limit)
+        if not matched:
+            return 0
+        now = self._clock.now()
+        told = []
+        for callback, message in matched:
+            event = callbacks.event_of(callback, message, now)
+            told.append((message.lead_id, self._codec.encode(event)))
+            facts = callbacks.facts_of_callback(callback, message, now)
+            if facts:
+                await store.remember(connection, facts)
+        await store.tell(connection, told)
+        await store.callbacks_applied(connection, [callback.event_id for callback, _ in matched])
+        return len(matched)

@@ -1,0 +1,281 @@
+"""The ledger in SQL: arrive, claim, settle. The only way to a provider is through it.
+
+Leases and retry times are judged by the database's clock, the one clock that all workers
+share. Rows travel as one JSON text a statement: one round trip a batch.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dispatcher.decide import Decision
+from dispatcher.facts import address_key
+from dispatcher.model import Arrival, Content, Entry, Known, State
+
+ARRIVE = text("""
+    WITH r AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r (
+            ord integer, message_id text, tenant_id text, lead_id text, owner text,
+            enrollment_id text, sequence_id text, step_id text, channel text, attempt integer,
+            first_message_id text, recipient text, address text, compliance_note text,
+            enrolled_at timestamptz, stop_on json, due_at timestamptz, payload text,
+            body_sha256 text, state text, rule text, event text
+        )
+    ), arrived AS (
+        INSERT INTO ledger (
+            message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
+            attempt, first_message_id, recipient, address, compliance_note, enrolled_at, stop_on,
+            due_at, payload, body_sha256, state, rule, ready_at
+        )
+        SELECT
+            message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
+            attempt, first_message_id, recipient, address, compliance_note, enrolled_at,
+            ARRAY(SELECT json_array_elements_text(stop_on)), due_at,
+            convert_to(payload, 'UTF8'), body_sha256, state, rule, due_at
+        FROM r ORDER BY ord
+        ON CONFLICT (message_id) DO NOTHING
+        RETURNING message_id
+    ), told AS (
+        INSERT INTO outbox (key, value)
+        SELECT r.lead_id, decode(r.event, 'base64')
+        FROM r JOIN arrived USING (message_id) WHERE r.event IS NOT NULL ORDER BY r.ord
+    )
+    SELECT count(*) FROM arrived
+""")
+
+# What is known of the lead is read in the statement that claims: a stop that was committed
+# before the claim is seen by it.
+CLAIM = text("""
+    WITH due AS MATERIALIZED (
+        SELECT l.message_id, l.in_doubt OR l.state = 'claimed' AS in_doubt, l.provider
+        FROM ledger l
+        WHERE l.channel = ANY (CAST(:channels AS text[]))
+            AND l.state IN ('queued', 'claimed') AND l.ready_at <= now()
+            AND NOT EXISTS (
+                SELECT FROM ledger e
+                WHERE e.lead_id = l.lead_id AND e.channel = l.channel
+                    AND e.state IN ('queued', 'claimed') AND e.position < l.position
+            )
+        ORDER BY l.ready_at
+        LIMIT :limit
+        FOR UPDATE OF l SKIP LOCKED
+    )
+    UPDATE ledger l SET
+        state = 'claimed', epoch = l.epoch + 1, worker = :worker, in_doubt = true,
+        provider = CASE WHEN due.in_doubt THEN l.provider ELSE :provider END,
+        ready_at = now() + make_interval(secs => :lease_seconds), changed_at = now()
+    FROM due WHERE l.message_id = due.message_id
+    RETURNING
+        l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
+        l.channel, l.recipient, l.enrolled_at, l.stop_on, l.payload, l.body_sha256, l.epoch,
+        l.attempts, l.position, due.in_doubt AS was_in_doubt, due.provider AS last_provider,
+        (SELECT s.reason FROM suppressions s
+            WHERE s.tenant_id = l.tenant_id AND s.channel = l.channel AND s.address = l.address
+                AND s.active LIMIT 1) AS suppressed_by,
+        (SELECT c.granted FROM consents c
+            WHERE c.lead_id = l.lead_id AND c.channel = l.channel) AS consent,
+        (SELECT array_agg(s.stop ORDER BY s.stop) FROM stops s
+            WHERE s.lead_id = l.lead_id) AS stop_names,
+        (SELECT array_agg(s.at ORDER BY s.stop) FROM stops s
+            WHERE s.lead_id = l.lead_id) AS stop_times
+""")
+
+SETTLE = text("""
+    WITH settled AS (
+        UPDATE ledger l SET
+            state = r.state, rule = r.rule, scope = r.scope,
+            ready_at = now() + make_interval(secs => r.delay_seconds),
+            attempts = l.attempts + r.presented, in_doubt = r.in_doubt,
+            provider_id = coalesce(r.provider_id, l.provider_id),
+            response = coalesce(r.response, l.response), worker = NULL, changed_at = now()
+        FROM json_to_recordset(CAST(:rows AS json)) AS r (
+            ord integer, message_id text, epoch bigint, state text, rule text, scope text,
+            delay_seconds double precision, presented integer, in_doubt boolean,
+            provider_id text, response text, event text
+        )
+        WHERE l.message_id = r.message_id AND l.epoch = r.epoch AND l.state = 'claimed'
+        RETURNING l.lead_id, r.event, r.ord
+    ), told AS (
+        INSERT INTO outbox (key, value)
+        SELECT lead_id, decode(event, 'base64') FROM settled WHERE event IS NOT NULL ORDER BY ord
+    )
+    SELECT count(*) FROM settled
+""")
+
+RELEASE_PAUSED = text("""
+    UPDATE ledger SET state = 'queued', rule = NULL, scope = NULL, ready_at = now(),
+        changed_at = now()
+    WHERE message_id IN (
+        SELECT message_id FROM ledger
+        WHERE state = 'held' AND rule = 'paused' AND NOT scope = ANY (CAST(:scopes AS text[]))
+        ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+""")
+
+# A refusal releases too: the message is then suppressed, instead of waiting for ever.
+RELEASE_CONSENTED = text("""
+    UPDATE ledger SET state = 'queued', rule = NULL, ready_at = now(), changed_at = now()
+    WHERE message_id IN (
+        SELECT l.message_id FROM ledger l JOIN consents c USING (lead_id, channel)
+        WHERE l.state = 'held' AND l.rule = 'no_consent'
+        ORDER BY l.position LIMIT :limit FOR UPDATE OF l SKIP LOCKED
+    )
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A decision about a claimed message, and its event as it goes to the broker, if any."""
+
+    entry: Entry
+    decision: Decision
+    event: bytes | None
+
+
+class Ledger:
+    """Raises what SQLAlchemy raises; `leadflow.errors.is_retryable` tells what may pass."""
+
+    def __init__(self, engine: AsyncEngine, worker: str) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._worker = worker
+
+    async def claim(
+        self, channels: Sequence[str], provider: str, *, limit: int, lease_seconds: float
+    ) -> list[Entry]:
+        """Claim up to `limit` messages that are due, in the order of their arrival.
+
+        Of one lead and channel only the earliest is given out. A message whose lease is over
+        is claimed anew, in doubt.
+        """
+        async with self._engine.connect() as connection:
+            result = await connection.execute(
+                CLAIM,
+                {
+                    "channels": list(channels),
+                    "provider": provider,
+                    "worker": self._worker,
+                    "limit": limit,
+                    "lease_seconds": lease_seconds,
+                },
+            )
+            rows = sorted(result.all(), key=lambda row: row.position)
+        return [_entry(row) for row in rows]
+
+    async def settle(self, outcomes: Sequence[Settled]) -> int:
+        """Record decisions and their events; returns how many claims were still ours.
+
+        A decision of a claim that somebody else has taken over changes nothing.
+        """
+        if not outcomes:
+            return 0
+        async with self._engine.connect() as connection:
+            rows = [_outcome(number, outcome) for number, outcome in enumerate(outcomes)]
+            count = await connection.scalar(SETTLE, {"rows": json.dumps(rows)})
+        return int(count or 0)
+
+    async def release(self, paused_scopes: Sequence[str], *, limit: int = 1000) -> int:
+        """Queue again what no pause covers any more, and what waited for a word of consent."""
+        async with self._engine.connect() as connection:
+            resumed = await connection.execute(
+                RELEASE_PAUSED, {"scopes": list(paused_scopes), "limit": limit}
+            )
+            consented = await connection.execute(RELEASE_CONSENTED, {"limit": limit})
+        return resumed.rowcount + consented.rowcount
+
+
+async def arrive(
+    connection: AsyncConnection, arrivals: Sequence[tuple[Arrival, bytes | None]]
+) -> int:
+    """Enter messages, each with its event if it is held; returns how many were new."""
+    if not arrivals:
+        return 0
+    # A message that comes twice in a batch is one message.
+    unique = {arrival.message_id: (arrival, event) for arrival, event in reversed(arrivals)}
+    rows = [
+        _arrival(number, arrival, event)
+        for number, (arrival, event) in enumerate(reversed(unique.values()))
+    ]
+    return int(await connection.scalar(ARRIVE, {"rows": json.dumps(rows)}) or 0)
+
+
+def _arrival(number: int, arrival: Arrival, event: bytes | None) -> dict[str, Any]:
+    content = arrival.content
+    return {
+        "ord": number,
+        "message_id": arrival.message_id,
+        "tenant_id": arrival.tenant_id,
+        "lead_id": arrival.lead_id,
+        "owner": arrival.owner,
+        "enrollment_id": arrival.enrollment_id,
+        "sequence_id": arrival.sequence_id,
+        "step_id": arrival.step_id,
+        "channel": arrival.channel,
+        "attempt": arrival.attempt,
+        "first_message_id": arrival.first_message_id,
+        "recipient": arrival.recipient,
+        "address": address_key(arrival.channel, arrival.recipient),
+        "compliance_note": arrival.compliance_note,
+        "enrolled_at": None if arrival.enrolled_at is None else arrival.enrolled_at.isoformat(),
+        "stop_on": arrival.stop_on,
+        "due_at": arrival.due_at.isoformat(),
+        "payload": None if content is None else content.payload.decode(),
+        "body_sha256": None if content is None else content.sha256,
+        "state": State.QUEUED if arrival.rule is None else State.HELD,
+        "rule": arrival.rule,
+        "event": _base64(event),
+    }
+
+
+def _outcome(number: int, outcome: Settled) -> dict[str, Any]:
+    decision = outcome.decision
+    return {
+        "ord": number,
+        "message_id": outcome.entry.message_id,
+        "epoch": outcome.entry.epoch,
+        "state": decision.state,
+        "rule": decision.rule or None,
+        "scope": decision.inputs.get("scope"),
+        "delay_seconds": decision.delay_seconds,
+        "presented": int(decision.presented),
+        "in_doubt": decision.in_doubt,
+        "provider_id": decision.provider_id,
+        "response": decision.response or decision.reason or None,
+        "event": _base64(outcome.event),
+    }
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else b64encode(value).decode()
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(
+        message_id=row.message_id,
+        tenant_id=row.tenant_id,
+        lead_id=row.lead_id,
+        owner=row.owner,
+        enrollment_id=row.enrollment_id,
+        sequence_id=row.sequence_id,
+        step_id=row.step_id,
+        channel=row.channel,
+        recipient=row.recipient,
+        enrolled_at=row.enrolled_at,
+        stop_on=tuple(row.stop_on),
+        content=Content(payload=row.payload, sha256=row.body_sha256),
+        epoch=row.epoch,
+        attempts=row.attempts,
+        in_doubt=row.was_in_doubt,
+        provider=row.last_provider,
+        known=Known(
+            suppressed_by=row.suppressed_by,
+            stops=dict(zip(row.stop_names or (), row.stop_times or (), strict=True)),
+            consent=row.consent,
+        ),
+    )

@@ -1,0 +1,144 @@
+"""The composition root: settings, clients, loops, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import AsyncExitStack
+from functools import partial
+
+from leadflow import database, topics
+from leadflow.clock import SystemClock
+from leadflow.health import Health
+from leadflow.kafka.compacted import CompactedTopic
+from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.loop import ConsumerLoop
+from leadflow.service import codec_for, run_all
+from leadflow.settings import Environment, ServiceSettings
+
+from dispatcher.controls import Controls
+from dispatcher.intake import CallbackApplier, CallbackHandler, LeadHandler, decode_callback
+from dispatcher.ledger import Ledger
+from dispatcher.outbox import Publisher
+from dispatcher.pace import Wakeup
+from dispatcher.providers.api_email import EmailApi
+from dispatcher.providers.base import Provider
+from dispatcher.providers.http_api import HttpApi, http_client
+from dispatcher.providers.smtp import Smtp
+from dispatcher.settings import Settings
+from dispatcher.upkeep import Upkeep
+from dispatcher.worker import Route, Sender
+
+SERVICE = "dispatcher"
+HEALTH_PORT = 8093
+CONTROLS = topics.AUTOMATION_CONTROLS.name
+PARTS = ("messages", "callbacks", "publisher", "upkeep", CONTROLS)
+# Topics whose partition numbers one worker must own together.
+LEAD_TOPICS = (topics.LEAD_EVENTS.name, topics.MESSAGES.name, topics.MESSAGE_REVIEWS.name)
+
+
+def routes_of(settings: Settings) -> list[Route]:
+    """The loops of one process: e-mail several times, the other channels once each."""
+    timeout = settings.pace.timeout_seconds
+
+    def api(channel: str) -> Provider:
+        return HttpApi(
+            f"{channel}-api", f"{settings.providers_url}/{channel}", http_client(timeout), timeout
+        )
+
+    def email() -> Provider:
+        if settings.email_via == "smtp":
+            return Smtp(settings.smtp_url, timeout)
+        return EmailApi(f"{settings.providers_url}/email", http_client(timeout), timeout)
+
+    return [
+        *(
+            Route(name="email", channels=("email",), provider=email())
+            for _ in range(settings.email_workers)
+        ),
+        Route(name="sms", channels=("sms",), provider=api("sms")),
+        Route(name="whatsapp", channels=("whatsapp",), provider=api("whatsapp")),
+        Route(name="record", channels=("call", "task"), provider=None),
+    ]
+
+
+async def main(
+    service: ServiceSettings, env: Environment, health: Health, stop: asyncio.Event
+) -> None:
+    """Run the dispatcher until `stop` is set."""
+    settings = Settings.read(env)
+    await asyncio.to_thread(database.migrate, SERVICE, settings.database_url)
+    bootstrap, clock, codec = service.kafka_bootstrap, SystemClock(), codec_for(service)
+    routes = routes_of(settings)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    to_send, to_publish = Wakeup(), Wakeup()
+    async with AsyncExitStack() as stack:
+        # Every loop may hold a connection: the routes', and five more.
+        engine = database.engine(settings.database_url, pool_size=len(routes) + 5)
+        stack.push_async_callback(engine.dispose)
+        producer = ConfluentProducer(bootstrap, SERVICE)
+        stack.push_async_callback(producer.close)
+        for route in routes:
+            if route.provider is not None:
+                stack.push_async_callback(route.provider.close)
+        controls = Controls(codec)
+        followed = CompactedTopic(
+            bootstrap, CONTROLS, controls.apply, client_id=SERVICE, health=health
+        )
+        stack.push_async_callback(followed.close)
+        await followed.start()
+        health.ready(CONTROLS)
+
+        ledger = Ledger(engine, worker)
+        applier = CallbackApplier(codec, clock, to_publish)
+        dead_letters = DeadLetters(SERVICE, producer, clock)
+        messages = ConsumerLoop(
+            name="messages",
+            consumer=ConfluentConsumer(bootstrap, settings.group, client_id=SERVICE),
+            topics=LEAD_TOPICS,
+            decode=lambda message: codec.decode(message.value),
+            handler=LeadHandler(
+                engine, codec, clock, settings.identity, to_send=to_send, to_publish=to_publish
+            ),
+            dead_letters=dead_letters,
+            clock=clock,
+            health=health,
+            max_batch=settings.batch,
+        )
+        callbacks = ConsumerLoop(
+            name="callbacks",
+            consumer=ConfluentConsumer(bootstrap, f"{settings.group}-callbacks", client_id=SERVICE),
+            topics=(topics.RAW_EVENTS.name,),
+            decode=partial(decode_callback, codec),
+            handler=CallbackHandler(engine, applier),
+            dead_letters=dead_letters,
+            clock=clock,
+            health=health,
+            max_batch=settings.batch,
+        )
+        senders = [
+            Sender(
+                route,
+                ledger=ledger,
+                controls=controls,
+                codec=codec,
+                clock=clock,
+                health=health,
+                pace=settings.pace,
+                to_send=to_send,
+                to_publish=to_publish,
+            )
+            for route in routes
+        ]
+        publisher = Publisher(engine, producer, clock, health, to_publish)
+        upkeep = Upkeep(engine, ledger, controls, applier, health=health, to_send=to_send)
+        await run_all(
+            stop,
+            messages.run(stop),
+            callbacks.run(stop),
+            publisher.run(stop),
+            upkeep.run(stop),
+            *(sender.run(stop) for sender in senders),
+        )

@@ -1,0 +1,189 @@
+"""What the dispatcher knows and decides: the states of a message, and values without behaviour."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a message is. What is not in TRANSITIONS cannot happen; the database holds it too."""
+
+    QUEUED = "queued"  # to be sent when its time has come
+    HELD = "held"  # waits for a person, a consent or the end of a pause
+    CLAIMED = "claimed"  # one worker has it, for the length of a lease
+    SENT = "sent"  # a provider accepted it
+    FAILED = "failed"  # it will not go out
+    UNKNOWN = "unknown"  # a provider may or may not have accepted it
+    SUPPRESSED = "suppressed"  # it must not go out
+    RECORDED = "recorded"  # written down for a person to do
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
+    {
+        State.QUEUED: frozenset({State.CLAIMED}),
+        State.CLAIMED: frozenset(
+            {
+                State.QUEUED,
+                State.HELD,
+                State.SENT,
+                State.FAILED,
+                State.UNKNOWN,
+                State.SUPPRESSED,
+                State.RECORDED,
+            }
+        ),
+        State.HELD: frozenset({State.QUEUED, State.SUPPRESSED}),
+        State.SENT: frozenset(),
+        State.FAILED: frozenset(),
+        State.UNKNOWN: frozenset(),
+        State.SUPPRESSED: frozenset(),
+        State.RECORDED: frozenset(),
+    }
+)
+
+# A message enters the ledger in one of these.
+FIRST_STATES = frozenset({State.QUEUED, State.HELD})
+
+CHANNELS = ("email", "sms", "whatsapp", "call", "task")
+# For people to do: written down, never given to a provider.
+RECORDED_CHANNELS = frozenset({"call", "task"})
+# Nothing goes out on these unless the person said yes (library rule `channel_opt_in`).
+OPT_IN_CHANNELS = frozenset({"sms", "whatsapp"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What is sent: rendered once, kept as these bytes, repeated as these bytes.
+
+    `payload` is the canonical JSON of the send, the same for every provider; `sha256` its
+    hash in hex.
+    """
+
+    payload: bytes
+    sha256: str
+
+    def send(self) -> dict[str, Any]:
+        """`to` and `text`; `subject`, `from`, `html` and `headers` where the channel has them."""
+        read: dict[str, Any] = json.loads(self.payload)
+        return read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A message as it enters the ledger. Without `content` it is held by `rule`."""
+
+    message_id: str
+    tenant_id: str
+    lead_id: str
+    owner: str | None
+    enrollment_id: str | None
+    sequence_id: str | None
+    step_id: str | None
+    channel: str
+    attempt: int
+    first_message_id: str | None
+    recipient: str
+    compliance_note: str
+    enrolled_at: datetime | None
+    stop_on: tuple[str, ...]
+    due_at: datetime
+    content: Content | None = None
+    rule: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the dispatcher had been told about a message's lead and address when it was claimed.
+
+    `suppressed_by` is the reason on the list for its address and channel; `stops` says when
+    each stop of its lead was last recorded; `consent` is None where nobody said anything.
+    """
+
+    suppressed_by: str | None = None
+    stops: Mapping[str, datetime] = field(default_factory=dict)
+    consent: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A claimed message.
+
+    `epoch` grows with every claim: only the latest claim may record what came of it.
+    `attempts` counts the answers and silences of providers so far. `in_doubt`: an earlier
+    claim may have been accepted by `provider` without our knowing.
+    """
+
+    message_id: str
+    tenant_id: str
+    lead_id: str
+    owner: str | None
+    enrollment_id: str | None
+    sequence_id: str | None
+    step_id: str | None
+    channel: str
+    recipient: str
+    enrolled_at: datetime | None
+    stop_on: tuple[str, ...]
+    content: Content
+    epoch: int
+    attempts: int
+    in_doubt: bool
+    provider: str | None
+    known: Known
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The scopes in which nothing goes out: everything, tenant:T, channel:T:C, sequence:T:ID."""
+
+    scopes: frozenset[str] = frozenset()
+
+    def covering(self, tenant_id: str, channel: str, sequence_id: str | None) -> str | None:
+        """The widest paused scope that this falls in."""
+        for scope in scopes_of(tenant_id, channel, sequence_id):
+            if scope in self.scopes:
+                return scope
+        return None
+
+
+def scopes_of(tenant_id: str, channel: str, sequence_id: str | None) -> tuple[str, ...]:
+    """Every scope that a message falls in, the widest first."""
+    scopes = ["everything", f"tenant:{tenant_id}", f"channel:{tenant_id}:{channel}"]
+    if sequence_id is not None:
+        scopes.append(f"sequence:{tenant_id}:{sequence_id}")
+        # A sequence id begins with its tenant; people leave that out.
+        scopes.append(f"sequence:{tenant_id}:{sequence_id.removeprefix(f'{tenant_id}.')}")
+    return tuple(scopes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A provider's yes. `response` is kept for whoever has to look into it."""
+
+    provider_id: str | None
+    response: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A provider's no, or its silence.
+
+    `retryable`: the same may be accepted later. `maybe_accepted`: it may have been accepted
+    all the same. `wait_seconds`: the provider asked for so long.
+    """
+
+    error_class: str
+    reason: str
+    retryable: bool
+    maybe_accepted: bool
+    wait_seconds: float | None = None
+
+
+Answer = Accepted | Refused

@@ -1,0 +1,59 @@
+"""What the dispatcher is told, beside what every service is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leadflow.errors import SettingError
+from leadflow.settings import Environment
+
+from dispatcher.content import Identity
+from dispatcher.decide import Retries
+from dispatcher.worker import Pace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`email_via` is api or smtp. Workers are loops of this process a channel."""
+
+    database_url: str
+    group: str
+    email_via: str
+    providers_url: str
+    smtp_url: str
+    identity: Identity
+    pace: Pace
+    email_workers: int
+    batch: int
+
+    @classmethod
+    def read(cls, env: Environment) -> Settings:
+        """Raises SettingError."""
+        timeout = env.number("PROVIDER_TIMEOUT_SECONDS", 8.0)
+        lease = env.number("LEASE_SECONDS", 20.0)
+        if lease < 2 * timeout:
+            raise SettingError(
+                "LEADFLOW_LEASE_SECONDS takes at least twice LEADFLOW_PROVIDER_TIMEOUT_SECONDS: "
+                "a lease must not end while a provider may still answer"
+            )
+        return cls(
+            database_url=env.url("DATABASE_URL"),
+            group=env.text("GROUP", "dispatcher"),
+            email_via=env.choice("EMAIL_VIA", ("api", "smtp"), "api"),
+            providers_url=env.url("PROVIDERS_URL", "http://127.0.0.1:8081/providers"),
+            smtp_url=env.url("SMTP_URL", "smtp://127.0.0.1:8025"),
+            identity=Identity(
+                public_url=env.url("PUBLIC_URL", "http://127.0.0.1:8080"),
+                mail_domain=env.text("MAIL_DOMAIN", "mail.leadflow.example"),
+            ),
+            pace=Pace(
+                lease_seconds=lease,
+                timeout_seconds=timeout,
+                retries=Retries(
+                    first_seconds=env.number("RETRY_FIRST_SECONDS", 5.0),
+                    attempts=env.integer("RETRY_ATTEMPTS", 8, at_least=1),
+                ),
+            ),
+            email_workers=env.integer("EMAIL_WORKERS", 3, at_least=1),
+            batch=env.integer("BATCH", 500, at_least=1),
+        )

@@ -1,0 +1,240 @@
+"""SQL for what surrounds the ledger: facts about leads, callbacks, reviews."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dispatcher.callbacks import Callback, Reported
+from dispatcher.facts import Consent, Fact, Stop, Suppression
+from dispatcher.model import Content
+
+UPSERT_STOPS = text("""
+    INSERT INTO stops (lead_id, stop, at)
+    SELECT lead_id, stop, max(at) FROM json_to_recordset(CAST(:rows AS json))
+        AS r (lead_id text, stop text, at timestamptz)
+    GROUP BY lead_id, stop ORDER BY lead_id, stop
+    ON CONFLICT (lead_id, stop) DO UPDATE SET at = greatest(stops.at, excluded.at)
+""")
+
+# One at a time: which of two wins depends on the first. A profile's yes does not undo an
+# explicit no; at the same moment no wins.
+UPSERT_CONSENT = text("""
+    INSERT INTO consents AS c (lead_id, channel, granted, explicit, at)
+    SELECT lead_id, channel, granted, explicit, at FROM json_to_record(CAST(:row AS json))
+        AS r (lead_id text, channel text, granted boolean, explicit boolean, at timestamptz)
+    ON CONFLICT (lead_id, channel) DO UPDATE SET
+        granted = excluded.granted, explicit = excluded.explicit, at = excluded.at
+    WHERE (excluded.at > c.at OR excluded.at = c.at AND NOT excluded.granted)
+        AND NOT (c.explicit AND NOT c.granted AND excluded.granted AND NOT excluded.explicit)
+""")
+
+UPSERT_SUPPRESSION = text("""
+    INSERT INTO suppressions AS s
+        (tenant_id, channel, address, reason, active, cause_id, changed_at)
+    SELECT tenant_id, channel, address, reason, active, cause_id, at
+    FROM json_to_record(CAST(:row AS json)) AS r (
+        tenant_id text, channel text, address text, reason text, active boolean, cause_id text,
+        at timestamptz)
+    ON CONFLICT (tenant_id, channel, address, reason) DO UPDATE SET
+        active = excluded.active, cause_id = excluded.cause_id, changed_at = excluded.changed_at
+    WHERE excluded.changed_at > s.changed_at OR excluded.changed_at = s.changed_at
+        AND excluded.active
+""")
+
+RECEIVE_CALLBACKS = text("""
+    INSERT INTO callbacks (event_id, tenant_id, kind, message_id, provider_id, occurred_at, details)
+    SELECT event_id, tenant_id, kind, message_id, provider_id, occurred_at, details
+    FROM json_to_recordset(CAST(:rows AS json)) AS r (
+        event_id text, tenant_id text, kind text, message_id text, provider_id text,
+        occurred_at timestamptz, details json)
+    ON CONFLICT (event_id) DO NOTHING
+""")
+
+# A report may be here before the provider's answer is recorded: it waits for its message.
+MATCHED_CALLBACKS = text("""
+    SELECT c.event_id, c.kind, c.occurred_at, c.details, c.provider_id AS told_provider_id,
+        l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
+        l.channel, l.recipient, l.provider, l.provider_id
+    FROM callbacks c
+    JOIN ledger l ON l.tenant_id = c.tenant_id AND CASE
+        WHEN c.message_id IS NOT NULL THEN l.message_id = c.message_id
+        ELSE l.provider_id = c.provider_id END
+    WHERE c.applied_at IS NULL AND c.received_at > now() - interval '7 days'
+    ORDER BY c.received_at
+    LIMIT :limit
+    FOR UPDATE OF c SKIP LOCKED
+""")
+
+APPLIED_CALLBACKS = text("""
+    UPDATE callbacks SET applied_at = now() WHERE event_id = ANY (CAST(:ids AS text[]))
+""")
+
+TELL = text("""
+    INSERT INTO outbox (key, value)
+    SELECT key, value
+    FROM unnest(CAST(:keys AS text[]), CAST(:values AS bytea[])) WITH ORDINALITY
+        AS r (key, value, ord)
+    ORDER BY ord
+""")
+
+HELD_MESSAGE = text("""
+    SELECT message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
+        recipient, provider, provider_id, rule, epoch, body_sha256
+    FROM ledger WHERE message_id = :message_id AND state = 'held'
+    FOR UPDATE
+""")
+
+APPROVE = text("""
+    UPDATE ledger SET state = 'queued', rule = NULL, ready_at = now(), changed_at = now(),
+        payload = coalesce(CAST(:payload AS bytea), payload),
+        body_sha256 = coalesce(CAST(:sha256 AS text), body_sha256)
+    WHERE message_id = :message_id AND state = 'held'
+""")
+
+REJECT = text("""
+    UPDATE ledger SET state = 'suppressed', rule = 'rejected', changed_at = now()
+    WHERE message_id = :message_id AND state = 'held'
+""")
+
+
+async def remember(connection: AsyncConnection, facts: Sequence[Fact]) -> None:
+    """Take facts over; older ones and repeats change nothing."""
+    stops = [fact for fact in facts if isinstance(fact, Stop)]
+    if stops:
+        await connection.execute(UPSERT_STOPS, {"rows": _json(map(_stop, stops))})
+    consents = [
+        {
+            "lead_id": fact.lead_id,
+            "channel": fact.channel,
+            "granted": fact.granted,
+            "explicit": fact.explicit,
+            "at": fact.at.isoformat(),
+        }
+        for fact in facts
+        if isinstance(fact, Consent)
+    ]
+    if consents:
+        await connection.execute(UPSERT_CONSENT, [{"row": json.dumps(row)} for row in consents])
+    suppressions = sorted(
+        (fact for fact in facts if isinstance(fact, Suppression)),
+        # Two workers that write the same addresses take their locks in the same order.
+        key=lambda fact: (fact.tenant_id, fact.channel, fact.address, fact.at),
+    )
+    if suppressions:
+        rows = [{"row": json.dumps(_suppression(fact))} for fact in suppressions]
+        await connection.execute(UPSERT_SUPPRESSION, rows)
+
+
+def _stop(fact: Stop) -> dict[str, Any]:
+    return {"lead_id": fact.lead_id, "stop": fact.stop, "at": fact.at.isoformat()}
+
+
+def _suppression(fact: Suppression) -> dict[str, Any]:
+    return {
+        "tenant_id": fact.tenant_id,
+        "channel": fact.channel,
+        "address": fact.address,
+        "reason": fact.reason,
+        "active": fact.active,
+        "cause_id": fact.cause_id,
+        "at": fact.at.isoformat(),
+    }
+
+
+def _json(rows: Iterable[dict[str, Any]]) -> str:
+    return json.dumps(list(rows))
+
+
+async def receive_callbacks(connection: AsyncConnection, callbacks: Sequence[Callback]) -> None:
+    """Keep callbacks until they are applied; one that is known already stays as it is."""
+    rows = [
+        {
+            "event_id": callback.event_id,
+            "tenant_id": callback.tenant_id,
+            "kind": callback.kind,
+            "message_id": callback.message_id,
+            "provider_id": callback.provider_id,
+            "occurred_at": callback.occurred_at.isoformat(),
+            "details": callback.details,
+        }
+        for callback in callbacks
+    ]
+    await connection.execute(RECEIVE_CALLBACKS, {"rows": json.dumps(rows)})
+
+
+async def matched_callbacks(
+    connection: AsyncConnection, *, limit: int
+) -> list[tuple[Callback, Reported]]:
+    """Callbacks that are not applied and whose message is known, locked until the commit."""
+    rows = (await connection.execute(MATCHED_CALLBACKS, {"limit": limit})).all()
+    return [(_callback(row), reported(row)) for row in rows]
+
+
+def _callback(row: Row[Any]) -> Callback:
+    return Callback(
+        event_id=row.event_id,
+        tenant_id=row.tenant_id,
+        kind=row.kind,
+        message_id=row.message_id,
+        provider_id=row.told_provider_id,
+        occurred_at=row.occurred_at,
+        details=row.details if isinstance(row.details, dict) else json.loads(row.details),
+    )
+
+
+def reported(row: Row[Any]) -> Reported:
+    return Reported(
+        message_id=row.message_id,
+        tenant_id=row.tenant_id,
+        lead_id=row.lead_id,
+        owner=row.owner,
+        enrollment_id=row.enrollment_id,
+        sequence_id=row.sequence_id,
+        step_id=row.step_id,
+        channel=row.channel,
+        recipient=row.recipient,
+        provider=row.provider,
+        provider_id=row.provider_id,
+    )
+
+
+async def callbacks_applied(connection: AsyncConnection, event_ids: Sequence[str]) -> None:
+    await connection.execute(APPLIED_CALLBACKS, {"ids": list(event_ids)})
+
+
+async def tell(connection: AsyncConnection, events: Sequence[tuple[str, bytes]]) -> None:
+    """Put events, each with its lead's id, into the outbox."""
+    if events:
+        keys, values = zip(*events, strict=True)
+        await connection.execute(TELL, {"keys": list(keys), "values": list(values)})
+
+
+async def held_message(
+    connection: AsyncConnection, message_id: str
+) -> tuple[Reported, str, int, str | None] | None:
+    """A held message with its rule, epoch and the hash of its bytes; locked until the commit."""
+    row = (await connection.execute(HELD_MESSAGE, {"message_id": message_id})).one_or_none()
+    if row is None:
+        return None
+    return reported(row), row.rule, row.epoch, row.body_sha256
+
+
+async def approve(connection: AsyncConnection, message_id: str, content: Content | None) -> None:
+    """Queue a held message, with other bytes where `content` is given."""
+    await connection.execute(
+        APPROVE,
+        {
+            "message_id": message_id,
+            "payload": None if content is None else content.payload,
+            "sha256": None if content is None else content.sha256,
+        },
+    )
+
+
+async def reject(connection: AsyncConnection, message_id: str) -> None:
+    await connection.execute(REJECT, {"message_id": message_id})

@@ -1,0 +1,196 @@
+"""The send loop: claim what is due, check it, hand it to the provider, record what came of it.
+
+By the place where a process may die:
+
+- after the claim: the lease runs out; with a key the same bytes are presented again, without
+  one the message is unknown;
+- between the provider's yes and our record: the same, and the key is accepted once;
+- after the record: the event is in the outbox and goes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from leadflow import topics
+from leadflow.clock import Clock
+from leadflow.codec import Codec
+from leadflow.errors import is_retryable, public_reason
+from leadflow.health import Health
+
+from dispatcher import events, metrics
+from dispatcher.controls import Controls
+from dispatcher.decide import Decision, Retries, after_answer, before_sending
+from dispatcher.ledger import Ledger, Settled
+from dispatcher.model import Answer, Entry, Refused, State
+from dispatcher.pace import Wakeup, backoff
+from dispatcher.providers.base import Provider, ProviderError
+
+log = structlog.get_logger()
+
+IDLE_SECONDS = 0.25
+CONTROLS = topics.AUTOMATION_CONTROLS.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Which channels one loop serves, over which provider; None where people do it."""
+
+    name: str
+    channels: tuple[str, ...]
+    provider: Provider | None
+
+    @property
+    def provider_name(self) -> str:
+        return self.provider.name if self.provider is not None else "record"
+
+    @property
+    def keyed(self) -> bool:
+        return self.provider is None or self.provider.keyed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """`lease_seconds` must be longer than a provider may take to answer."""
+
+    lease_seconds: float
+    timeout_seconds: float
+    retries: Retries
+
+
+class Sender:
+    """One of the loops of a route. Several run side by side, in one process and in many."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        ledger: Ledger,
+        controls: Controls,
+        codec: Codec,
+        clock: Clock,
+        health: Health,
+        pace: Pace,
+        to_send: Wakeup,
+        to_publish: Wakeup,
+    ) -> None:
+        self._route = route
+        self._ledger = ledger
+        self._controls = controls
+        self._codec = codec
+        self._clock = clock
+        self._health = health
+        self._pace = pace
+        self._to_send = to_send
+        self._to_publish = to_publish
+        self._part = f"sender-{route.name}"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            ticket = self._to_send.ticket()
+            if CONTROLS in self._health.waiting():
+                # Without the pauses nothing goes out: there may be one that we cannot see.
+                await self._to_send.wait(ticket, IDLE_SECONDS)
+                continue
+            try:
+                sent = await self.round()
+            except Exception as error:
+                if not is_retryable(error):
+                    raise
+                failures += 1
+                self._health.not_ready(self._part, public_reason(error))
+                log.warning("will claim again", route=self._route.name, reason=public_reason(error))
+                await self._clock.sleep(backoff(failures))
+                continue
+            failures = 0
+            self._health.ready(self._part)
+            self._health.progress(self._part)
+            if not sent:
+                await self._to_send.wait(ticket, IDLE_SECONDS)
+
+    async def round(self) -> int:
+        """Claim a batch and carry it to its end; returns its size."""
+        route, pace = self._route, self._pace
+        provider = route.provider
+        limit = 100 if provider is None else max(provider.batch, provider.at_once)
+        deadline = self._clock.monotonic() + pace.lease_seconds
+        entries = await self._ledger.claim(
+            route.channels, route.provider_name, limit=limit, lease_seconds=pace.lease_seconds
+        )
+        if not entries:
+            return 0
+        to_send: list[Entry] = []
+        decided: list[tuple[Entry, Decision]] = []
+        paused = self._controls.paused
+        for entry in entries:
+            decision = before_sending(
+                entry, paused, provider=route.provider_name, keyed=route.keyed
+            )
+            if decision.state is State.CLAIMED:
+                to_send.append(entry)
+            else:
+                decided.append((entry, decision))
+        if provider is not None:
+            groups = _groups(to_send, provider.batch)
+            for start in range(0, len(groups), provider.at_once):
+                side_by_side = groups[start : start + provider.at_once]
+                calls = [self._send(provider, group, deadline) for group in side_by_side]
+                for answered in await asyncio.gather(*calls):
+                    decided.extend(answered)
+        await self._settle(decided)
+        return len(entries)
+
+    async def _send(
+        self, provider: Provider, group: Sequence[Entry], deadline: float
+    ) -> list[tuple[Entry, Decision]]:
+        if self._clock.monotonic() + self._pace.timeout_seconds > deadline:
+            # The lease could end while the provider has them: give them back untouched.
+            return [
+                (entry, Decision(state=State.QUEUED, in_doubt=entry.in_doubt)) for entry in group
+            ]
+        started = self._clock.monotonic()
+        answers: Sequence[Answer]
+        try:
+            answers = await provider.send(group)
+        except ProviderError as error:
+            answers = [error.refused()] * len(group)
+        metrics.PROVIDER_SECONDS.labels(provider.name).observe(self._clock.monotonic() - started)
+        refused = sum(isinstance(answer, Refused) for answer in answers)
+        metrics.ANSWERS.labels(provider.name, "refused").inc(refused)
+        metrics.ANSWERS.labels(provider.name, "accepted").inc(len(answers) - refused)
+        return [
+            (entry, after_answer(entry, answer, self._pace.retries, keyed=provider.keyed))
+            for entry, answer in zip(group, answers, strict=True)
+        ]
+
+    async def _settle(self, decided: Sequence[tuple[Entry, Decision]]) -> None:
+        now = self._clock.now()
+        outcomes = []
+        for entry, decision in decided:
+            event = events.of_decision(entry, decision, now, provider=self._route.provider_name)
+            outcomes.append(
+                Settled(
+                    entry=entry,
+                    decision=decision,
+                    event=None if event is None else self._codec.encode(event),
+                )
+            )
+        ours = await self._ledger.settle(outcomes)
+        metrics.LOST_CLAIMS.inc(len(outcomes) - ours)
+        for entry, decision in decided:
+            metrics.MESSAGES.labels(entry.channel, decision.state).inc()
+        self._to_publish.set()
+        if any(decision.state is not State.QUEUED for _, decision in decided):
+            self._to_send.set()  # the next message of the same lead may now be due
+
+
+def _groups(entries: Sequence[Entry], batch: int) -> list[Sequence[Entry]]:
+    """First tries together; what has failed before goes alone, so that it holds up nobody."""
+    again = [entry for entry in entries if entry.attempts or entry.in_doubt]
+    first = [entry for entry in entries if not (entry.attempts or entry.in_doubt)]
+    together = [first[start : start + batch] for start in range(0, len(first), batch)]
+    return [*together, *([entry] for entry in again)]
