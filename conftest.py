@@ -1,6 +1,21 @@
-"""What every test run needs, wherever it starts."""
+"""Real Kafka and PostgreSQL for the tests that need them, one pair a run.
+
+`LEADFLOW_TEST_KAFKA` says where they come from: `container` (testcontainers, needs a Docker
+engine), `embedded` (the servers of `leadflow up`), or `running`: those that
+`LEADFLOW_TEST_KAFKA_BOOTSTRAP` and `LEADFLOW_TEST_DATABASE_URL` name. Without it, containers
+where an engine answers, else embedded. Nothing is ever skipped for want of a server.
+"""
 
 from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from shutil import which
+from typing import NamedTuple
 
 import pytest
 
@@ -8,8 +23,137 @@ import pytest
 # in it: unless the package is imported first, the folder would take its place.
 import sandbox  # noqa: F401
 
+KAFKA_IMAGE = "apache/kafka:4.1.1"
+POSTGRES_IMAGE = "postgres:18"
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "integration: needs a socket, a process, Kafka or PostgreSQL"
+
+class Servers(NamedTuple):
+    bootstrap: str
+    admin_url: str
+
+
+def where() -> str:
+    """container, embedded or running."""
+    choice = os.environ.get("LEADFLOW_TEST_KAFKA", "")
+    if choice not in ("", "container", "embedded", "running"):
+        raise pytest.UsageError(
+            f"LEADFLOW_TEST_KAFKA takes container, embedded or running, not {choice!r}"
+        )
+    if choice:
+        return choice
+    if "LEADFLOW_TEST_KAFKA_BOOTSTRAP" in os.environ:
+        return "running"
+    return "container" if _engine_answers() else "embedded"
+
+
+def _engine_answers() -> bool:
+    if which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def containers() -> Iterator[Servers]:
+    """Kafka and PostgreSQL in containers. Fails where no Docker engine answers."""
+    # The helper image that removes containers of a dead run is not needed: ours end here.
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.waiting_utils import wait_for_logs
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kafka = (
+        DockerContainer(KAFKA_IMAGE)
+        .with_bind_ports(port, port)
+        .with_env("KAFKA_NODE_ID", "1")
+        .with_env("KAFKA_PROCESS_ROLES", "broker,controller")
+        .with_env("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093")
+        .with_env("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
+        .with_env("KAFKA_LISTENERS", f"PLAINTEXT://:{port},CONTROLLER://:9093")
+        .with_env("KAFKA_ADVERTISED_LISTENERS", f"PLAINTEXT://127.0.0.1:{port}")
+        .with_env(
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+        )
+        .with_env("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1")
+        .with_env("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "8")
+        .with_env("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
+        .with_env("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
+        .with_env("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+        .with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
     )
+    postgres = (
+        DockerContainer(POSTGRES_IMAGE)
+        .with_exposed_ports(5432)
+        .with_env("POSTGRES_PASSWORD", "test")
+        .with_env("POSTGRES_DB", "leadflow")
+    )
+    with kafka, postgres:
+        wait_for_logs(postgres, "ready to accept connections", timeout=60)
+        host_port = postgres.get_exposed_port(5432)
+        yield Servers(
+            f"127.0.0.1:{port}", f"postgresql://postgres:test@127.0.0.1:{host_port}/leadflow"
+        )
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[Servers]:
+    """The servers that `leadflow up` uses, on free ports and in a folder of the run."""
+    from leadflow_cli.embedded.kafka import KafkaServer
+    from leadflow_cli.embedded.postgres import PostgresServer
+    from leadflow_cli.processes import free_ports
+
+    kafka_port, controller_port, postgres_port = free_ports(3)
+    with ExitStack() as stack:
+        kafka = stack.enter_context(
+            KafkaServer(folder / "kafka", port=kafka_port, controller_port=controller_port)
+        )
+        postgres = PostgresServer(folder / "postgres", port=postgres_port)
+        # As root its data live outside the folder: take them away with it.
+        stack.callback(postgres.destroy)
+        stack.enter_context(postgres)
+        yield Servers(kafka.bootstrap, postgres.url)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Kafka with the catalogue's topics, PostgreSQL with every service's schema migrated."""
+    from leadflow.database import SCHEMAS, migrate, provision, role_url
+    from leadflow.kafka.admin import ensure_topics
+
+    with ExitStack() as stack:
+        choice = where()
+        if choice == "running":
+            made = Servers(
+                os.environ["LEADFLOW_TEST_KAFKA_BOOTSTRAP"],
+                os.environ["LEADFLOW_TEST_DATABASE_URL"],
+            )
+        elif choice == "container":
+            made = stack.enter_context(containers())
+        else:
+            made = stack.enter_context(embedded(tmp_path_factory.mktemp("servers")))
+        ensure_topics(made.bootstrap)
+        provision(made.admin_url, SECRET)
+        for package, role in SCHEMAS.items():
+            migrate(package, role_url(made.admin_url, role, SECRET))
+        yield made
+
+
+# Of the databases that a test run makes and throws away.
+SECRET = "dev"  # noqa: S105
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(servers: Servers) -> str:
+    return servers.bootstrap
+
+
+@pytest.fixture(scope="session")
+def admin_url(servers: Servers) -> str:
+    return servers.admin_url
+
+
+@pytest.fixture(scope="session")
+def secret() -> str:
+    return SECRET

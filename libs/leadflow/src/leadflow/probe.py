@@ -1,4 +1,4 @@
-"""`python -m leadflow.probe URL`: exits with 0 when URL answers 200. For container health checks."""
+"""Exit with 0 when a URL answers 200: `python -m leadflow.probe URL`, for container checks."""
 
 from __future__ import annotations
 

@@ -95,6 +95,44 @@ class ConfluentProducer:
                 break
         await done
 
+    async def send_one(self, record: Outgoing) -> int:
+        """Return the record's offset once the broker has acknowledged it. Needs its partition.
+
+        Raises BrokerError if it was not acknowledged.
+        """
+        if record.partition is None:
+            raise ValueError("an offset means something in a known partition only")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[int] = loop.create_future()
+
+        def settle(error: Any, offset: int) -> None:
+            if done.done():
+                return
+            if error is None:
+                done.set_result(offset)
+            else:
+                done.set_exception(BrokerError(f"not acknowledged: {error.str()}"))
+
+        def delivered(error: Any, message: Any) -> None:
+            loop.call_soon_threadsafe(settle, error, message.offset())
+
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic,
+                    record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    headers=list(record.headers),
+                    on_delivery=delivered,
+                )
+                break
+            except BufferError:  # the bounded queue is full: wait for the broker
+                await asyncio.sleep(FULL_QUEUE_WAIT_SECONDS)
+            except KafkaException as error:
+                raise BrokerError(f"not accepted: {error.args[0].str()}") from error
+        return await done
+
     async def close(self) -> None:
         left = await asyncio.to_thread(self._producer.flush, 30)
         self._open = False
@@ -144,6 +182,7 @@ class ConfluentConsumer:
         self._assigned_to: Rebalanced = _nobody
         self._revoked_from: Rebalanced = _nobody
         self._assignment: set[TopicPartition] = set()
+        self._closed = False
         self._positions: dict[TopicPartition, int] = {}
 
     def subscribe(
@@ -252,6 +291,9 @@ class ConfluentConsumer:
         ]
 
     async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._consumer.close)
         self._thread.shutdown()

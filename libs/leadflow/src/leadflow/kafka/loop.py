@@ -47,9 +47,11 @@ class Received:
 class Handler(Protocol):
     """What a service does with records."""
 
-    async def handle(self, batch: Sequence[Received]) -> None:
+    async def handle(self, batch: Sequence[Received]) -> Sequence[DeadLetter] | None:
         """Return once every effect of the batch is durable; be ready to see it again.
 
+        A handler that settles each record by itself may return those that it refused: they go
+        to the dead-letter topic, and the rest of the batch is done.
         Raise RecordRefused (or let any error that a retry cannot help escape) and the loop
         repeats the batch record by record, so that only the culprit goes to the dead-letter
         topic. Raise what a retry can help (`errors.is_retryable`) and the batch is repeated
@@ -154,7 +156,7 @@ class ConsumerLoop:
         wait = FIRST_RETRY_SECONDS
         while True:
             try:
-                await self._handler.handle(batch)
+                refused = await self._handler.handle(batch)
             except Exception as error:
                 if not is_retryable(error):
                     return await self._one_by_one(batch, error, letters, stop)
@@ -165,6 +167,7 @@ class ConsumerLoop:
                     return False
                 wait = min(wait * 2, LONGEST_RETRY_SECONDS)
             else:
+                letters.extend(refused or ())
                 self._health.ready(self._name)
                 return True
 

@@ -95,4 +95,4 @@ class Consumer(Protocol):
         """Records behind the last known end, for each assigned partition."""
 
     async def close(self) -> None:
-        """Leave the group at once."""
+        """Leave the group at once; idempotent."""

@@ -1,0 +1,163 @@
+"""Decides opt-outs and opt-ins, and the STOP and START words that amount to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from leadflow.errors import RecordRefused
+from leadflow.records import ConsentChanged, ConsentGrant, LeadRecord, RawEvent
+
+from intake import facts
+from intake.matching import found
+from intake.model import (
+    CHANNELS,
+    OPT_OUT,
+    PHONE_CHANNELS,
+    Decision,
+    Known,
+    Lead,
+    Prepared,
+    Refusal,
+)
+from intake.normalize import consent
+from intake.normalize.fields import line, text
+
+OPT_IN = "opt-in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person asked for: to be left alone on channels, or to be written to again."""
+
+    granted: bool
+    channels: tuple[str, ...]
+    keyword: str | None = None
+    evidence: str | None = None
+
+
+def decide_opt(known: Known, prepared: Prepared, now: datetime) -> Decision:
+    """An opt_out or opt_in.
+
+    An opt-out of somebody unknown is remembered by address, so that an import which brings the
+    address later finds it refused; the raw event itself ends in the dead-letter topic.
+    """
+    raw, payload = prepared.raw, prepared.payload
+    granted = raw.kind == "opt_in"
+    wish = Wish(
+        granted=granted,
+        channels=_channels(prepared, granted),
+        keyword=line(payload, "keyword"),
+        evidence=text(payload, "evidence"),
+    )
+    leads = found(known, prepared)
+    changed = apply(wish, leads, prepared, now)
+    if leads:
+        return changed
+    return replace(changed, error=RecordRefused("unknown_lead", f"{raw.kind} of nobody known"))
+
+
+def apply(wish: Wish, leads: Sequence[Lead], prepared: Prepared, now: datetime) -> Decision:
+    """The wish, carried out on every lead that was meant."""
+    raw = prepared.raw
+    given = _given_addresses(prepared)
+    records: list[LeadRecord] = []
+    addresses = {
+        Refusal(raw.tenant_id, channel, address)
+        for channel in wish.channels
+        if (address := given["email" if channel == "email" else "phone"])
+    }
+    after: list[Lead] = []
+    for lead in leads:
+        channels = [channel for channel in wish.channels if not _is_late(wish, lead, channel, raw)]
+        for channel in channels:
+            records.append(_changed(wish, lead, channel, given, raw, now))
+            if address := lead.address_for(channel):
+                addresses.add(Refusal(raw.tenant_id, channel, address.casefold()))
+        lead = replace(lead, consent=_consent(wish, lead, channels, raw.occurred_at))
+        if not channels:  # an opt-in from before an opt-out: noted, and without effect
+            lead = replace(lead, revision=lead.revision + 1)
+            records.append(facts.updated(lead, raw, now))
+            addresses.clear()
+        after.append(lead)
+    ordered = tuple(sorted(addresses))
+    return Decision(
+        leads=tuple(after),
+        refused=() if wish.granted else ordered,
+        allowed=ordered if wish.granted else (),
+        records=tuple(records),
+    )
+
+
+def _channels(prepared: Prepared, granted: bool) -> tuple[str, ...]:
+    """The channels meant. Not named, a refusal is read widely and a permission narrowly."""
+    channel = (line(prepared.payload, "channel") or "").lower()
+    if channel in CHANNELS:
+        return (channel,)
+    if channel == "all":
+        return CHANNELS
+    if channel:
+        raise RecordRefused("unknown_channel", "channel takes email, sms, call, whatsapp or all")
+    kinds = {key.kind for key in prepared.keys}
+    if "email" in kinds:
+        return ("email",)
+    if "phone" in kinds:
+        return ("sms",) if granted else PHONE_CHANNELS
+    if granted:
+        raise RecordRefused("missing_field", "an opt_in of a lead needs its channel")
+    return CHANNELS
+
+
+def _given_addresses(prepared: Prepared) -> dict[str, str | None]:
+    by_kind = {key.kind: key.value for key in prepared.keys}
+    return {"email": by_kind.get("email"), "phone": by_kind.get("phone")}
+
+
+def _is_late(wish: Wish, lead: Lead, channel: str, raw: RawEvent) -> bool:
+    """Whether an opt-in was given before the opt-out that is known."""
+    known = lead.grant(channel)
+    return (
+        wish.granted
+        and known is not None
+        and consent.is_opt_out(known)
+        and known.at is not None
+        and raw.occurred_at < known.at
+    )
+
+
+def _consent(
+    wish: Wish, lead: Lead, channels: Iterable[str], at: datetime
+) -> tuple[ConsentGrant, ...]:
+    if not wish.granted:
+        return consent.withdrawn(lead.consent, channels, at)
+    by_channel = {grant.channel: grant for grant in lead.consent}
+    for channel in channels:
+        by_channel[channel] = ConsentGrant(
+            channel=channel, granted=True, basis=OPT_IN, text=wish.evidence, at=at
+        )
+    return consent.in_order(by_channel)
+
+
+def _changed(
+    wish: Wish,
+    lead: Lead,
+    channel: str,
+    given: dict[str, str | None],
+    raw: RawEvent,
+    now: datetime,
+) -> ConsentChanged:
+    own = lead.address_for(channel)
+    address = given["email" if channel == "email" else "phone"]
+    # As the lead's own profile writes it, so that it equals the recipient of its messages.
+    if own is not None and (address is None or own.casefold() == address):
+        address = own
+    return ConsentChanged(
+        **facts.frame(ConsentChanged, lead.lead_id, lead.owner, raw, now, channel),
+        channel=channel,
+        granted=wish.granted,
+        address=address,
+        basis=OPT_IN if wish.granted else OPT_OUT,
+        keyword=wish.keyword,
+        evidence=wish.evidence,
+    )

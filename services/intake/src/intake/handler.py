@@ -1,0 +1,148 @@
+"""A batch of raw events: decided in one transaction, stored, then published.
+
+    lock → what was decided before → what is known → decide one by one → store → commit → publish
+
+Published only after the commit, and from what was stored: if the process dies in between,
+whoever repeats the batch finds the decisions and publishes the same bytes with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leadflow import topics
+from leadflow.clock import Clock
+from leadflow.codec import Codec
+from leadflow.errors import RecordRefused
+from leadflow.kafka.dead_letters import DeadLetter
+from leadflow.kafka.loop import Received, Stateless
+from leadflow.kafka.port import Outgoing, Producer
+from leadflow.records import LeadRecord, RawEvent, SummaryCreated
+from leadflow.tenants import Tenant
+
+from intake import snapshots
+from intake.book import Book
+from intake.decide import decide
+from intake.model import Prepared
+from intake.prepare import PROVIDER_CALLBACKS, prepare
+from intake.store import EventId, OutboxRow, Store, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A raw event to decide, with the message to bury if it is refused."""
+
+    received: Received
+    prepared: Prepared
+
+    @property
+    def event_id(self) -> EventId:
+        raw = self.prepared.raw
+        return raw.tenant_id, raw.event_id
+
+
+class IntakeHandler(Stateless):
+    """Turns raw events into lead-events and summaries."""
+
+    def __init__(
+        self,
+        *,
+        codec: Codec,
+        store: Store,
+        producer: Producer,
+        tenants: Mapping[str, Tenant],
+        clock: Clock,
+    ) -> None:
+        self._codec = codec
+        self._store = store
+        self._producer = producer
+        self._tenants = tenants
+        self._clock = clock
+
+    async def handle(self, batch: Sequence[Received]) -> Sequence[DeadLetter]:
+        """Return once all is stored and acknowledged; the raw events that were refused."""
+        letters: list[DeadLetter] = []
+        work = self._prepare(batch, letters)
+        if work:
+            async with self._store.transaction() as transaction:
+                rows = await self._decide(transaction, work, letters)
+            await self._producer.send([Outgoing(row.topic, row.key, row.value) for row in rows])
+        return letters
+
+    def _prepare(self, batch: Sequence[Received], letters: list[DeadLetter]) -> list[Work]:
+        work: dict[EventId, Work] = {}
+        for received in batch:
+            raw = received.record
+            if not isinstance(raw, RawEvent) or raw.kind in PROVIDER_CALLBACKS:
+                continue  # what providers say about messages is the dispatcher's
+            try:
+                each = Work(received, prepare(raw, self._tenant(raw.tenant_id)))
+            except RecordRefused as error:
+                letters.append(DeadLetter(received.message, error))
+            else:
+                work.setdefault(each.event_id, each)
+        return list(work.values())
+
+    async def _decide(
+        self, transaction: Transaction, work: Sequence[Work], letters: list[DeadLetter]
+    ) -> list[OutboxRow]:
+        events = [each.event_id for each in work]
+        await transaction.lock({key for each in work for key in each.prepared.keys}, events)
+        before = await transaction.decided(events)
+        done = {(row.tenant_id, row.event_id) for row in before}
+        fresh = [each for each in work if each.event_id not in done]
+        if not fresh:
+            return before
+        book = await self._open(transaction, fresh)
+        now = self._clock.now()
+        rows: list[OutboxRow] = []
+        for each in fresh:
+            prepared = each.prepared
+            tenant = self._tenant(prepared.raw.tenant_id)
+            try:
+                decision = decide(book.known(prepared), prepared, tenant, now)
+            except RecordRefused as error:
+                letters.append(DeadLetter(each.received.message, error))
+                continue
+            book.apply(decision)
+            if decision.error is not None:
+                letters.append(DeadLetter(each.received.message, decision.error))
+            else:
+                rows += self._outbox(prepared.raw, decision.records)
+        changes = book.changes
+        await transaction.save_leads(
+            [snapshots.to_row(lead, self._codec, now) for lead in changes.leads.values()]
+        )
+        await transaction.save_identities(changes.keys)
+        await transaction.refuse([each for each, holds in changes.refused.items() if holds], now)
+        await transaction.allow([each for each, holds in changes.refused.items() if not holds])
+        await transaction.save_outbox(rows, now)
+        return before + rows
+
+    async def _open(self, transaction: Transaction, work: Sequence[Work]) -> Book:
+        keys = {key for each in work for key in each.prepared.keys}
+        identities = await transaction.identities(sorted(keys))
+        lead_ids = {lead_id for found in identities.values() for lead_id in found}
+        lead_ids |= {key.value for key in keys if key.kind == "lead_id"}
+        leads = await transaction.leads(lead_ids) if lead_ids else []
+        refusals = await transaction.refusals(
+            {refusal for each in work for refusal in each.prepared.addresses()}
+        )
+        return Book([snapshots.from_row(row, self._codec) for row in leads], identities, refusals)
+
+    def _outbox(self, raw: RawEvent, records: Sequence[LeadRecord]) -> list[OutboxRow]:
+        return [
+            OutboxRow(
+                raw.tenant_id,
+                raw.event_id,
+                position,
+                (topics.SUMMARIES if isinstance(each, SummaryCreated) else topics.LEAD_EVENTS).name,
+                each.lead_id.encode(),
+                self._codec.encode(each),
+            )
+            for position, each in enumerate(records)
+        ]
+
+    def _tenant(self, tenant_id: str) -> Tenant:
+        return self._tenants.get(tenant_id) or Tenant(tenant_id=tenant_id)

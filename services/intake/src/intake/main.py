@@ -1,0 +1,65 @@
+"""The composition root of intake: settings, clients, one loop, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from leadflow import database, tenants, topics
+from leadflow.clock import SystemClock
+from leadflow.health import Health
+from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.loop import ConsumerLoop
+from leadflow.raw_json import decode_raw_event
+from leadflow.service import codec_for, run_all
+from leadflow.settings import Environment, ServiceSettings
+
+from intake.handler import IntakeHandler
+from intake.store import Store
+
+SERVICE = "intake"
+PART = "raw-events"
+
+
+async def main(
+    settings: ServiceSettings, env: Environment, health: Health, stop: asyncio.Event
+) -> None:
+    """Consume raw-events until `stop` is set."""
+    database_url = env.url("DATABASE_URL")
+    group = env.text("GROUP", SERVICE)
+    batch = env.integer("BATCH", 500, at_least=1)
+    tenants_file = env.text("TENANTS_FILE", "")
+    known_tenants = tenants.load(env.path("TENANTS_FILE") if tenants_file else None)
+    await asyncio.to_thread(database.migrate, "intake", database_url)
+    codec = codec_for(settings)
+    clock = SystemClock()
+    engine = database.engine(database_url, pool_size=2)
+    producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
+    try:
+        loop = ConsumerLoop(
+            name=PART,
+            consumer=ConfluentConsumer(
+                settings.kafka_bootstrap,
+                group,
+                client_id=SERVICE,
+                assignor="cooperative-sticky",
+            ),
+            topics=[topics.RAW_EVENTS.name],
+            decode=partial(decode_raw_event, codec),
+            handler=IntakeHandler(
+                codec=codec,
+                store=Store(engine),
+                producer=producer,
+                tenants=known_tenants,
+                clock=clock,
+            ),
+            dead_letters=DeadLetters(SERVICE, producer, clock),
+            clock=clock,
+            health=health,
+            max_batch=batch,
+        )
+        await run_all(stop, loop.run(stop))
+    finally:
+        await producer.close()
+        await engine.dispose()

@@ -1,0 +1,202 @@
+"""What intake knows and what it decides: frozen values, no effects.
+
+RawEvent ──prepare──► Prepared ──decide(known, prepared, tenant, now)──► Decision
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from leadflow.errors import RecordRefused
+from leadflow.records import (
+    Address,
+    Attribution,
+    ConsentGrant,
+    LeadRecord,
+    Money,
+    RawEvent,
+    Reason,
+)
+
+CHANNELS = ("email", "sms", "call", "whatsapp")
+PHONE_CHANNELS = ("sms", "call", "whatsapp")
+ACTIVE = "active"
+QUARANTINED = "quarantined"
+OPT_OUT = "opt-out"  # basis of a refusal that only an opt-in takes back
+
+
+class Key(NamedTuple):
+    """One thing that a lead is known by. `kind` is external_id, email, phone or lead_id."""
+
+    tenant_id: str
+    kind: str
+    value: str
+
+
+class Refusal(NamedTuple):
+    """An address that must not be written to or called on a channel."""
+
+    tenant_id: str
+    channel: str
+    address: str  # e-mail in lower case, or E.164
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A lead as one raw event shows it, normalized; None where the event says nothing.
+
+    `reasons` are the quality rules that spoke. `extra` and `received` are JSON text.
+    """
+
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    company: str | None = None
+    title: str | None = None
+    address: Address | None = None
+    service: str | None = None
+    message: str | None = None
+    urgency: str | None = None
+    budget: Money | None = None
+    timezone: str
+    timezone_from: str
+    language: str | None = None
+    attribution: Attribution | None = None
+    consent: tuple[ConsentGrant, ...] = ()
+    stage: str | None = None
+    owner: str | None = None
+    received: str
+    extra: str
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def score(self) -> int:
+        """How much speaks against it; compared with the tenant's quarantine threshold."""
+        return sum(reason.points for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """A lead as intake knows it.
+
+    `revision` grows by one with every change that is published; `seen_at` is the time of the
+    newest sighting folded in, so that an older one that comes late only fills gaps.
+    """
+
+    lead_id: str
+    tenant_id: str
+    source: str  # of the first sighting, as is external_id
+    external_id: str
+    revision: int
+    status: str
+    seen_at: datetime
+    temperature: str | None = None
+    quarantine_reasons: tuple[Reason, ...] = ()
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    company: str | None = None
+    title: str | None = None
+    address: Address | None = None
+    service: str | None = None
+    message: str | None = None
+    urgency: str = "normal"
+    budget: Money | None = None
+    timezone: str
+    timezone_from: str
+    language: str | None = None
+    attribution: Attribution | None = None
+    consent: tuple[ConsentGrant, ...] = ()
+    stage: str
+    owner: str | None = None
+    received: str
+    extra: str
+
+    def grant(self, channel: str) -> ConsentGrant | None:
+        """What is recorded for a channel; None if the person was never asked."""
+        return next((grant for grant in self.consent if grant.channel == channel), None)
+
+    def address_for(self, channel: str) -> str | None:
+        """Where the lead is reached on a channel."""
+        return self.email if channel == "email" else self.phone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A raw event, read: its payload, who it is about, and the sighting it carries, if any.
+
+    `keys` are in the order in which they are tried.
+    """
+
+    raw: RawEvent
+    payload: Mapping[str, Any]
+    keys: tuple[Key, ...] = ()
+    sighting: Sighting | None = None
+
+    @property
+    def seen(self) -> Sighting:
+        """The sighting of an event that has one: lead, quote_request, call_missed."""
+        if self.sighting is None:
+            raise TypeError(f"{self.raw.kind} is no sighting of a lead")
+        return self.sighting
+
+    def addresses(self) -> tuple[Refusal, ...]:
+        """The refusals that have to be known before this can be decided."""
+        found = self.sighting
+        if found is None:
+            return ()
+        tenant_id = self.raw.tenant_id
+        refusals = []
+        if found.email is not None:
+            refusals.append(Refusal(tenant_id, "email", found.email.casefold()))
+        if found.phone is not None:
+            refusals.extend(Refusal(tenant_id, each, found.phone) for each in PHONE_CHANNELS)
+        return tuple(refusals)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known about the keys of one event: the leads behind each, oldest first."""
+
+    leads: Mapping[Key, tuple[Lead, ...]] = field(default_factory=dict)
+    refusals: frozenset[Refusal] = frozenset()
+
+    def by(self, key: Key) -> tuple[Lead, ...]:
+        return self.leads.get(key, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What one raw event changes and what is to be published about it.
+
+    With `error` set nothing is published and the raw event goes to the dead-letter topic; the
+    changes hold all the same: the refusal of an address that no lead has yet must not be lost.
+    """
+
+    leads: tuple[Lead, ...] = ()
+    keys: tuple[tuple[Key, str], ...] = ()  # (key, lead_id) pairs to remember
+    refused: tuple[Refusal, ...] = ()
+    allowed: tuple[Refusal, ...] = ()
+    records: tuple[LeadRecord, ...] = ()
+    error: RecordRefused | None = None
+
+
+def external_key(tenant_id: str, source: str, external_id: str) -> Key:
+    return Key(tenant_id, "external_id", f"{source}\x1f{external_id}")
+
+
+def email_key(tenant_id: str, email: str) -> Key:
+    return Key(tenant_id, "email", email.casefold())
+
+
+def phone_key(tenant_id: str, phone: str) -> Key:
+    return Key(tenant_id, "phone", phone)
+
+
+def lead_key(tenant_id: str, lead_id: str) -> Key:
+    return Key(tenant_id, "lead_id", lead_id)

@@ -1,0 +1,1 @@
+"""What upstream systems write, made into one shape. Each module is one field's rules."""
