@@ -1,0 +1,1 @@
+"""CRMs: one file each."""

@@ -1,0 +1,93 @@
+"""What crm-sync wants of a CRM, and how a CRM may refuse.
+
+    CrmError            retryable says whether the same call can succeed later
+    ├── CrmUnavailable  no answer, an answer lost, or a failure of its own    (retryable)
+    ├── CrmLimited      too many calls; retry_after says for how long         (retryable)
+    ├── CrmConflict     somebody else is changing the same thing              (retryable)
+    ├── CrmSignIn       our credentials are not taken: theirs to mend         (retryable)
+    ├── CrmMissing      there is no such contact
+    ├── CrmNever        it will never take this
+    └── CrmGivenUp      tried as often as the policy says
+
+Texts name the call and the status, never what was in the call or in the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Protocol
+
+from crm_sync.model import Note
+from leadflow.errors import LeadflowError
+
+
+class CrmError(LeadflowError):
+    """A call that the CRM did not carry out, or of which we do not know it.
+
+    `retry_after` is how long the CRM wants to be left alone, zero where it does not say.
+    """
+
+    KIND: ClassVar[str]
+
+    def __init__(self, reason: str, retry_after: timedelta = timedelta(0)) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class CrmUnavailable(CrmError):
+    retryable = True
+    KIND = "retry"
+
+
+class CrmLimited(CrmError):
+    retryable = True
+    KIND = "rate"
+
+
+class CrmConflict(CrmError):
+    retryable = True
+    KIND = "conflict"
+
+
+class CrmSignIn(CrmError):
+    retryable = True
+    KIND = "auth"
+
+
+class CrmMissing(CrmError):
+    KIND = "missing"
+
+
+class CrmNever(CrmError):
+    KIND = "never"
+
+
+class CrmGivenUp(CrmError):
+    KIND = "given_up"
+
+
+@dataclass(frozen=True, slots=True)
+class ContactWrite:
+    """The whole value of a contact. Two writes with one key are the same write."""
+
+    external_id: str
+    key: str
+    fields: Mapping[str, Any]
+
+
+class Crm(Protocol):
+    """One account of a CRM. Safe to call again with the same arguments."""
+
+    name: str
+
+    async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
+        """For each write the CRM's id of the contact, or why it was not written. At most one
+        write a contact; no order among them."""
+
+    async def add_note(self, external_id: str, note: Note) -> None:
+        """Write a note on a contact, once for each note id. Raises CrmError."""
+
+    async def close(self) -> None:
+        """Let connections go."""

@@ -1,0 +1,201 @@
+"""What a record means for the CRM, and when a failed one is tried again. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from crm_sync.crm.base import CrmError
+from crm_sync.model import (
+    BY_REVISION,
+    ENROLLMENT,
+    MESSAGE,
+    OWNER,
+    PROFILE,
+    QUALIFICATION,
+    STAGE,
+    Item,
+    NextTry,
+    Note,
+    Order,
+    Origin,
+    Register,
+    RetryPolicy,
+    State,
+    Upsert,
+)
+from leadflow.errors import RecordRefused
+from leadflow.records import (
+    Enrolled,
+    LeadCreated,
+    LeadQualified,
+    LeadRecord,
+    LeadUpdated,
+    MessageSent,
+    Record,
+    StageChanged,
+    SummaryReviewed,
+)
+
+# The lead's own words and the payload as received stay out: a note needs an approval first.
+PROFILE_FIELDS = (
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "company",
+    "title",
+    "service",
+    "urgency",
+    "timezone",
+    "language",
+    "source",
+)
+PROFILE_PARTS = ("address", "budget", "attribution")
+
+
+def item_of(record: Record, origin: Origin) -> Item | None:
+    """The change that a record asks for; None where the CRM need not know.
+
+    Raises RecordRefused for an approval that does not cover the text it carries.
+    """
+    change = _CHANGES.get(type(record))
+    if change is None or not isinstance(record, LeadRecord):
+        return None
+    wanted = change(record)
+    if wanted is None:
+        return None
+    return Item(record.event_id, record.tenant_id, record.lead_id, record.TYPE, origin, wanted)
+
+
+def _profile(record: LeadCreated | LeadUpdated) -> Upsert | None:
+    if record.status == "quarantined":
+        return None
+    order = Order(record.revision, record.event_id)
+    fields: dict[str, Any] = {name: getattr(record, name) for name in PROFILE_FIELDS}
+    for name in PROFILE_PARTS:
+        part = getattr(record, name)
+        fields[name] = None if part is None else _without_nothing(part.to_avro())
+    fields["consent"] = {grant.channel: grant.granted for grant in record.consent}
+    return Upsert(
+        {
+            PROFILE: Register(order, _without_nothing(fields)),
+            STAGE: Register(order, {"stage": record.stage}),
+            OWNER: Register(order, _without_nothing({"owner": record.owner})),
+        }
+    )
+
+
+def _stage(record: StageChanged) -> Upsert:
+    order = Order(record.revision, record.event_id)
+    registers = {STAGE: Register(order, {"stage": record.to_stage})}
+    if record.owner is not None:
+        registers[OWNER] = Register(order, {"owner": record.owner})
+    return Upsert(registers)
+
+
+def _qualification(record: LeadQualified) -> Upsert:
+    fields = {
+        "fit": record.fit,
+        "intent": record.intent,
+        "temperature": record.temperature,
+        "next_action": record.next_action,
+    }
+    return _timed(QUALIFICATION, record.occurred_at, record, fields)
+
+
+def _enrollment(record: Enrolled) -> Upsert:
+    fields = {"sequence": record.sequence_id, "enrolled_at": record.occurred_at.isoformat()}
+    return _timed(ENROLLMENT, record.occurred_at, record, fields)
+
+
+def _message(record: MessageSent) -> Upsert:
+    fields = {
+        "last_message_id": record.message_id,
+        "last_message_channel": record.channel,
+        "last_message_at": record.accepted_at.isoformat(),
+    }
+    return _timed(MESSAGE, record.accepted_at, record, fields)
+
+
+def _timed(group: str, at: datetime, record: LeadRecord, fields: dict[str, Any]) -> Upsert:
+    return Upsert({group: Register(Order(int(at.timestamp() * 1000), record.event_id), fields)})
+
+
+def _note(record: SummaryReviewed) -> Note | None:
+    if record.decision not in ("approved", "edited"):
+        return None
+    text = record.text or ""
+    # An approval covers exactly the bytes approved (product.md, "AI drafts and approval").
+    if hashlib.sha256(text.encode()).hexdigest() != record.text_hash.lower():
+        raise RecordRefused("approval_covers_text", "the approved hash is not that of the text")
+    return Note(record.summary_id, text, record.occurred_at)
+
+
+_CHANGES: Mapping[type[Record], Callable[[Any], Upsert | Note | None]] = {
+    LeadCreated: _profile,
+    LeadUpdated: _profile,
+    StageChanged: _stage,
+    LeadQualified: _qualification,
+    Enrolled: _enrollment,
+    MessageSent: _message,
+    SummaryReviewed: _note,
+}
+
+
+def merge(state: State, changes: Sequence[Upsert]) -> State:
+    """`state` with every group that a change has a newer value of; `state` itself if none."""
+    merged = dict(state)
+    for change in changes:
+        for group, register in change.registers.items():
+            present = merged.get(group)
+            if present is None or register.order > present.order:
+                merged[group] = register
+    return state if merged == state else merged
+
+
+def contact_fields(tenant_id: str, state: State) -> dict[str, Any]:
+    """The value of the contact in the CRM. `revision` is the lead's, as far as it is known."""
+    fields: dict[str, Any] = {"tenant_id": tenant_id}
+    for register in state.values():
+        fields.update(register.fields)
+    revisions = [state[group].order.rank for group in BY_REVISION if group in state]
+    if revisions:
+        fields["revision"] = max(revisions)
+    return fields
+
+
+def idempotency_key(event_id: str, fields: Mapping[str, Any]) -> str:
+    """The key of a write: the event that led to it, and what is written.
+
+    The value is part of the key because one event can lead to two values: refused by the
+    CRM, it is replayed from the dead-letter topic on a newer contact.
+    """
+    value = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    return f"{event_id}:{hashlib.sha256(value).hexdigest()[:16]}"
+
+
+def next_try(attempts: int, error: CrmError, now: datetime, policy: RetryPolicy) -> NextTry | None:
+    """Where a record waits after its `attempts`-th failure; None: for the dead letters.
+
+    A CRM that names a time is not called before it, and the record waits in a topic that
+    is as slow, so that it does not hold others up.
+    """
+    if not error.retryable:
+        return None
+    tier, reached = 0, policy.attempts[0]
+    while attempts > reached:
+        tier += 1
+        if tier == len(policy.attempts):
+            return None
+        reached += policy.attempts[tier]
+    while tier + 1 < len(policy.delays) and policy.delays[tier] < error.retry_after:
+        tier += 1
+    return NextTry(tier, now + max(policy.delays[tier], error.retry_after))
+
+
+def _without_nothing(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

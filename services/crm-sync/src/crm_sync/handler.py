@@ -1,0 +1,207 @@
+"""What crm-sync does with records: straight from their topics, and from the retry topics.
+
+The order of effects decides what a crash can do. Dead letters and copies in retry topics
+are acknowledged before the offsets are committed, and:
+
+- a record is entered into its lead's queue *before* its first copy is produced: a copy
+  without an entry counts as processed, so the entry must not be missing;
+- an entry is moved or removed *after* its next copy is produced: until then the old copy
+  counts, and is read again.
+
+Either way a crash in between leads to a second copy, which is told from the first by its hop
+or finds nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from crm_sync import headers
+from crm_sync.decide import item_of
+from crm_sync.metrics import PARKED
+from crm_sync.model import Item, Origin, RetryPolicy, Waiting
+from crm_sync.outcome import Conclusion, conclude, wait_behind
+from crm_sync.parking import behind_the_last, put_back, turn
+from crm_sync.store import Store
+from crm_sync.sync import Synchronizer
+from leadflow import topics
+from leadflow.clock import Clock
+from leadflow.errors import RecordRefused
+from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
+from leadflow.kafka.loop import Received, Stateless
+from leadflow.kafka.port import Message, Outgoing, Producer
+from leadflow.records import LeadRecord
+
+log = structlog.get_logger()
+
+RETRY_TOPICS = (
+    topics.CRM_SYNC_RETRY_30S.name,
+    topics.CRM_SYNC_RETRY_5M.name,
+    topics.CRM_SYNC_RETRY_1H.name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What both handlers work with."""
+
+    store: Store
+    synchronizer: Synchronizer
+    producer: Producer
+    dead_letters: DeadLetters
+    policy: RetryPolicy
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Reading:
+    """A batch as items by lead, in order, and the message of each event id.
+
+    Records that the CRM need not know are left out, repeats of an event too.
+    """
+
+    leads: dict[str, list[Item]] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
+    refused: list[DeadLetter] = field(default_factory=list)
+    refused_events: list[str] = field(default_factory=list)
+
+
+def read(batch: Sequence[Received]) -> Reading:
+    reading = Reading()
+    for received in batch:
+        record, message = received.record, received.message
+        if not isinstance(record, LeadRecord):
+            continue
+        first = headers.original(message)
+        origin = Origin(first.topic, first.partition, first.offset)
+        try:
+            item = item_of(record, origin)
+        except RecordRefused as error:
+            reading.refused.append(DeadLetter(first, error))
+            reading.refused_events.append(record.event_id)
+            continue
+        if item is None or item.event_id in reading.messages:
+            continue
+        reading.messages[item.event_id] = message
+        reading.leads.setdefault(item.lead_id, []).append(item)
+    return reading
+
+
+class SyncHandler(Stateless):
+    """Records from lead-events, enrollment-events, message-events and summaries."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def handle(self, batch: Sequence[Received]) -> None:
+        tools, reading = self._tools, read(batch)
+        stored = await tools.store.load(reading.leads)
+        free: dict[str, list[Item]] = {}
+        parked = Conclusion()
+        for lead_id, items in reading.leads.items():
+            queue = stored.queues.get(lead_id)
+            if queue is None:
+                free[lead_id] = items
+            else:
+                _queue_up(parked, items, queue)
+        works = await tools.synchronizer.run(stored.contacts, free)
+        end = conclude(works, tools.clock.now(), tools.policy)
+        end.parked += parked.parked
+        end.runs += parked.runs
+        await _bury(tools, reading, end)
+        await tools.store.park([each.entry for each in end.parked], end.runs)
+        await _send_copies(tools, reading.messages, end)
+
+
+def _queue_up(end: Conclusion, items: Sequence[Item], queue: list[Waiting]) -> None:
+    entries = {entry.event_id: entry for entry in queue}
+    for item in items:
+        entry = entries.get(item.event_id)
+        if entry is None:
+            entry = behind_the_last(queue, item)
+            queue.append(entry)
+        wait_behind(end, item, entry)
+
+
+class RetryHandler(Stateless):
+    """Records from a retry topic that are due."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def handle(self, batch: Sequence[Received]) -> None:
+        tools, reading = self._tools, read(batch)
+        hops = _newest_hops(batch)
+        stored = await tools.store.load(reading.leads)
+        due: dict[str, list[Item]] = {}
+        early: dict[str, tuple[Waiting, ...]] = {}
+        for lead_id, items in reading.leads.items():
+            arrived = {item.event_id: hops[item.event_id] for item in items}
+            mine = turn(stored.queues.get(lead_id, []), arrived)
+            by_id = {item.event_id: item for item in items}
+            if mine.now:
+                due[lead_id] = [
+                    replace(
+                        by_id[entry.event_id],
+                        attempts=entry.attempts,
+                        hop=arrived[entry.event_id],
+                    )
+                    for entry in mine.now
+                ]
+            if mine.early:
+                early[lead_id] = mine.early
+        works = await tools.synchronizer.run(stored.contacts, due)
+        now = tools.clock.now()
+        end = conclude(works, now, tools.policy)
+        end.over += reading.refused_events
+        over = set(end.over)
+        moved = {each.entry.event_id: each.entry for each in end.parked}
+        for lead_id, entries in early.items():
+            queue = [
+                moved.get(entry.event_id, entry)
+                for entry in stored.queues[lead_id]
+                if entry.event_id not in over
+            ]
+            by_id = {item.event_id: item for item in reading.leads[lead_id]}
+            for entry in put_back(queue, entries, now, tools.policy):
+                wait_behind(end, by_id[entry.event_id], entry)
+        await _bury(tools, reading, end)
+        await _send_copies(tools, reading.messages, end)
+        await tools.store.move([each.entry for each in end.parked], end.over, end.runs)
+
+
+def _newest_hops(batch: Sequence[Received]) -> dict[str, int]:
+    newest: dict[str, int] = {}
+    for received in batch:
+        event_id = received.record.event_id
+        hop = headers.read(received.message).hop
+        newest[event_id] = max(hop, newest.get(event_id, 0))
+    return newest
+
+
+async def _bury(tools: Tools, reading: Reading, end: Conclusion) -> None:
+    letters = [
+        *reading.refused,
+        *(
+            DeadLetter(headers.original(reading.messages[item.event_id]), error)
+            for item, error in end.buried
+        ),
+    ]
+    if letters:
+        await tools.dead_letters.bury(letters)
+        log.warning("dead letters", records=len(letters))
+
+
+async def _send_copies(tools: Tools, messages: Mapping[str, Message], end: Conclusion) -> None:
+    copies: list[Outgoing] = []
+    for each in end.parked:
+        topic = RETRY_TOPICS[each.entry.tier]
+        message = messages[each.entry.event_id]
+        copies.append(headers.waiting_copy(message, each.entry, topic, each.error, each.reason))
+        PARKED.labels(topic).inc()
+    if copies:
+        await tools.producer.send(copies)
+        log.info("parked", records=len(copies))

@@ -1,0 +1,126 @@
+"""The composition root of crm-sync."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+
+from crm_sync import headers
+from crm_sync.crm.sandbox import SandboxCrm
+from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
+from crm_sync.model import RetryPolicy
+from crm_sync.store import Store
+from crm_sync.sync import Synchronizer
+from leadflow import database, service, topics
+from leadflow.clock import SystemClock
+from leadflow.codec import Codec
+from leadflow.errors import SettingError
+from leadflow.health import Health
+from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.loop import ConsumerLoop
+from leadflow.kafka.port import Message
+from leadflow.records import Record
+from leadflow.settings import Environment, ServiceSettings
+
+SERVICE = "crm-sync"
+SOURCES = (
+    topics.LEAD_EVENTS.name,
+    topics.ENROLLMENT_EVENTS.name,
+    topics.MESSAGE_EVENTS.name,
+    topics.SUMMARIES.name,
+)
+PARTS = (SERVICE, *RETRY_TOPICS)
+
+
+def retry_policy(env: Environment) -> RetryPolicy:
+    """LEADFLOW_CRM_RETRY_DELAYS: seconds a record waits in each retry topic, rising.
+    LEADFLOW_CRM_RETRY_ATTEMPTS: failures that lead to each. Raises SettingError."""
+    delays = _numbers(env, "CRM_RETRY_DELAYS", "30,300,3600")
+    attempts = _numbers(env, "CRM_RETRY_ATTEMPTS", "3,3,24")
+    if any(later < earlier for earlier, later in pairwise(delays)):
+        raise SettingError("LEADFLOW_CRM_RETRY_DELAYS takes delays that do not fall")
+    if any(count < 1 or count % 1 for count in attempts):
+        raise SettingError("LEADFLOW_CRM_RETRY_ATTEMPTS takes whole numbers of 1 or more")
+    return RetryPolicy(
+        tuple(timedelta(seconds=seconds) for seconds in delays),
+        tuple(int(count) for count in attempts),
+        patience=timedelta(seconds=min(1.0, delays[0])),
+    )
+
+
+def _numbers(env: Environment, name: str, default: str) -> tuple[float, ...]:
+    given = env.text(name, default)
+    try:
+        numbers = tuple(float(part) for part in given.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(RETRY_TOPICS) or any(number < 0 for number in numbers):
+        raise SettingError(f"LEADFLOW_{name} takes three numbers such as {default}")
+    return numbers
+
+
+async def main(
+    settings: ServiceSettings, env: Environment, health: Health, stop: asyncio.Event
+) -> None:
+    """Run until `stop`; see the settings in services/crm-sync/README.md."""
+    group = env.text("GROUP", SERVICE)
+    policy = retry_policy(env)
+    max_batch = env.integer("CRM_BATCH", 500, at_least=1)
+    crm_url = env.url("CRM_URL", "http://127.0.0.1:8081/crm")
+    crm_timeout = env.number("CRM_TIMEOUT_SECONDS", 10)
+    database_url = env.url("DATABASE_URL")
+
+    await asyncio.to_thread(database.migrate, "crm_sync", database_url)
+    clock = SystemClock()
+    codec = service.codec_for(settings)
+    engine = database.engine(database_url)
+    crm = SandboxCrm(crm_url, crm_timeout)
+    producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
+    store = Store(engine, clock, crm.name)
+    dead_letters = DeadLetters(SERVICE, producer, clock)
+    tools = Tools(store, Synchronizer(store, crm), producer, dead_letters, policy, clock)
+
+    def consumer(name: str) -> ConfluentConsumer:
+        return ConfluentConsumer(settings.kafka_bootstrap, name, client_id=SERVICE)
+
+    loops = [
+        ConsumerLoop(
+            name=SERVICE,
+            consumer=consumer(group),
+            topics=SOURCES,
+            decode=lambda message: codec.decode(message.value),
+            handler=SyncHandler(tools),
+            dead_letters=dead_letters,
+            clock=clock,
+            health=health,
+            max_batch=max_batch,
+        ),
+        *(
+            ConsumerLoop(
+                name=topic,
+                consumer=consumer(group + topic.removeprefix(SERVICE)),
+                topics=[topic],
+                decode=lambda message: _decode_retry(codec, message),
+                handler=RetryHandler(tools),
+                dead_letters=dead_letters,
+                clock=clock,
+                health=health,
+                max_batch=max_batch,
+                gate=headers.due_at,
+            )
+            for topic in RETRY_TOPICS
+        ),
+    ]
+    try:
+        await service.run_all(stop, *(loop.run(stop) for loop in loops))
+    finally:
+        await producer.close()
+        await crm.close()
+        await engine.dispose()
+
+
+def _decode_retry(codec: Codec, message: Message) -> Record:
+    headers.read(message)
+    return codec.decode(message.value)

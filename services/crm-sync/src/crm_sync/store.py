@@ -1,0 +1,251 @@
+"""SQL of crm-sync: contacts, the records that wait, sync runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from crm_sync.model import Contact, Order, Origin, Register, State, SyncRun, Waiting
+from leadflow.clock import Clock
+from leadflow.errors import LeadflowError
+
+LOAD_CONTACTS = text(
+    """
+    SELECT lead_id, tenant_id, version, state::text, crm_id, pending::text, pending_event
+    FROM contacts WHERE lead_id = ANY(:leads)
+    """
+)
+LOAD_WAITING = text(
+    """
+    SELECT event_id, lead_id, origin_topic, origin_partition, origin_offset,
+           tier, due_at, attempts, hop
+    FROM waiting WHERE lead_id = ANY(:leads) ORDER BY lead_id, place
+    """
+)
+# In the order of their keys, so that two workers never wait for each other in a circle.
+SAVE_CONTACTS = text(
+    """
+    INSERT INTO contacts
+        (lead_id, tenant_id, version, state, crm_id, pending, pending_event, updated_at)
+    SELECT lead_id, tenant_id, version, state, crm_id, pending, pending_event,
+        CAST(:now AS timestamptz)
+    FROM unnest(
+        CAST(:lead_id AS text[]), CAST(:tenant_id AS text[]), CAST(:version AS integer[]),
+        CAST(:state AS jsonb[]), CAST(:crm_id AS text[]), CAST(:pending AS jsonb[]),
+        CAST(:pending_event AS text[]))
+        AS new (lead_id, tenant_id, version, state, crm_id, pending, pending_event)
+    ORDER BY lead_id
+    ON CONFLICT (lead_id) DO UPDATE SET
+        version = excluded.version, state = excluded.state, crm_id = excluded.crm_id,
+        pending = excluded.pending, pending_event = excluded.pending_event,
+        updated_at = excluded.updated_at
+    WHERE contacts.version = excluded.version - 1
+    """
+)
+INSERT_WAITING = text(
+    """
+    INSERT INTO waiting
+        (event_id, lead_id, origin_topic, origin_partition, origin_offset,
+         tier, due_at, attempts, hop)
+    SELECT event_id, lead_id, origin_topic, origin_partition, origin_offset,
+        tier, due_at, attempts, hop
+    FROM unnest(
+        CAST(:event_id AS text[]), CAST(:lead_id AS text[]), CAST(:origin_topic AS text[]),
+        CAST(:origin_partition AS integer[]), CAST(:origin_offset AS bigint[]),
+        CAST(:tier AS smallint[]), CAST(:due_at AS timestamptz[]),
+        CAST(:attempts AS integer[]), CAST(:hop AS integer[]))
+        WITH ORDINALITY AS new
+            (event_id, lead_id, origin_topic, origin_partition, origin_offset,
+             tier, due_at, attempts, hop, number)
+    ORDER BY number
+    ON CONFLICT (event_id) DO NOTHING
+    """
+)
+MOVE_WAITING = text(
+    """
+    UPDATE waiting SET tier = moved.tier, due_at = moved.due_at,
+        attempts = moved.attempts, hop = moved.hop
+    FROM unnest(
+        CAST(:event_id AS text[]), CAST(:tier AS smallint[]), CAST(:due_at AS timestamptz[]),
+        CAST(:attempts AS integer[]), CAST(:hop AS integer[]))
+        AS moved (event_id, tier, due_at, attempts, hop)
+    WHERE waiting.event_id = moved.event_id AND waiting.hop < moved.hop
+    """
+)
+FORGET_WAITING = text("DELETE FROM waiting WHERE event_id = ANY(:events)")
+# A record that is seen again is not a run that found nothing to do.
+SAVE_RUNS = text(
+    """
+    INSERT INTO sync_runs
+        (event_id, tenant_id, lead_id, provider, what, attempts, result, error, reason,
+         next_try_at, first_at, last_at)
+    SELECT event_id, tenant_id, lead_id, :provider, what, attempts, result, error, reason,
+        next_try_at, CAST(:now AS timestamptz), CAST(:now AS timestamptz)
+    FROM unnest(
+        CAST(:event_id AS text[]), CAST(:tenant_id AS text[]), CAST(:lead_id AS text[]),
+        CAST(:what AS text[]), CAST(:attempts AS integer[]), CAST(:result AS text[]),
+        CAST(:error AS text[]), CAST(:reason AS text[]), CAST(:next_try_at AS timestamptz[]))
+        AS run (event_id, tenant_id, lead_id, what, attempts, result, error, reason, next_try_at)
+    ORDER BY event_id
+    ON CONFLICT (event_id) DO UPDATE SET
+        attempts = excluded.attempts, result = excluded.result, error = excluded.error,
+        reason = excluded.reason, next_try_at = excluded.next_try_at, last_at = excluded.last_at
+    WHERE NOT (sync_runs.result = 'written' AND excluded.result = 'unchanged')
+    """
+)
+
+
+class ContactTaken(LeadflowError):
+    """Another worker changed one of the contacts meanwhile: read them again."""
+
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """What is stored about some leads; `queues` holds only parked ones."""
+
+    contacts: dict[str, Contact]
+    queues: dict[str, list[Waiting]]
+
+
+class Store:
+    """Every method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock, provider: str) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._provider = provider
+
+    async def load(self, lead_ids: Iterable[str]) -> Leads:
+        leads = sorted(set(lead_ids))
+        async with self._engine.connect() as connection:
+            contacts = await connection.execute(LOAD_CONTACTS, {"leads": leads})
+            waiting = await connection.execute(LOAD_WAITING, {"leads": leads})
+        queues: dict[str, list[Waiting]] = {}
+        for row in waiting:
+            origin = Origin(row.origin_topic, row.origin_partition, row.origin_offset)
+            queues.setdefault(row.lead_id, []).append(
+                Waiting(
+                    row.event_id,
+                    row.lead_id,
+                    origin,
+                    row.tier,
+                    row.due_at,
+                    row.attempts,
+                    row.hop,
+                )
+            )
+        return Leads({row.lead_id: _contact(row) for row in contacts}, queues)
+
+    async def save_contacts(self, contacts: Sequence[Contact]) -> list[Contact]:
+        """The contacts with their new versions, in the same order.
+
+        Raises ContactTaken, with nothing saved, if one is not as it was when it was read.
+        """
+        saved = [replace(contact, version=contact.version + 1) for contact in contacts]
+        if not saved:
+            return saved
+        async with self._engine.begin() as connection:
+            result = await connection.execute(
+                SAVE_CONTACTS,
+                {
+                    "now": self._clock.now(),
+                    "lead_id": [contact.lead_id for contact in saved],
+                    "tenant_id": [contact.tenant_id for contact in saved],
+                    "version": [contact.version for contact in saved],
+                    "state": [_encoded(contact.state) for contact in saved],
+                    "crm_id": [contact.crm_id for contact in saved],
+                    "pending": [
+                        None if contact.pending is None else _encoded(contact.pending)
+                        for contact in saved
+                    ],
+                    "pending_event": [contact.pending_event for contact in saved],
+                },
+            )
+            if result.rowcount != len(saved):
+                raise ContactTaken("another worker changed a contact meanwhile")
+        return saved
+
+    async def park(self, entries: Sequence[Waiting], runs: Sequence[SyncRun]) -> None:
+        """Queue new entries, in this order, and write runs down."""
+        async with self._engine.begin() as connection:
+            if entries:
+                await connection.execute(
+                    INSERT_WAITING,
+                    {
+                        **_columns(entries),
+                        "lead_id": [entry.lead_id for entry in entries],
+                        "origin_topic": [entry.origin.topic for entry in entries],
+                        "origin_partition": [entry.origin.partition for entry in entries],
+                        "origin_offset": [entry.origin.offset for entry in entries],
+                    },
+                )
+            await self._save_runs(connection, runs)
+
+    async def move(
+        self, moved: Sequence[Waiting], finished: Sequence[str], runs: Sequence[SyncRun]
+    ) -> None:
+        """Entries that were put into a retry topic again, and ids of those that are over."""
+        async with self._engine.begin() as connection:
+            if moved:
+                await connection.execute(MOVE_WAITING, _columns(moved))
+            if finished:
+                await connection.execute(FORGET_WAITING, {"events": list(finished)})
+            await self._save_runs(connection, runs)
+
+    async def _save_runs(self, connection: AsyncConnection, runs: Sequence[SyncRun]) -> None:
+        if not runs:
+            return
+        values: dict[str, Any] = {
+            name: [getattr(run, name) for run in runs]
+            for name in (
+                "event_id",
+                "tenant_id",
+                "lead_id",
+                "what",
+                "attempts",
+                "result",
+                "error",
+                "reason",
+                "next_try_at",
+            )
+        }
+        values.update(now=self._clock.now(), provider=self._provider)
+        await connection.execute(SAVE_RUNS, values)
+
+
+def _columns(entries: Sequence[Waiting]) -> dict[str, list[Any]]:
+    names = ("event_id", "tier", "due_at", "attempts", "hop")
+    return {name: [getattr(entry, name) for entry in entries] for name in names}
+
+
+def _encoded(state: State) -> str:
+    return json.dumps(
+        {group: [*register.order, register.fields] for group, register in state.items()},
+        ensure_ascii=False,
+    )
+
+
+def _decoded(encoded: str) -> State:
+    return {
+        group: Register(Order(rank, event_id), fields)
+        for group, (rank, event_id, fields) in json.loads(encoded).items()
+    }
+
+
+def _contact(row: Any) -> Contact:
+    return Contact(
+        lead_id=row.lead_id,
+        tenant_id=row.tenant_id,
+        version=row.version,
+        state=_decoded(row.state),
+        crm_id=row.crm_id,
+        pending=None if row.pending is None else _decoded(row.pending),
+        pending_event=row.pending_event,
+    )

@@ -1,0 +1,431 @@
+"""crm-sync as a process, on real Kafka and PostgreSQL, against the sandbox's CRM."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import confluent_kafka
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from leadflow import database, ids, topics
+from leadflow.codec import Codec
+from leadflow.kafka.confluent import ConfluentProducer
+from leadflow.kafka.port import Outgoing
+from leadflow.records import (
+    Enrolled,
+    LeadCreated,
+    LeadQualified,
+    LeadRecord,
+    LeadUpdated,
+    MessageSent,
+    StageChanged,
+    SummaryCreated,
+    SummaryReviewed,
+)
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+STAGES = ("contacted", "qualified", "proposal-sent", "won")
+SOURCES = (topics.LEAD_EVENTS, topics.ENROLLMENT_EVENTS, topics.MESSAGE_EVENTS, topics.SUMMARIES)
+RETRIES = (topics.CRM_SYNC_RETRY_30S, topics.CRM_SYNC_RETRY_5M, topics.CRM_SYNC_RETRY_1H)
+DEADLINE_SECONDS = 90
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await condition():
+            await asyncio.sleep(0.1)
+    assert await condition(), what
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+# --- leads and what the CRM should hold of them ---------------------------------------------
+
+
+@dataclass
+class Lead:
+    """One lead's records, and the contact that follows from them by the field mapping."""
+
+    lead_id: str
+    tenant_id: str
+    revision: int = 0
+    contact: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def _common(self, *what: str | int) -> dict[str, Any]:
+        return {
+            "event_id": ids.derived_id(self.lead_id, *what),
+            "tenant_id": self.tenant_id,
+            "occurred_at": NOW,
+            "recorded_at": NOW,
+            "source": "web-form",
+            "lead_id": self.lead_id,
+        }
+
+    def _profile(self, kind: str, first_name: str) -> dict[str, Any]:
+        self.revision += 1
+        stage = self.contact.get("stage", "new")
+        self.contact.update(
+            tenant_id=self.tenant_id,
+            first_name=first_name,
+            email=f"{self.lead_id}@example.com",
+            urgency="normal",
+            timezone="UTC",
+            source="web-form",
+            consent={},
+            stage=stage,
+            owner="dana",
+            revision=self.revision,
+        )
+        return {
+            **self._common(kind, self.revision),
+            "cause_id": str(uuid4()),
+            "revision": self.revision,
+            "external_id": self.lead_id,
+            "status": "active",
+            "first_name": first_name,
+            "email": f"{self.lead_id}@example.com",
+            "urgency": "normal",
+            "timezone": "UTC",
+            "timezone_from": "utc",
+            "stage": stage,
+            "owner": "dana",
+            "received": "{}",
+            "extra": "{}",
+        }
+
+    def created(self) -> LeadCreated:
+        return LeadCreated(**self._profile("created", "Ada"))
+
+    def updated(self, first_name: str) -> LeadUpdated:
+        return LeadUpdated(**self._profile("updated", first_name))
+
+    def stage_changed(self, to_stage: str) -> StageChanged:
+        self.revision += 1
+        from_stage = self.contact["stage"]
+        self.contact.update(stage=to_stage, revision=self.revision)
+        return StageChanged(
+            **self._common("stage", self.revision),
+            cause_id=str(uuid4()),
+            revision=self.revision,
+            from_stage=from_stage,
+            to_stage=to_stage,
+        )
+
+    def qualified(self) -> LeadQualified:
+        self.contact.update(fit=70, intent=80, temperature="hot", next_action="call")
+        return LeadQualified(
+            **self._common("qualified"),
+            cause_id=str(uuid4()),
+            fit=70,
+            intent=80,
+            temperature="hot",
+            next_action="call",
+            decided_by="rules",
+        )
+
+    def enrolled(self) -> Enrolled:
+        self.contact.update(sequence="t.first-touch", enrolled_at=NOW.isoformat())
+        return Enrolled(
+            **self._common("enrolled"),
+            enrollment_id=ids.enrollment_id(self.lead_id, "t.first-touch", 1),
+            sequence_id="t.first-touch",
+            sequence_version=1,
+            entry=1,
+            enrolled_by="trigger",
+            trigger_event_id=str(uuid4()),
+        )
+
+    def sent(self, number: int) -> MessageSent:
+        at = NOW + timedelta(minutes=number)
+        self.contact.update(
+            last_message_id=f"m{number}",
+            last_message_channel="email",
+            last_message_at=at.isoformat(),
+        )
+        return MessageSent(
+            **self._common("sent", number),
+            message_id=f"m{number}",
+            channel="email",
+            provider="sandbox",
+            body_hash="0",
+            accepted_at=at,
+            epoch=1,
+        )
+
+    def summarized(self) -> SummaryCreated:
+        return SummaryCreated(
+            **self._common("summary"),
+            summary_id=f"s-{self.lead_id}",
+            project_id="p",
+            text="a draft",
+            text_hash=hashlib.sha256(b"a draft").hexdigest(),
+            next_action="call",
+            approval_state="pending",
+            decided_by="rules",
+            cause_id=str(uuid4()),
+        )
+
+    def reviewed(self, decision: str, words: str) -> SummaryReviewed:
+        if decision != "rejected":
+            self.notes[f"s-{self.lead_id}"] = words
+        return SummaryReviewed(
+            **self._common("review"),
+            summary_id=f"s-{self.lead_id}",
+            project_id="p",
+            decision=decision,
+            text_hash=hashlib.sha256(words.encode()).hexdigest(),
+            text=words,
+            reviewer="rita",
+        )
+
+
+@pytest.fixture
+def tenant_id() -> str:
+    return f"tenant-{uuid4()}"
+
+
+def new_leads(tenant_id: str, count: int, kind: str = "lead") -> list[Lead]:
+    return [Lead(f"{kind}-{uuid4()}", tenant_id) for _ in range(count)]
+
+
+def ten_changes(leads: Sequence[Lead], seed: int) -> list[LeadRecord]:
+    """Ten records of each lead; those of one lead in order, the leads mixed."""
+    stories: list[list[LeadRecord]] = []
+    for lead in leads:
+        stories.append(
+            [
+                lead.created(),
+                lead.qualified(),
+                lead.enrolled(),
+                lead.sent(1),
+                lead.stage_changed("contacted"),
+                lead.updated("Grace"),
+                lead.sent(2),
+                lead.stage_changed("qualified"),
+                lead.reviewed("approved", f"words about {lead.lead_id}"),
+                lead.updated("Edsger"),
+            ]
+        )
+    order = [index for index, story in enumerate(stories) for _ in story]
+    random.Random(seed).shuffle(order)
+    tellers: list[Iterator[LeadRecord]] = [iter(story) for story in stories]
+    return [next(tellers[index]) for index in order]
+
+
+# --- the world around crm-sync --------------------------------------------------------------
+
+
+TOPIC_OF = {record_type: topic.name for topic in SOURCES for record_type in topic.records}
+
+
+@dataclass
+class World:
+    bootstrap: str
+    crm: httpx.AsyncClient
+    crm_url: str
+    engine: AsyncEngine
+    database_url: str
+    group: str
+    producer: ConfluentProducer
+    logs: Path
+    codec: Codec = field(default_factory=Codec)
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def publish(self, records: Sequence[LeadRecord]) -> None:
+        await self.producer.send(
+            [
+                Outgoing(TOPIC_OF[type(record)], record.lead_id.encode(), self.codec.encode(record))
+                for record in records
+            ]
+        )
+
+    async def add_fault(self, **rule: Any) -> str:
+        answer = await self.crm.post("/faults", json={"target": "crm", **rule})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def contact(self, lead: Lead) -> dict[str, Any] | None:
+        answer = await self.crm.get(f"/crm/contacts/{lead.lead_id}")
+        return answer.json()["contact"] if answer.status_code == 200 else None
+
+    async def is_settled(self, leads: Sequence[Lead]) -> bool:
+        """Nothing of these leads waits or is on its way."""
+        query = text(
+            "SELECT (SELECT count(*) FROM waiting WHERE lead_id = ANY(:leads)) +"
+            " (SELECT count(*) FROM contacts WHERE lead_id = ANY(:leads) AND pending IS NOT NULL)"
+        )
+        async with self.engine.connect() as connection:
+            left = await connection.scalar(query, {"leads": [lead.lead_id for lead in leads]})
+        return left == 0
+
+    async def is_equal(self, leads: Sequence[Lead]) -> bool:
+        for lead in leads:
+            if await self.contact(lead) != lead.contact:
+                return False
+            if await self.notes(lead) != lead.notes:
+                return False
+        return True
+
+    async def wait_until_equal(self, leads: Sequence[Lead]) -> None:
+        async def equal() -> bool:
+            ended = [process.returncode for process in self.processes]
+            assert not any(code and code > 0 for code in ended), "crm-sync ended by itself"
+            return await self.is_equal(leads) and await self.is_settled(leads)
+
+        await until(equal, "the CRM is not equal to the log")
+
+    async def notes(self, lead: Lead) -> dict[str, str]:
+        answer = await self.crm.get(f"/crm/contacts/{lead.lead_id}/notes")
+        if answer.status_code == 404:
+            return {}
+        return {note["note_id"]: note["text"] for note in answer.json()["items"]}
+
+    async def history(self, lead: Lead) -> list[dict[str, Any]]:
+        answer = await self.crm.get(f"/crm/contacts/{lead.lead_id}/history")
+        return [write["contact"] for write in answer.json()["items"]]
+
+    async def runs(self, lead: Lead) -> list[tuple[str, str, int]]:
+        query = text("SELECT what, result, attempts FROM sync_runs WHERE lead_id = :lead")
+        async with self.engine.connect() as connection:
+            rows = await connection.execute(query, {"lead": lead.lead_id})
+            return [(row.what, row.result, row.attempts) for row in rows]
+
+    def letters(self, leads: Sequence[Lead]) -> list[tuple[bytes, dict[str, str]]]:
+        """Value and headers of each dead letter of these leads."""
+        wanted = {lead.lead_id.encode() for lead in leads}
+        found = []
+        for message in read_all(self.bootstrap, topics.CRM_SYNC_DLQ.name):
+            if message.key() in wanted:
+                names = {name: value.decode() for name, value in message.headers()}
+                found.append((message.value(), names))
+        return found
+
+    @asynccontextmanager
+    async def running(self, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """crm-sync as a process; ended with SIGTERM unless it is dead by then."""
+        environ = {
+            **os.environ,
+            "LEADFLOW_KAFKA_BOOTSTRAP": self.bootstrap,
+            "LEADFLOW_DATABASE_URL": self.database_url,
+            "LEADFLOW_CRM_URL": f"{self.crm_url}/crm",
+            "LEADFLOW_GROUP": self.group,
+            "LEADFLOW_HEALTH_PORT": "0",
+            "LEADFLOW_CRM_RETRY_DELAYS": "0.3,0.6,1",
+            **settings,
+        }
+        with (self.logs / f"crm-sync-{uuid4()}.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "crm_sync", env=environ, stderr=log
+            )
+            self.processes.append(process)
+            try:
+                yield process
+                if process.returncode is None:
+                    process.terminate()
+                    assert await asyncio.wait_for(process.wait(), 30) == 0
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+
+def read_all(bootstrap: str, topic: str) -> list[confluent_kafka.Message]:
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": str(uuid4()), "enable.partition.eof": True}
+    )
+    try:
+        numbers = consumer.list_topics(topic, 10).topics[topic].partitions
+        consumer.assign([confluent_kafka.TopicPartition(topic, n, 0) for n in numbers])
+        found, ended = [], 0
+        while ended < len(numbers):
+            message = consumer.poll(10)
+            assert message is not None, f"{topic} could not be read to its end"
+            if message.error() is None:
+                found.append(message)
+            else:
+                ended += 1
+        return found
+    finally:
+        consumer.close()
+
+
+def start_at_the_end(bootstrap: str, group: str, names: Sequence[str]) -> None:
+    """Commit the ends of topics, so that a new group does not read what others left there."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+    try:
+        ends = []
+        for name in names:
+            for number in consumer.list_topics(name, 10).topics[name].partitions:
+                place = confluent_kafka.TopicPartition(name, number)
+                place.offset = consumer.get_watermark_offsets(place, 10)[1]
+                ends.append(place)
+        consumer.commit(offsets=ends, asynchronous=False)
+    finally:
+        consumer.close()
+
+
+@pytest.fixture
+async def world(
+    kafka_bootstrap: str, admin_url: str, secret: str, tmp_path: Path
+) -> AsyncIterator[World]:
+    group = f"crm-sync-{uuid4()}"
+    start_at_the_end(kafka_bootstrap, group, [topic.name for topic in SOURCES])
+    for topic in RETRIES:
+        retry_group = group + topic.name.removeprefix("crm-sync")
+        start_at_the_end(kafka_bootstrap, retry_group, [topic.name])
+    database_url = database.role_url(admin_url, "crm_sync", secret)
+    await asyncio.to_thread(database.migrate, "crm_sync", database_url)
+    engine = database.engine(database_url, pool_size=2)
+    producer = ConfluentProducer(kafka_bootstrap, "test")
+    port = free_port()
+    environ = {
+        **os.environ,
+        "LEADFLOW_SANDBOX_PORT": str(port),
+        "LEADFLOW_SMTP_SINK_PORT": "0",
+    }
+    sandbox = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sandbox", env=environ, stderr=asyncio.subprocess.PIPE
+    )
+    assert sandbox.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            assert b"listening" in await sandbox.stderr.readline()
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as crm:
+            yield World(kafka_bootstrap, crm, url, engine, database_url, group, producer, tmp_path)
+    finally:
+        sandbox.kill()
+        await sandbox.communicate()
+        await producer.close()
+        await engine.dispose()
+
+
+# --- what it does ---------------------------------------------------------------------------
+
+
+async def test_contacts_and_approved_notes_equal_the_log(world: World, tenant_id: str) -> None:
+    leads = new_leads(tenant_id, 20)
+    await world.publish(ten_changes(leads, seed=1))
+    async with world.running():
+        await world.wait_until_equal(leads)
