@@ -6,9 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from leadflow.errors import RecordRefused
-from leadflow.records import ConsentChanged, ConsentGrant, LeadRecord, RawEvent
-
 from intake import facts
 from intake.matching import found
 from intake.model import (
@@ -23,6 +20,8 @@ from intake.model import (
 )
 from intake.normalize import consent
 from intake.normalize.fields import line, text
+from leadflow.errors import RecordRefused
+from leadflow.records import ConsentChanged, ConsentGrant, LeadRecord, RawEvent
 
 OPT_IN = "opt-in"
 

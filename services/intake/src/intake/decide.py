@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from intake import facts, stages
+from intake.consents import Wish, apply, decide_opt
+from intake.matching import found, newest
+from intake.model import Decision, Known, Lead, Prepared
+from intake.normalize.fields import line, text, time
+from intake.replies import KEYWORD_CHANNELS, START_WORDS, is_automatic, keyword
+from intake.sightings import decide_call, decide_sighting
 from leadflow.errors import RecordRefused
 from leadflow.records import (
     BookingMade,
@@ -15,14 +22,6 @@ from leadflow.records import (
     StageChanged,
 )
 from leadflow.tenants import Tenant
-
-from intake import facts, stages
-from intake.consents import Wish, apply, decide_opt
-from intake.matching import found, newest
-from intake.model import Decision, Known, Lead, Prepared
-from intake.normalize.fields import line, text, time
-from intake.replies import KEYWORD_CHANNELS, START_WORDS, is_automatic, keyword
-from intake.sightings import decide_call, decide_sighting
 
 STALE_AFTER = timedelta(days=7)
 MAPPING_STATES = ("mapped", "unmapped", "conflict")

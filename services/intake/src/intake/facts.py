@@ -7,6 +7,10 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from intake.model import Lead, Prepared
+from intake.normalize.fields import line
+from intake.qualify import Qualification
+from intake.summarize import Summary
 from leadflow import ids
 from leadflow.records import (
     LeadCreated,
@@ -16,11 +20,6 @@ from leadflow.records import (
     RawEvent,
     SummaryCreated,
 )
-
-from intake.model import Lead, Prepared
-from intake.normalize.fields import line
-from intake.qualify import Qualification
-from intake.summarize import Summary
 
 BY_RULES = "rules"
 # What LeadCreated and LeadUpdated carry of a lead, beside what every record has.

@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from leadflow import ids
-from leadflow.records import Address, Attribution, RawEvent
-from leadflow.tenants import Tenant
-
 from intake.model import ACTIVE, QUARANTINED, Lead, Refusal, Sighting
 from intake.normalize import consent
 from intake.normalize.timezones import RANK
+from leadflow import ids
+from leadflow.records import Address, Attribution, RawEvent
+from leadflow.tenants import Tenant
 
 PERSON = ("first_name", "last_name", "email", "phone")
 NEWEST_WINS = ("company", "title", "service", "message", "urgency", "budget", "language")

@@ -11,6 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from intake import snapshots
+from intake.book import Book
+from intake.decide import decide
+from intake.model import Prepared
+from intake.prepare import PROVIDER_CALLBACKS, prepare
+from intake.store import EventId, OutboxRow, Store, Transaction
 from leadflow import topics
 from leadflow.clock import Clock
 from leadflow.codec import Codec
@@ -20,13 +26,6 @@ from leadflow.kafka.loop import Received, Stateless
 from leadflow.kafka.port import Outgoing, Producer
 from leadflow.records import LeadRecord, RawEvent, SummaryCreated
 from leadflow.tenants import Tenant
-
-from intake import snapshots
-from intake.book import Book
-from intake.decide import decide
-from intake.model import Prepared
-from intake.prepare import PROVIDER_CALLBACKS, prepare
-from intake.store import EventId, OutboxRow, Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from intake.handler import IntakeHandler
+from intake.store import Store
 from leadflow import database, tenants, topics
 from leadflow.clock import SystemClock
 from leadflow.health import Health
@@ -14,9 +16,6 @@ from leadflow.kafka.loop import ConsumerLoop
 from leadflow.raw_json import decode_raw_event
 from leadflow.service import codec_for, run_all
 from leadflow.settings import Environment, ServiceSettings
-
-from intake.handler import IntakeHandler
-from intake.store import Store
 
 SERVICE = "intake"
 PART = "raw-events"

@@ -7,10 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from leadflow.errors import RecordRefused
-from leadflow.records import ConsentGrant, RawEvent
-from leadflow.tenants import Tenant
-
 from intake import quality
 from intake.model import (
     Key,
@@ -30,6 +26,9 @@ from intake.normalize.money import money
 from intake.normalize.places import address, country
 from intake.normalize.timezones import timezone
 from intake.normalize.urgency import urgency
+from leadflow.errors import RecordRefused
+from leadflow.records import ConsentGrant, RawEvent
+from leadflow.tenants import Tenant
 
 PROVIDER_CALLBACKS = frozenset({"delivered", "opened", "clicked", "bounced", "complained"})
 

@@ -25,11 +25,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from leadflow.records import Reason
-from leadflow.tenants import Tenant
-
 from intake.model import Lead
 from intake.normalize.money import minor_digits
+from leadflow.records import Reason
+from leadflow.tenants import Tenant
 
 Approach = Literal["lead", "quote_request", "call_missed"]
 Points = tuple[int, str]

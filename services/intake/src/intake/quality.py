@@ -23,10 +23,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from leadflow.records import ConsentGrant, Reason
-
 from intake.normalize import emails
 from intake.normalize.fields import text
+from leadflow.records import ConsentGrant, Reason
 
 HONEYPOTS = ("website_hp", "hp", "_gotcha")
 LINK = re.compile(r"https?://|www\.", re.IGNORECASE)

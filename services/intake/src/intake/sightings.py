@@ -6,15 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from leadflow.errors import RecordRefused
-from leadflow.records import (
-    CallMissed,
-    ConsentChanged,
-    LeadRecord,
-    QuoteRequested,
-)
-from leadflow.tenants import Tenant
-
 from intake import facts, folding
 from intake.matching import match, newest
 from intake.model import (
@@ -33,6 +24,14 @@ from intake.normalize import consent
 from intake.normalize.fields import line, text, time, whole
 from intake.qualify import Approach, qualify
 from intake.summarize import summarize
+from leadflow.errors import RecordRefused
+from leadflow.records import (
+    CallMissed,
+    ConsentChanged,
+    LeadRecord,
+    QuoteRequested,
+)
+from leadflow.tenants import Tenant
 
 TEMPERATURES = {None: 0, "cold": 1, "warm": 2, "hot": 3}
 APPROACHES: dict[str, Approach] = {

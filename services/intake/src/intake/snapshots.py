@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from leadflow.codec import Codec
-from leadflow.records import LeadUpdated
-
 from intake import facts
 from intake.model import Lead
 from intake.store import LeadRow
+from leadflow.codec import Codec
+from leadflow.records import LeadUpdated
 
 
 def to_row(lead: Lead, codec: Codec, now: datetime) -> LeadRow:

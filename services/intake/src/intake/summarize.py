@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from leadflow.records import Money
-from leadflow.tenants import Tenant
-
 from intake.model import Lead
 from intake.normalize.money import minor_digits
 from intake.qualify import Qualification
+from leadflow.records import Money
+from leadflow.tenants import Tenant
 
 URGENCY_WORDS = {
     "urgent": "It is urgent",

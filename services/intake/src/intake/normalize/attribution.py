@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from leadflow.records import Attribution
-
 from intake.normalize.fields import group, line
+from leadflow.records import Attribution
 
 # Parameters that advertisers put into the landing page's address.
 IN_ADDRESS = {

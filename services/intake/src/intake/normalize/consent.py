@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from leadflow.records import ConsentGrant
-
 from intake.model import CHANNELS, OPT_OUT
 from intake.normalize.fields import flag, group, line, text, time
+from leadflow.records import ConsentGrant
 
 
 def consent(payload: Mapping[str, Any], occurred_at: datetime) -> tuple[ConsentGrant, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leadflow.records import Address
-
 from intake.normalize.fields import line
+from leadflow.records import Address
 
 COUNTRIES = {
     "united states": "US",
