@@ -32,6 +32,8 @@ class ConfluentProducer:
                 "linger.ms": linger_ms,
                 "compression.type": "lz4",
                 "delivery.timeout.ms": 30_000,
+                # Topics are created before a service starts: one that is missing stays missing.
+                "topic.metadata.propagation.max.ms": 3_000,
                 "queue.buffering.max.messages": 100_000,
                 "queue.buffering.max.kbytes": 65_536,
                 "log_level": 3,

@@ -41,7 +41,7 @@ class Address(Nested):
 class Attribution(Nested):
     """Which campaign and page the lead came from."""
 
-    PII: ClassVar[frozenset[str]] = frozenset([])
+    PII: ClassVar[frozenset[str]] = frozenset(["gclid", "fbclid", "referrer", "landing_page"])
 
     channel: str | None = None
     campaign: str | None = None

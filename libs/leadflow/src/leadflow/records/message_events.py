@@ -315,7 +315,7 @@ class MessageOpened(LeadRecord):
     TYPE: ClassVar[str] = "MessageOpened"
     VERSION: ClassVar[int] = 1
     PRIVACY_CLASS: ClassVar[str] = "internal"
-    PII: ClassVar[frozenset[str]] = frozenset(["ip"])
+    PII: ClassVar[frozenset[str]] = frozenset(["user_agent", "ip"])
 
     message_id: str
     enrollment_id: str | None = None
@@ -363,7 +363,7 @@ class MessageClicked(LeadRecord):
     TYPE: ClassVar[str] = "MessageClicked"
     VERSION: ClassVar[int] = 1
     PRIVACY_CLASS: ClassVar[str] = "internal"
-    PII: ClassVar[frozenset[str]] = frozenset(["ip"])
+    PII: ClassVar[frozenset[str]] = frozenset(["user_agent", "ip"])
 
     message_id: str
     enrollment_id: str | None = None
