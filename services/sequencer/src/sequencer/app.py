@@ -1,0 +1,299 @@
+"""The one place that knows Faust: the app, its topics, its table, its rebalances.
+
+Faust brings the group, the assignment, the table's recovery and the stream. Acknowledging and
+committing offsets is ours (docs/adr/0010): Faust's own counting commits past records that
+are not done when these are finished out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+
+from leadflow import ids, metrics, topics
+from leadflow.clock import Clock
+from leadflow.codec import Codec
+from leadflow.errors import BrokerError
+from leadflow.health import Health
+from leadflow.kafka.confluent import ConfluentProducer
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.port import Message, Outgoing, TopicPartition
+from leadflow.records import Tick
+from sequencer import rowcodec
+from sequencer.due import DueIndex
+from sequencer.model import Setting
+from sequencer.pauses import AutomationPauses
+from sequencer.pipeline import Pipeline
+from sequencer.processor import LOOP, LeadProcessor
+from sequencer.sequences import PublishedSequences
+from sequencer.table import ROCKSDB_OPTIONS, LeadTable
+
+log = structlog.get_logger()
+
+TICKS = topics.SEQUENCER_TICKS.name
+STREAM_TOPICS = (
+    topics.LEAD_EVENTS.name,
+    topics.ENROLLMENT_COMMANDS.name,
+    topics.MESSAGE_EVENTS.name,
+    TICKS,
+)
+TICK_SECONDS = 1.0
+COMMIT_SECONDS = 1.0
+DRAIN_SECONDS = 25.0
+PART = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is told: its group (also the prefix of its changelog), where its local
+    copy of the rows is, and the brokers."""
+
+    group: str
+    data_dir: Path
+    bootstrap: str
+    replication: int
+
+
+class Worker:
+    """One sequencer process."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        codec: Codec,
+        producer: ConfluentProducer,
+        sequences: PublishedSequences,
+        pauses: AutomationPauses,
+        setting: Setting,
+        clock: Clock,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._producer = producer
+        self._sequences = sequences
+        self._pauses = pauses
+        self._clock = clock
+        self._health = health
+        self._due = DueIndex()
+        self._seen_changes = (0, 0)
+        self._stalled_at: dict[TopicPartition, int] = {}
+        self.app = make_app(settings)
+        self.table: Any = LeadTable(
+            self.app,
+            name="leads",
+            partitions=topics.LEAD_EVENTS.partitions,
+            key_type=bytes,
+            value_type=bytes,
+            options=dict(ROCKSDB_OPTIONS),
+            extra_topic_configs={"min.cleanable.dirty.ratio": "0.1"},
+        )
+        self.app.tables.add(self.table)
+        self.table.use(producer, self._due, self._recovered)
+        processor = LeadProcessor(
+            codec=codec,
+            rows=_TableRows(self.table),
+            producer=producer,
+            dead_letters=DeadLetters("sequencer", producer, clock),
+            due=self._due,
+            setting=setting,
+            clock=clock,
+        )
+        self._pipeline = Pipeline(processor, self._due)
+        # acks=False: Faust neither counts nor commits what it reads here.
+        stream = self.app.topic(
+            *STREAM_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False
+        )
+        self.app.agent(stream, name="leads")(self._consume)
+        self.app.on_partitions_revoked.connect(self._revoked)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish what is under way and leave the group.
+
+        Raises whatever made going on impossible.
+        """
+        await self.app.start()
+        crashed = asyncio.ensure_future(self.app._crashed.wait())
+        jobs = [
+            asyncio.ensure_future(job)
+            for job in (stop.wait(), self._tick(), self._commit_regularly(), self._watch())
+        ]
+        try:
+            await asyncio.wait(
+                [*jobs, crashed, self._pipeline.failed], return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            self._health.not_ready(PART, "stopping")
+            crashed.cancel()
+            for job in jobs[1:]:
+                job.cancel()
+            ended = await asyncio.gather(*jobs[1:], return_exceptions=True)
+        if self._pipeline.failed.done():
+            self._pipeline.failed.result()
+        for result in ended:
+            if isinstance(result, Exception):
+                raise result
+        if self.app._crashed.is_set():
+            raise BrokerError("the stream ended") from self.app.crash_reason
+        self.app.consumer.pause_partitions(self.app.consumer.assignment())
+        await self._settle()
+        await self.app.stop()
+
+    async def _consume(self, stream: Any) -> AsyncIterator[None]:
+        async for event in stream.noack().events():
+            raw = event.message
+            message = Message(
+                raw.topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), -1
+            )
+            if raw.topic == TICKS:
+                self._pipeline.tick(message, self._now_ms())
+            else:
+                await self._pipeline.event(message)
+            yield
+
+    async def _revoked(self, _app: Any, revoked: Any, **_rest: Any) -> None:
+        """Finish what is under way before anybody else may own these partitions."""
+        self._health.not_ready(PART, "partitions are being dealt out")
+        await self._settle()
+        self.table.disown()
+
+    async def _settle(self) -> None:
+        try:
+            await asyncio.wait_for(self._pipeline.drain(), DRAIN_SECONDS)
+        except TimeoutError as error:
+            # Somebody else will own these rows in a moment: end rather than write to them.
+            failure = BrokerError("records under way were not done when partitions were revoked")
+            if not self._pipeline.failed.done():
+                self._pipeline.failed.set_exception(failure)
+            raise failure from error
+        await self._commit()
+        self._pipeline.offsets.forget()
+
+    def _recovered(self) -> None:
+        log.info("assigned", group=self._settings.group, pending=len(self._due))
+        self._health.ready(PART)
+
+    async def _commit(self) -> None:
+        moved = self._pipeline.offsets.committable()
+        if not moved:
+            return
+        offsets = {faust.types.TP(*place): offset for place, offset in moved.items()}
+        if await self.app.consumer._commit(offsets):
+            self._pipeline.offsets.committed(moved)
+
+    async def _commit_regularly(self) -> None:
+        handled = 0
+        while True:
+            await self._clock.sleep(COMMIT_SECONDS)
+            await self._commit()
+            metrics.RECORDS.labels(LOOP).inc(self._pipeline.handled - handled)
+            handled = self._pipeline.handled
+
+    async def _tick(self) -> None:
+        """Send a tick to each partition on which something is due: it comes back to whoever
+        owns the partition, after every event that was there before it."""
+        while True:
+            await self._clock.sleep(TICK_SECONDS)
+            now = self._clock.now()
+            now_ms = rowcodec.to_ms(now)
+            changes = (self._sequences.changes, self._pauses.changes)
+            if changes != self._seen_changes:
+                self._seen_changes = changes
+                self._due.release(now_ms)
+            await self._producer.send(
+                [
+                    Outgoing(
+                        TICKS,
+                        str(partition).encode(),
+                        self._codec.encode(
+                            Tick(
+                                event_id=ids.derived_id("Tick", partition, now_ms),
+                                tenant_id="",
+                                occurred_at=now,
+                                recorded_at=now,
+                                source="sequencer",
+                                partition=partition,
+                            )
+                        ),
+                        partition=partition,
+                    )
+                    for partition in range(topics.SEQUENCER_TICKS.partitions)
+                    if self._due.due(partition, now_ms)
+                ]
+            )
+
+    async def _watch(self) -> None:
+        """Report progress to the watchdog unless there are records and none is being done."""
+        done = -1
+        while True:
+            consumer = self.app.consumer
+            lag = 0
+            if not self.app.rebalancing:
+                places = [tp for tp in consumer.assignment() if tp.topic in STREAM_TOPICS]
+                for place in places:
+                    position = await consumer.position(place)
+                    end = consumer.highwater(place)
+                    if position is not None and end is not None:
+                        lag += max(0, end - position)
+                metrics.LAG.labels(LOOP).set(lag)
+            unfinished = self._pipeline.offsets.unfinished()
+            moving = self._pipeline.handled != done or self._recovering()
+            if moving or (lag == 0 and unfinished == 0):
+                self._health.progress(PART)
+            done = self._pipeline.handled
+            await self._clock.sleep(5.0)
+
+    def _recovering(self) -> bool:
+        recovery = self.app.tables.recovery
+        remaining = recovery.active_remaining_total()
+        before, self._remaining = getattr(self, "_remaining", 0), remaining
+        return bool(remaining != before)
+
+    def _now_ms(self) -> int:
+        return rowcodec.to_ms(self._clock.now())
+
+
+class _TableRows:
+    """The table as the processor wants it."""
+
+    def __init__(self, table: LeadTable) -> None:
+        self._table = table
+        self.name: str = table.changelog_topic_name
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self._table.get_row(partition, key)
+
+    async def put(self, partition: int, key: bytes, row: bytes) -> None:
+        await self._table.put_row(partition, key, row)
+
+
+def make_app(settings: WorkerSettings) -> Any:
+    """The Faust app, with nothing in it yet."""
+    return faust.App(
+        settings.group,
+        broker=[f"kafka://{each}" for each in settings.bootstrap.split(",")],
+        datadir=str(settings.data_dir),
+        store="rocksdb://",
+        topic_partitions=topics.LEAD_EVENTS.partitions,
+        topic_replication_factor=settings.replication,
+        table_standby_replicas=0,
+        key_serializer="raw",
+        value_serializer="raw",
+        producer_acks=-1,
+        # A killed worker's partitions stand still this long, no longer.
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        broker_rebalance_timeout=60.0,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4096,
+        web_enabled=False,
+        autodiscover=False,
+        worker_redirect_stdouts=False,
+    )

@@ -1,0 +1,110 @@
+"""What follows from an event or from time passing, for one lead.
+
+Pure: no Kafka, no clock, no randomness. `now` is handed in, ids are derived from the ids of
+their causes, so deciding the same again yields the same effects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from leadflow.errors import RecordRefused
+from leadflow.records import (
+    BookingMade,
+    CallMissed,
+    ConsentChanged,
+    EnrollmentPauseRequested,
+    EnrollmentResumeRequested,
+    EnrollmentStopRequested,
+    EnrollRequested,
+    JobCompleted,
+    LeadCreated,
+    LeadQualified,
+    LeadRecord,
+    LeadUpdated,
+    MessageBounced,
+    MessageComplained,
+    QuoteRequested,
+    ReplyReceived,
+    StageChanged,
+)
+from sequencer.decide import commands, facts, steps, stops, triggers
+from sequencer.decide.case import Case
+from sequencer.model import APPLIED_LIMIT, Decision, LeadRow, Setting, digest
+
+UNSUPPORTED = frozenset({"EnrollmentMigrateRequested", "ResendRequested"})
+
+
+def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting) -> Decision:
+    """Apply `event` to the lead's row, then fire what is due by `now`.
+
+    A repeat of an event that the row has applied changes nothing and has no effects; neither
+    has an event that is about nothing the sequencer keeps. Raises RecordRefused for a command
+    that the sequencer does not know how to carry out.
+    """
+    before = row or LeadRow(lead_id=event.lead_id, tenant_id=event.tenant_id)
+    mark = digest(event.event_id)
+    if mark in before.applied:
+        return Decision(before, (), changed=False)
+    case = Case(before, setting, now)
+    _apply(case, event)
+    steps.fire_due(case)
+    if case.row is before:
+        return Decision(before, tuple(case.effects), changed=False)
+    applied = (*before.applied, mark)[-APPLIED_LIMIT:]
+    return Decision(replace(case.row, applied=applied), tuple(case.effects), changed=True)
+
+
+def fire(row: LeadRow, now: datetime, setting: Setting) -> Decision:
+    """Fire what is due by `now`, because time has passed."""
+    case = Case(row, setting, now)
+    steps.fire_due(case)
+    return Decision(case.row, tuple(case.effects), changed=case.row is not row)
+
+
+def _apply(case: Case, event: LeadRecord) -> None:
+    match event:
+        case LeadCreated() | LeadUpdated():
+            facts.seen(case, event)
+        case StageChanged():
+            facts.stage_changed(case, event)
+        case LeadQualified():
+            facts.qualified(case, event)
+            triggers.on_event(case, event, "lead_qualified")
+        case ConsentChanged():
+            facts.consent_changed(case, event)
+            if not event.granted:
+                stops.stop(case, event, "opt_out", {"channel": event.channel})
+        case ReplyReceived():
+            if not event.automatic:
+                stops.stop(case, event, "reply", {"channel": event.channel})
+        case BookingMade():
+            stops.stop(case, event, "booking")
+            triggers.on_event(case, event, "booking_made")
+        case CallMissed():
+            triggers.on_event(case, event, "call_missed")
+        case QuoteRequested():
+            triggers.on_event(case, event, "quote_requested")
+        case JobCompleted():
+            triggers.on_event(case, event, "job_completed")
+        case MessageBounced():
+            if event.bounce_type == "hard":
+                stops.stop(case, event, "bounce", {"channel": event.channel})
+        case MessageComplained():
+            stops.stop(case, event, "complaint", {"channel": event.channel})
+        case EnrollRequested():
+            commands.enroll(case, event)
+        case EnrollmentPauseRequested():
+            commands.pause(case, event)
+        case EnrollmentResumeRequested():
+            commands.resume(case, event)
+        case EnrollmentStopRequested():
+            commands.stop(case, event)
+        case _ if event.TYPE in UNSUPPORTED:
+            raise RecordRefused("unsupported_command", f"{event.TYPE} cannot be carried out yet")
+        case _:
+            pass  # about nothing that the sequencer keeps
+
+
+__all__ = ["decide", "fire"]

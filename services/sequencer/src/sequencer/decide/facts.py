@@ -1,0 +1,168 @@
+"""What becomes known about a lead: profile, stage, temperature, consent, status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from leadflow.records import (
+    ConsentChanged,
+    EnrollmentPaused,
+    EnrollmentResumed,
+    LeadCreated,
+    LeadQualified,
+    LeadRecord,
+    LeadUpdated,
+    StageChanged,
+)
+from sequencer.decide import stops, triggers
+from sequencer.decide.case import Case, inputs
+from sequencer.model import Consent, Profile
+
+ACTIVE = "active"
+
+
+def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
+    """A lead was seen. Nothing is triggered before its LeadCreated, nor while it is not
+    active: a quarantined lead that is released is then treated as just created."""
+    before = case.row
+    newest = event.revision > before.profile_revision
+    if newest:
+        case.row = replace(
+            case.row,
+            tenant_id=event.tenant_id,
+            owner=event.owner,
+            source=before.source or event.source,
+            status=event.status,
+            profile=_profile(event),
+            profile_revision=event.revision,
+        )
+        for grant in event.consent:
+            at = grant.at or event.occurred_at
+            _note_consent(case, grant.channel, grant.granted, grant.basis, at, opt_in=False)
+    if isinstance(event, LeadCreated):
+        case.row = replace(case.row, created=True, source=event.source)
+    _follow_status(case, event)
+    row = case.row
+    if not row.created or row.status != ACTIVE:
+        _take_stage(case, event.stage, event.revision)
+        return
+    if before.created and before.status in (ACTIVE, "merged"):
+        _move(case, event, event.stage, event.revision)
+        return
+    # A lead enters its first stage at this moment, whatever overtook the news of it.
+    if event.revision < row.stage_revision:
+        triggers.on_stage(case, event, event.stage)
+        triggers.on_event(case, event, "lead_created")
+        if row.stage != event.stage:
+            _enter(case, event, event.stage, row.stage)
+        return
+    _take_stage(case, event.stage, event.revision)
+    triggers.on_stage(case, event, case.row.stage)
+    triggers.on_event(case, event, "lead_created")
+
+
+def stage_changed(case: Case, event: StageChanged) -> None:
+    if case.row.created and case.row.status == ACTIVE:
+        _move(case, event, event.to_stage, event.revision)
+    else:
+        _take_stage(case, event.to_stage, event.revision)
+
+
+def qualified(case: Case, event: LeadQualified) -> None:
+    if case.row.temperature != event.temperature:
+        case.row = replace(case.row, temperature=event.temperature)
+
+
+def consent_changed(case: Case, event: ConsentChanged) -> None:
+    _note_consent(
+        case, event.channel, event.granted, event.basis, event.occurred_at, opt_in=event.granted
+    )
+
+
+def _note_consent(
+    case: Case, channel: str, granted: bool, basis: str | None, at: datetime, *, opt_in: bool
+) -> None:
+    """Keep the newest word on a channel. A refusal is lifted by a person's own opt-in alone,
+    never by an import or a form (product.md, "Opt-outs win over imports"); at the same
+    moment the refusal wins."""
+    old = case.row.consent_for(channel)
+    everywhere = case.row.consent_for("all")
+    if (
+        granted
+        and not opt_in
+        and any(each is not None and not each.granted for each in (old, everywhere))
+    ):
+        return
+    if old is not None and (at < old.at or (at == old.at and (granted or not old.granted))):
+        return
+    new = Consent(channel=channel, granted=granted, basis=basis or "", at=at)
+    others = tuple(each for each in case.row.consent if each.channel != channel)
+    case.row = replace(case.row, consent=(*others, new))
+
+
+def _profile(event: LeadCreated | LeadUpdated) -> Profile:
+    address = event.address
+    return Profile(
+        first_name=event.first_name,
+        last_name=event.last_name,
+        email=event.email,
+        phone=event.phone,
+        company=event.company,
+        title=event.title,
+        service=event.service,
+        street=address.street if address else None,
+        city=address.city if address else None,
+        timezone=event.timezone,
+        urgency=event.urgency,
+    )
+
+
+def _take_stage(case: Case, stage: str, revision: int) -> bool:
+    """Note the stage if nothing newer is known; True if it is another one."""
+    row = case.row
+    if revision <= row.stage_revision:
+        return False
+    case.row = replace(row, stage=stage, stage_revision=revision)
+    return stage != row.stage
+
+
+def _move(case: Case, event: LeadRecord, stage: str, revision: int) -> None:
+    left = case.row.stage
+    if _take_stage(case, stage, revision):
+        _enter(case, event, left, stage)
+
+
+def _enter(case: Case, event: LeadRecord, left: str, stage: str) -> None:
+    stops.stage_left(case, event, left, stage)
+    if stage in stops.CLOSING_STAGES:
+        stops.stop(case, event, stage, {"from": left})
+    triggers.on_stage(case, event, stage)
+
+
+def _follow_status(case: Case, event: LeadRecord) -> None:
+    """A lead that is merged away or quarantined waits; undone, it goes on where it was."""
+    status = case.row.status
+    for enrollment in case.row.live:
+        if status == ACTIVE and enrollment.paused_by.startswith("lead_"):
+            case.change(replace(enrollment, paused_by=""))
+            case.tell_of(
+                EnrollmentResumed,
+                enrollment,
+                (event.event_id,),
+                event.occurred_at,
+                rule="lead_active",
+                inputs=inputs({"status": status}),
+                next_due_at=enrollment.due_at,
+            )
+        elif status != ACTIVE and not enrollment.paused_by:
+            rule = f"lead_{status}"
+            case.change(replace(enrollment, paused_by=rule))
+            case.tell_of(
+                EnrollmentPaused,
+                enrollment,
+                (event.event_id,),
+                event.occurred_at,
+                rule=rule,
+                inputs=inputs({"status": status}),
+            )

@@ -1,0 +1,81 @@
+"""Where a step's message goes, on which basis, and with which values for its template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leadflow.records import SequencePublished
+from leadflow.tenants import Tenant
+from sequencer.model import Consent, LeadRow, Setting
+
+FOR_PEOPLE = frozenset({"call", "task"})
+NEEDS_GRANT = frozenset({"sms", "whatsapp"})
+UNASSIGNED = "unassigned"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An address, and why it may be written to."""
+
+    address: str
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """The rule that keeps the message from being sent to anybody."""
+
+    rule: str
+    looked_at: dict[str, object]
+
+
+def find(
+    row: LeadRow, sequence: SequencePublished, channel: str, setting: Setting
+) -> Recipient | Nobody:
+    """Calls and tasks are for the owner. E-mail needs that nobody refused it; SMS and WhatsApp,
+    and every channel of a sequence with the rule channel_opt_in, need a granted consent."""
+    if channel in FOR_PEOPLE:
+        owners = setting.tenant(row.tenant_id).owners
+        address = row.owner or (owners[0] if owners else UNASSIGNED)
+        return Recipient(address, "work for a person: nothing is sent to the lead")
+    if channel == "email":
+        address = row.profile.email or ""
+    elif channel in NEEDS_GRANT:
+        address = row.profile.phone or ""
+    else:
+        return Nobody("unknown_channel", {"channel": channel})
+    word = last_word(row, channel)
+    if word is not None and not word.granted:
+        return Nobody("consent_refused", {"channel": word.channel, "basis": word.basis})
+    if not address:
+        return Nobody("no_recipient", {"channel": channel})
+    if word is not None:
+        return Recipient(address, f"consent {word.channel}: {word.basis or 'granted'}")
+    if channel in NEEDS_GRANT or sequence.consent_rule == "channel_opt_in":
+        return Nobody("consent_missing", {"channel": channel, "rule": sequence.consent_rule})
+    return Recipient(address, "no refusal recorded")
+
+
+def last_word(row: LeadRow, channel: str) -> Consent | None:
+    """The newest word on the channel or on all channels; at the same moment a refusal wins."""
+    words = [each for each in row.consent if each.channel in (channel, "all")]
+    return max(words, key=lambda each: (each.at, not each.granted), default=None)
+
+
+def variables(row: LeadRow, tenant: Tenant) -> dict[str, str]:
+    """Values for the template, only those that there are."""
+    profile = row.profile
+    values = {
+        "first_name": profile.first_name,
+        "last_name": profile.last_name,
+        "company": profile.company,
+        "title": profile.title,
+        "service": profile.service,
+        "street": profile.street,
+        "city": profile.city,
+        "agent": row.owner,
+        "agent_phone": tenant.agent_phone,
+        "tenant_name": tenant.name,
+        "booking_link": tenant.booking_link,
+    }
+    return {name: value for name, value in values.items() if value}

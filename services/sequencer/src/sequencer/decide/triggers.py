@@ -1,0 +1,116 @@
+"""Who enters a sequence, who does not, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from leadflow import ids
+from leadflow.records import Enrolled, EnrollmentRefused, LeadRecord, SequencePublished
+from sequencer.decide import steps
+from sequencer.decide.case import Case, inputs
+from sequencer.model import Consent, Enrollment, LeadRow
+
+ANY_SOURCE = ("", "any")
+
+
+def on_stage(case: Case, event: LeadRecord, stage: str) -> None:
+    """The lead entered a stage."""
+    _trigger(case, event, "stage", stage)
+
+
+def on_event(case: Case, event: LeadRecord, name: str) -> None:
+    """Something happened that sequences may wait for."""
+    _trigger(case, event, "event", name)
+
+
+def _trigger(case: Case, event: LeadRecord, kind: str, value: str) -> None:
+    row = case.row
+    if row.status not in ("", "active"):
+        return  # quarantined and merged leads trigger nothing
+    for sequence in case.setting.sequences.triggered(event.tenant_id, kind, value):
+        if sequence.trigger_source in ANY_SOURCE or sequence.trigger_source == event.source:
+            enroll(case, event, sequence, by="trigger")
+
+
+def enroll(case: Case, event: LeadRecord, sequence: SequencePublished, *, by: str) -> None:
+    """Enroll the lead, or say why not. Its first step is due from when the cause was recorded,
+    so that a repeat, however late, means the same times."""
+    at = min(event.recorded_at, case.now)
+    if (refusal := _refusal(case, sequence, at)) is not None:
+        rule, looked_at = refusal
+        refuse(case, event, sequence.sequence_id, rule, looked_at)
+        return
+    entry = 1 + next(
+        (f.entries for f in case.row.finished if f.sequence_id == sequence.sequence_id), 0
+    )
+    enrollment = Enrollment(
+        enrollment_id=ids.enrollment_id(case.row.lead_id, sequence.sequence_id, entry),
+        sequence_id=sequence.sequence_id,
+        version=sequence.version,
+        entry=entry,
+        enrolled_at=at,
+        step_index=0,
+        due_at=at,
+    )
+    case.begin(enrollment)
+    case.tell_of(
+        Enrolled,
+        enrollment,
+        (),
+        event.occurred_at,
+        entry=entry,
+        enrolled_by=by,
+        trigger_event_id=event.event_id,
+    )
+    steps.schedule(case, enrollment, sequence, 0, after=at)
+
+
+def refuse(
+    case: Case, event: LeadRecord, sequence_id: str, rule: str, looked_at: dict[str, object]
+) -> None:
+    """Say that the lead does not enter a sequence."""
+    case.tell(
+        EnrollmentRefused,
+        (event.event_id, sequence_id),
+        event.occurred_at,
+        sequence_id=sequence_id,
+        trigger_event_id=event.event_id,
+        rule=rule,
+        inputs=inputs(looked_at),
+    )
+
+
+def _refusal(
+    case: Case, sequence: SequencePublished, at: datetime
+) -> tuple[str, dict[str, object]] | None:
+    row = case.row
+    if not row.created:
+        return "unknown_lead", {}
+    if row.status != "active":
+        return "lead_not_active", {"status": row.status}
+    sequence_id = sequence.sequence_id
+    if live := next((each for each in row.live if each.sequence_id == sequence_id), None):
+        return "already_active", {"enrollment_id": live.enrollment_id}
+    if sequence.consent_rule != "internal" and (refused := _refused_everything(row)) is not None:
+        return "consent_refused", {"channel": "all", "at": refused.at.isoformat()}
+    past = next((each for each in row.finished if each.sequence_id == sequence_id), None)
+    if past is None or sequence.reentry_rule == "always":
+        return None
+    looked_at: dict[str, object] = {
+        "reentry": sequence.reentry_rule,
+        "entries": past.entries,
+        "ended_at": past.ended_at.isoformat(),
+    }
+    if sequence.reentry_rule == "after_days":
+        looked_at["days"] = sequence.reentry_days
+        if at >= past.ended_at + timedelta(days=sequence.reentry_days):
+            return None
+    return "reentry", looked_at
+
+
+def _refused_everything(row: LeadRow) -> Consent | None:
+    """The refusal of all channels, unless some channel was allowed after it."""
+    word = row.consent_for("all")
+    if word is None or word.granted:
+        return None
+    return None if any(each.granted and each.at > word.at for each in row.consent) else word

@@ -1,0 +1,86 @@
+"""The composition root: settings, clients, views, worker, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from leadflow import tenants, topics
+from leadflow.clock import SystemClock
+from leadflow.errors import public_reason
+from leadflow.health import Health
+from leadflow.kafka.compacted import CompactedTopic
+from leadflow.kafka.confluent import ConfluentProducer
+from leadflow.service import codec_for
+from leadflow.settings import Environment, ServiceSettings
+from sequencer.app import PART, Worker, WorkerSettings
+from sequencer.model import Setting
+from sequencer.pauses import AutomationPauses
+from sequencer.sequences import PublishedSequences
+
+log = structlog.get_logger()
+
+PARTS = (topics.SEQUENCE_DEFINITIONS.name, topics.AUTOMATION_CONTROLS.name, PART)
+
+
+async def main(
+    settings: ServiceSettings, env: Environment, health: Health, stop: asyncio.Event
+) -> None:
+    """Run one worker until `stop` is set."""
+    # Their debug records are made before they are thrown away: a quarter of the time.
+    for name in ("aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    group = env.text("GROUP", "sequencer")
+    data_dir = env.path("DATA_DIR", str(Path(tempfile.gettempdir()) / "leadflow-sequencer"))
+    tenants_file = env.text("TENANTS_FILE", "")
+    codec = codec_for(settings)
+    clock = SystemClock()
+    sequences = PublishedSequences(codec)
+    pauses = AutomationPauses(codec)
+    views = [
+        CompactedTopic(settings.kafka_bootstrap, topic.name, apply, client_id=group, health=health)
+        for topic, apply in (
+            (topics.SEQUENCE_DEFINITIONS, sequences.apply),
+            (topics.AUTOMATION_CONTROLS, pauses.apply),
+        )
+    ]
+    producer = ConfluentProducer(settings.kafka_bootstrap, group)
+    try:
+        for view in views:
+            await view.start()
+        for name in PARTS[:2]:
+            health.ready(name)
+        worker = Worker(
+            WorkerSettings(
+                group=group,
+                data_dir=data_dir,
+                bootstrap=settings.kafka_bootstrap,
+                replication=env.integer("REPLICATION", 1, at_least=1),
+            ),
+            codec=codec,
+            producer=producer,
+            sequences=sequences,
+            pauses=pauses,
+            setting=Setting(
+                sequences,
+                pauses,
+                tenants.load(Path(tenants_file) if tenants_file else None),
+            ),
+            clock=clock,
+            health=health,
+        )
+        try:
+            await worker.run(stop)
+        except Exception as error:
+            # Faust's threads would keep a failed process half alive, in the group and useless.
+            log.error("ended", reason=public_reason(error), exc_info=error)
+            os._exit(1)
+    finally:
+        for view in views:
+            await view.close()
+        await producer.close()

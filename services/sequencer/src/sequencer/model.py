@@ -1,0 +1,160 @@
+"""The state of one lead and what a decision is. Frozen, pure, without a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Protocol
+
+from leadflow.records import LeadRecord, SequencePublished
+from leadflow.tenants import Tenant
+
+APPLIED_LIMIT = 32
+"""How many applied event ids a row remembers; see `LeadRow.applied`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What messages say about a lead and where they go."""
+
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    company: str | None = None
+    title: str | None = None
+    service: str | None = None
+    street: str | None = None
+    city: str | None = None
+    timezone: str = ""
+    urgency: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """The last word on one channel, and when it was spoken."""
+
+    channel: str
+    granted: bool
+    basis: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrollment:
+    """A live passage of the lead through one version of a sequence.
+
+    `step_index` is the next step and `due_at` when it may go out. `paused_by` names the rule
+    that holds the enrollment until somebody resumes it; `held_by` names what held its next
+    step when it came due and is asked again at every chance.
+    """
+
+    enrollment_id: str
+    sequence_id: str
+    version: int
+    entry: int
+    enrolled_at: datetime
+    step_index: int
+    due_at: datetime
+    paused_by: str = ""
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """All passages of the lead through one sequence that are over, in short."""
+
+    sequence_id: str
+    entries: int
+    ended_at: datetime
+    outcome: str  # completed, or the rule that stopped the last one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadRow:
+    """All that the sequencer keeps about a lead.
+
+    `created` is false until its LeadCreated was seen: a LeadUpdated may overtake it.
+    Profile and stage carry the revision that they came with; -1 is none yet.
+    `applied` are the digests of the last events that changed the row. A repeat of one of
+    them does nothing; beyond that many, ids of effects still are the same.
+    """
+
+    lead_id: str
+    tenant_id: str = ""
+    owner: str | None = None
+    source: str = ""
+    status: str = ""
+    created: bool = False
+    profile: Profile = field(default_factory=Profile)
+    profile_revision: int = -1
+    stage: str = ""
+    stage_revision: int = -1
+    temperature: str = ""
+    consent: tuple[Consent, ...] = ()
+    live: tuple[Enrollment, ...] = ()
+    finished: tuple[Finished, ...] = ()
+    applied: tuple[bytes, ...] = ()
+
+    def next_due(self) -> datetime | None:
+        """When a step of this lead is due next; None if none ever will be by itself."""
+        return min(
+            (each.due_at for each in self.live if not each.paused_by and not each.held_by),
+            default=None,
+        )
+
+    def is_held(self) -> bool:
+        """Whether a step is due and only waits for something in automation to be resumed."""
+        return any(each.held_by and not each.paused_by for each in self.live)
+
+    def consent_for(self, channel: str) -> Consent | None:
+        """The last word on a channel."""
+        return next((each for each in self.consent if each.channel == channel), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a lead and what the others are to be told, in this order."""
+
+    row: LeadRow
+    effects: tuple[LeadRecord, ...]
+    changed: bool  # whether the row has to be written
+
+
+class Sequences(Protocol):
+    """The published sequences."""
+
+    def get(self, sequence_id: str, version: int) -> SequencePublished | None:
+        """One version of a sequence."""
+
+    def active(self, sequence_id: str) -> SequencePublished | None:
+        """The version that new leads enroll in: the highest that is active."""
+
+    def triggered(self, tenant_id: str, kind: str, value: str) -> Sequence[SequencePublished]:
+        """Active sequences that wait for this, the highest priority first."""
+
+
+class Pauses(Protocol):
+    """What is paused in automation."""
+
+    def holding(self, tenant_id: str, sequence_id: str, channel: str) -> str | None:
+        """The paused scope that covers such a step, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a decision looks at beside the lead: published sequences, pauses, tenants."""
+
+    sequences: Sequences
+    pauses: Pauses
+    tenants: Mapping[str, Tenant]
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        return self.tenants.get(tenant_id) or Tenant(tenant_id=tenant_id)
+
+
+def digest(event_id: str) -> bytes:
+    """An event id in eight bytes; among the few of one lead two never meet by chance."""
+    return blake2b(event_id.encode(), digest_size=8).digest()

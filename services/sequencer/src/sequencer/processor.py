@@ -1,0 +1,140 @@
+"""One event of one lead, from bytes to durable effects.
+
+The order is the guarantee (design.md, "Guarantees"): effects, then state, then the offset.
+Whoever dies in between leaves a successor to repeat the effects with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from leadflow import metrics, topics
+from leadflow.clock import Clock
+from leadflow.codec import Codec
+from leadflow.errors import RecordRefused, is_retryable
+from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
+from leadflow.kafka.port import Message, Outgoing, Producer
+from leadflow.records import LeadRecord, MessageQueued
+from sequencer import rowcodec
+from sequencer.decide import decide, fire
+from sequencer.due import DueIndex
+from sequencer.model import Decision, LeadRow, Setting
+
+log = structlog.get_logger()
+
+LOOP = "sequencer"
+
+
+class Rows(Protocol):
+    """The rows of the leads in the partitions that this worker owns."""
+
+    name: str
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """The row as it was last put."""
+
+    async def put(self, partition: int, key: bytes, row: bytes) -> None:
+        """Return once the broker has the row and the local copy has it too.
+
+        Raises BrokerError if the broker did not take it.
+        """
+
+
+class LeadProcessor:
+    """Decides and makes the decision durable; several leads at a time, one event a lead.
+
+    What cannot be processed goes to the dead-letter topic. Every error that it raises is one
+    after which the process has to end: going on would skip a record.
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: Codec,
+        rows: Rows,
+        producer: Producer,
+        dead_letters: DeadLetters,
+        due: DueIndex,
+        setting: Setting,
+        clock: Clock,
+    ) -> None:
+        self._codec = codec
+        self._rows = rows
+        self._producer = producer
+        self._dead_letters = dead_letters
+        self._due = due
+        self._setting = setting
+        self._clock = clock
+
+    async def event(self, message: Message) -> None:
+        """Process one record; return when everything that follows from it is durable."""
+        key = message.key or b""
+        stored = self._rows.get(message.partition, key)
+        try:
+            event = self._codec.decode(message.value)
+            if not isinstance(event, LeadRecord):
+                raise RecordRefused("not_about_a_lead", f"a {event.TYPE} in {message.topic}")
+            if event.lead_id.encode() != key:
+                raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
+            row = None if stored is None else rowcodec.decode(key, stored)
+            decision = decide(row, event, self._clock.now(), self._setting)
+            effects = self._encode(key, decision.effects)
+        except Exception as error:
+            await self._bury(message, error)
+            return
+        await self._make_durable(message.partition, key, decision, effects)
+
+    async def due(self, partition: int, key: bytes) -> None:
+        """Fire what is due for a lead; return when everything that follows is durable."""
+        stored = self._rows.get(partition, key)
+        if stored is None:
+            return
+        try:
+            row = rowcodec.decode(key, stored)
+            decision = fire(row, self._clock.now(), self._setting)
+            effects = self._encode(key, decision.effects)
+        except Exception as error:
+            # The lead stays as it is until its next event; its row is kept for inspection.
+            await self._bury(Message(self._rows.name, partition, -1, key, stored, (), -1), error)
+            return
+        await self._make_durable(partition, key, decision, effects)
+
+    def _encode(self, key: bytes, effects: Iterable[LeadRecord]) -> list[Outgoing]:
+        return [
+            Outgoing(
+                topics.MESSAGES.name
+                if isinstance(effect, MessageQueued)
+                else topics.ENROLLMENT_EVENTS.name,
+                key,
+                self._codec.encode(effect),
+            )
+            for effect in effects
+        ]
+
+    async def _make_durable(
+        self, partition: int, key: bytes, decision: Decision, effects: list[Outgoing]
+    ) -> None:
+        row = decision.row
+        # Encoded before anything is sent: a row that cannot be written must not have effects.
+        encoded = rowcodec.encode(row) if decision.changed else None
+        if effects:
+            await self._producer.send(effects)
+        if encoded is not None:
+            await self._rows.put(partition, key, encoded)
+        self._note_due(partition, key, row)
+
+    def _note_due(self, partition: int, key: bytes, row: LeadRow) -> None:
+        at = row.next_due()
+        due_ms = 0 if at is None else rowcodec.to_ms(at)
+        self._due.put(partition, key, due_ms, held=row.is_held())
+
+    async def _bury(self, message: Message, error: Exception) -> None:
+        if is_retryable(error):
+            raise error
+        if not isinstance(error, RecordRefused):
+            log.error("record failed", topic=message.topic, exc_info=error)
+        await self._dead_letters.bury([DeadLetter(message, error)])
+        metrics.DEAD_LETTERS.labels(LOOP).inc()

@@ -1,0 +1,173 @@
+"""A lead's row to bytes and back.
+
+    byte 0       version of the row's format
+    bytes 1-8    when its next step is due, milliseconds since 1970, big-endian; 0: never
+    byte 9       1 if a step is due that waits for automation to be resumed
+    bytes 10-    the row in Avro, by the schema of that version (`row.v1.avsc`)
+
+The index of what is due is rebuilt from the header alone, without decoding a row.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import fastavro
+from fastavro import schemaless_reader, schemaless_writer
+
+from leadflow.errors import Malformed
+from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile
+
+VERSION = 1
+HEADER = struct.Struct(">BqB")
+MARK_BYTES = 8
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+class Header(NamedTuple):
+    """What the index of due steps needs of a row."""
+
+    version: int
+    due_ms: int
+    held: bool
+
+
+def to_ms(at: datetime) -> int:
+    """Milliseconds since 1970, rounded down: the precision of the wire."""
+    return (at - EPOCH) // MILLISECOND
+
+
+def from_ms(milliseconds: int) -> datetime:
+    return EPOCH + milliseconds * MILLISECOND
+
+
+def header(data: bytes) -> Header:
+    """The header of an encoded row. Raises Malformed."""
+    if len(data) < HEADER.size:
+        raise Malformed("a row shorter than its header")
+    version, due_ms, held = HEADER.unpack_from(data)
+    return Header(version, due_ms, bool(held))
+
+
+def encode(row: LeadRow) -> bytes:
+    """The row without its key, the lead's id."""
+    due = row.next_due()
+    out = BytesIO()
+    out.write(HEADER.pack(VERSION, 0 if due is None else to_ms(due), row.is_held()))
+    schemaless_writer(out, _schema(VERSION), _to_avro(row))
+    return out.getvalue()
+
+
+def decode(key: bytes, data: bytes) -> LeadRow:
+    """The row of the lead `key`. Raises Malformed."""
+    version = header(data).version
+    if version != VERSION:
+        raise Malformed(f"a row of version {version}, which this program does not know")
+    body = BytesIO(data)
+    body.seek(HEADER.size)
+    try:
+        values: Any = schemaless_reader(body, _schema(version), None)
+        return _from_avro(key.decode(), values)
+    except Exception as error:  # fastavro fails in many ways on broken bytes
+        raise Malformed(f"not a row: {type(error).__name__}") from error
+
+
+@cache
+def _schema(version: int) -> Any:
+    text = files("sequencer").joinpath(f"row.v{version}.avsc").read_text()
+    return fastavro.parse_schema(json.loads(text))
+
+
+def _to_avro(row: LeadRow) -> dict[str, Any]:
+    profile = row.profile
+    return {
+        "tenant_id": row.tenant_id,
+        "owner": row.owner,
+        "source": row.source,
+        "status": row.status,
+        "created": row.created,
+        "profile": {
+            "first_name": profile.first_name,
+            "last_name": profile.last_name,
+            "email": profile.email,
+            "phone": profile.phone,
+            "company": profile.company,
+            "title": profile.title,
+            "service": profile.service,
+            "street": profile.street,
+            "city": profile.city,
+            "timezone": profile.timezone,
+            "urgency": profile.urgency,
+        },
+        "profile_revision": row.profile_revision,
+        "stage": row.stage,
+        "stage_revision": row.stage_revision,
+        "temperature": row.temperature,
+        "consent": [
+            {
+                "channel": each.channel,
+                "granted": each.granted,
+                "basis": each.basis,
+                "at": to_ms(each.at),
+            }
+            for each in row.consent
+        ],
+        "live": [
+            {
+                "enrollment_id": UUID(each.enrollment_id).bytes,
+                "sequence_id": each.sequence_id,
+                "version": each.version,
+                "entry": each.entry,
+                "enrolled_at": to_ms(each.enrolled_at),
+                "step_index": each.step_index,
+                "due_at": to_ms(each.due_at),
+                "paused_by": each.paused_by,
+                "held_by": each.held_by,
+            }
+            for each in row.live
+        ],
+        "finished": [
+            {
+                "sequence_id": each.sequence_id,
+                "entries": each.entries,
+                "ended_at": to_ms(each.ended_at),
+                "outcome": each.outcome,
+            }
+            for each in row.finished
+        ],
+        "applied": b"".join(row.applied),
+    }
+
+
+def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
+    applied: bytes = data["applied"]
+    data["profile"] = Profile(**data["profile"])
+    data["consent"] = tuple(
+        Consent(**{**each, "at": from_ms(each["at"])}) for each in data["consent"]
+    )
+    data["live"] = tuple(
+        Enrollment(
+            **{
+                **each,
+                "enrollment_id": str(UUID(bytes=each["enrollment_id"])),
+                "enrolled_at": from_ms(each["enrolled_at"]),
+                "due_at": from_ms(each["due_at"]),
+            }
+        )
+        for each in data["live"]
+    )
+    data["finished"] = tuple(
+        Finished(**{**each, "ended_at": from_ms(each["ended_at"])}) for each in data["finished"]
+    )
+    data["applied"] = tuple(
+        applied[start : start + MARK_BYTES] for start in range(0, len(applied), MARK_BYTES)
+    )
+    return LeadRow(lead_id=lead_id, **data)

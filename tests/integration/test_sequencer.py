@@ -1,0 +1,266 @@
+"""The sequencer as processes of their own, on real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import confluent_kafka
+import pytest
+
+from leadflow import ids, topics
+from leadflow.codec import Codec
+from leadflow.kafka.confluent import ConfluentProducer
+from leadflow.kafka.port import Outgoing
+from leadflow.records import (
+    LeadCreated,
+    LeadRecord,
+    MessageQueued,
+    ReplyReceived,
+    SequencePublished,
+)
+from leadflow.records.common import SequenceStep, Trigger
+
+pytestmark = pytest.mark.integration
+
+CODEC = Codec()
+READY_SECONDS = 60.0
+DONE_SECONDS = 90.0
+
+
+class Worker:
+    """One `python -m sequencer`."""
+
+    def __init__(self, bootstrap: str, group: str, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = folder / f"{uuid4().hex[:8]}.log"
+        environment = {
+            **os.environ,
+            "LEADFLOW_KAFKA_BOOTSTRAP": bootstrap,
+            "LEADFLOW_GROUP": group,
+            "LEADFLOW_DATA_DIR": str(folder / uuid4().hex[:8]),
+            "LEADFLOW_HEALTH_PORT": str(self.port),
+        }
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sequencer"], env=environment, stderr=log
+            )
+
+    def ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the worker ended:\n{self.log.read_text()[-3000:]}")
+        with suppress(OSError):
+            url = f"http://127.0.0.1:{self.port}/readyz"
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                return bool(answer.status == 200)
+        return False
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(30)
+
+
+@contextmanager
+def running(workers: Sequence[Worker]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for worker in workers:
+            if worker.process.poll() is None:
+                worker.kill()
+
+
+class Tail:
+    """Reads topics from where they end when it is made."""
+
+    def __init__(self, bootstrap: str, names: Sequence[str], *, from_start: bool = False) -> None:
+        self.consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"tail-{uuid4()}",
+                "enable.auto.commit": False,
+            }
+        )
+        places = []
+        for name in names:
+            for number in self.consumer.list_topics(name, 10).topics[name].partitions:
+                place = confluent_kafka.TopicPartition(name, number)
+                low, high = self.consumer.get_watermark_offsets(place, 10)
+                place.offset = low if from_start else high
+                places.append(place)
+        self.consumer.assign(places)
+        self.messages: list[Any] = []
+
+    def until(self, enough: Callable[[list[Any]], bool], seconds: float = DONE_SECONDS) -> None:
+        """Read until `enough(messages)`; fails after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not enough(self.messages):
+            self.messages += [m for m in self.consumer.consume(500, 0.2) if m.error() is None]
+            assert time.monotonic() < deadline, f"not within {seconds} s: {len(self.messages)} read"
+
+    def close(self) -> None:
+        self.consumer.close()
+
+
+def wait(condition: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    poll = __import__("threading").Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        poll.wait(0.1)
+
+
+def publish(bootstrap: str, batch: Sequence[Outgoing]) -> None:
+    async def send() -> None:
+        producer = ConfluentProducer(bootstrap, "test")
+        await producer.send(batch)
+        await producer.close()
+
+    asyncio.run(send())
+
+
+def of_lead(event: LeadRecord) -> Outgoing:
+    return Outgoing(topics.LEAD_EVENTS.name, event.lead_id.encode(), CODEC.encode(event))
+
+
+def step(name: str, channel: str = "email", minutes: int = 0) -> SequenceStep:
+    return SequenceStep(
+        step_id=name,
+        channel=channel,
+        delay_minutes=minutes,
+        delay_from="enrollment",
+        template_name=name,
+        subject=f"About {name}",
+        body="Hello {{ first_name }}",
+    )
+
+
+def sequence(tenant: str, *steps: SequenceStep) -> SequencePublished:
+    now = datetime.now(UTC)
+    return SequencePublished(
+        event_id=str(uuid4()),
+        tenant_id=tenant,
+        occurred_at=now,
+        recorded_at=now,
+        source="portal-api",
+        sequence_id=f"{tenant}.first-touch",
+        version=1,
+        name="First touch",
+        description="",
+        status="active",
+        trigger=Trigger(kind="stage", value="new"),
+        trigger_source="any",
+        consent_rule="not_opted_out",
+        duplicate_rule="one_live_enrollment",
+        rollback_path="",
+        incident_owner="",
+        response_window="5m",
+        reentry_rule="never",
+        reentry_days=0,
+        priority=50,
+        stop_on=("reply",),
+        steps=steps,
+    )
+
+
+def published(bootstrap: str, definition: SequencePublished) -> None:
+    key = f"{definition.sequence_id}:{definition.version}".encode()
+    publish(bootstrap, [Outgoing(topics.SEQUENCE_DEFINITIONS.name, key, CODEC.encode(definition))])
+
+
+def created(tenant: str, name: str, at: datetime | None = None) -> LeadCreated:
+    at = at or datetime.now(UTC)
+    return LeadCreated(
+        event_id=str(uuid4()),
+        tenant_id=tenant,
+        occurred_at=at,
+        recorded_at=at,
+        source="website-form",
+        lead_id=ids.lead_id(tenant, "website-form", name),
+        cause_id=str(uuid4()),
+        revision=1,
+        external_id=name,
+        status="active",
+        first_name="Ada",
+        email=f"{name}@example.com",
+        urgency="normal",
+        timezone="UTC",
+        timezone_from="default",
+        stage="new",
+        received="{}",
+        extra="{}",
+    )
+
+
+def replied(lead: LeadCreated) -> ReplyReceived:
+    at = lead.recorded_at
+    return ReplyReceived(
+        event_id=str(uuid4()),
+        tenant_id=lead.tenant_id,
+        occurred_at=at,
+        recorded_at=at,
+        source=lead.source,
+        lead_id=lead.lead_id,
+        cause_id=str(uuid4()),
+        channel="email",
+        automatic=False,
+    )
+
+
+def queued(messages: Sequence[Any], tenant: str) -> list[MessageQueued]:
+    found = [CODEC.decode(each.value()) for each in messages]
+    return [m for m in found if isinstance(m, MessageQueued) and m.tenant_id == tenant]
+
+
+def message_id(lead: LeadCreated, step_id: str) -> str:
+    enrollment = ids.enrollment_id(lead.lead_id, f"{lead.tenant_id}.first-touch", 1)
+    return ids.message_id(enrollment, step_id)
+
+
+@pytest.fixture
+def tenant() -> str:
+    return f"tenant-{uuid4().hex[:8]}"
+
+
+def test_a_new_lead_gets_its_first_message_and_the_next_when_it_is_due(
+    kafka_bootstrap: str, tenant: str, tmp_path: Path
+) -> None:
+    definition = sequence(
+        tenant, step("hello"), step("later", minutes=1), step("day1", minutes=1440)
+    )
+    published(kafka_bootstrap, definition)
+    worker = Worker(kafka_bootstrap, f"seq-{tenant}", tmp_path)
+    with running([worker]):
+        wait(worker.ready)
+        tail = Tail(kafka_bootstrap, [topics.MESSAGES.name])
+        # Enrolled 57 seconds ago by its own record: the step of minute 1 is due in three.
+        lead = created(tenant, "ada", datetime.now(UTC) - timedelta(seconds=57))
+        publish(kafka_bootstrap, [of_lead(lead)])
+        tail.until(lambda seen: len(queued(seen, tenant)) == 2)
+        tail.close()
+        first, later = queued(tail.messages, tenant)
+        assert first.message_id == message_id(lead, "hello")
+        assert first.recipient == "ada@example.com"
+        assert first.variables == {"first_name": "Ada"}
+        assert later.message_id == message_id(lead, "later")
+        assert later.recorded_at >= lead.recorded_at + timedelta(minutes=1)
+        assert worker.stop() == 0
