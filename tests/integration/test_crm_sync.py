@@ -49,7 +49,7 @@ DEADLINE_SECONDS = 90
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - it becomes true in other processes
             await asyncio.sleep(0.1)
     assert await condition(), what
 
@@ -429,3 +429,236 @@ async def test_contacts_and_approved_notes_equal_the_log(world: World, tenant_id
     await world.publish(ten_changes(leads, seed=1))
     async with world.running():
         await world.wait_until_equal(leads)
+
+
+async def assert_nothing_older_followed(world: World, leads: Sequence[Lead]) -> None:
+    for lead in leads:
+        revisions = [contact.get("revision", 0) for contact in await world.history(lead)]
+        assert revisions == sorted(revisions)
+        minutes = [contact.get("last_message_at", "") for contact in await world.history(lead)]
+        assert minutes == sorted(minutes)
+
+
+async def test_a_fifth_of_all_calls_failing_or_lost_leaves_the_crm_equal_and_in_order(
+    world: World, tenant_id: str
+) -> None:
+    leads = new_leads(tenant_id, 60)
+    await world.add_fault(mode="fail", status=503, rate=0.1, seed=1)
+    await world.add_fault(mode="drop_after_accept", rate=0.1, seed=2)
+    await world.add_fault(mode="rate_limit", retry_after_seconds=1, rate=0.05, seed=3)
+    records = ten_changes(leads, seed=2)
+    async with world.running(LEADFLOW_CRM_BATCH="50"):
+        await world.publish(records)
+        await world.wait_until_equal(leads)
+    await assert_nothing_older_followed(world, leads)
+    faults = (await world.crm.get("/faults")).json()["items"]
+    assert all(fault["hits"] for fault in faults)
+    assert world.letters(leads) == []
+    for lead in leads:
+        assert {result for _, result, _ in await world.runs(lead)} <= {"written", "unchanged"}
+
+
+async def test_a_permanent_refusal_is_a_dead_letter_with_its_bytes_and_the_lead_goes_on(
+    world: World, tenant_id: str
+) -> None:
+    (lead,) = new_leads(tenant_id, 1, kind="refused")
+    await world.add_fault(mode="reject", match={"to": lead.lead_id}, times=1)
+    first = lead.created()
+    later = lead.updated("Grace")
+    async with world.running(LEADFLOW_CRM_BATCH="1"):
+        await world.publish([first])
+        await until(lambda: asyncio.to_thread(lambda: bool(world.letters([lead]))), "no letter")
+        await world.publish([later])
+        await world.wait_until_equal([lead])
+    ((value, headers),) = world.letters([lead])
+    assert value == world.codec.encode(first)
+    assert headers["dlq-topic"] == "lead-events"
+    assert headers["dlq-error"] == "CrmNever"
+    assert headers["dlq-reason"] == "PUT of a contact: HTTP 422"
+    assert "Ada" not in str(headers)
+    assert [contact["first_name"] for contact in await world.history(lead)] == ["Grace"]
+
+
+async def test_of_changes_that_go_out_together_only_the_refused_one_is_a_dead_letter(
+    world: World, tenant_id: str
+) -> None:
+    (lead,) = new_leads(tenant_id, 1, kind="refused")
+    # All three together, then the second alone: the first alone is not worth a call.
+    await world.add_fault(mode="reject", match={"to": lead.lead_id}, times=2)
+    qualified, created, updated = lead.qualified(), lead.created(), lead.updated("Grace")
+    await world.publish([qualified, created, updated])
+    async with world.running():
+        await world.wait_until_equal([lead])
+    ((value, _),) = world.letters([lead])
+    assert value == world.codec.encode(created)
+    assert sorted(await world.runs(lead)) == [
+        ("LeadCreated", "dead", 1),
+        ("LeadQualified", "unchanged", 0),
+        ("LeadUpdated", "written", 1),
+    ]
+
+
+async def test_a_write_that_arrives_late_does_not_overwrite_a_newer_one(
+    world: World, tenant_id: str
+) -> None:
+    (lead,) = new_leads(tenant_id, 1)
+    await world.add_fault(mode="stall", stall_seconds=3, times=1)
+    async with world.running(LEADFLOW_CRM_TIMEOUT_SECONDS="0.5"):
+        await world.publish([lead.created()])
+        await until(lambda: _waits(world, lead), "the first write does not fail")
+        await world.publish([lead.updated("Grace")])
+        await world.wait_until_equal([lead])
+        # The stall is over when the first request has been carried out after all: then the
+        # history has one write for each change and no more.
+        stalled = datetime.now(UTC) + timedelta(seconds=4)
+
+        async def is_over() -> bool:
+            return datetime.now(UTC) > stalled
+
+        await until(is_over, "")
+        assert await world.is_equal([lead])
+    assert [contact["first_name"] for contact in await world.history(lead)] == ["Ada", "Grace"]
+
+
+async def _waits(world: World, lead: Lead) -> bool:
+    return "waiting" in [result for _, result, _ in await world.runs(lead)]
+
+
+async def test_later_records_of_a_parked_lead_wait_behind_it_and_other_leads_do_not(
+    world: World, tenant_id: str
+) -> None:
+    (parked,) = new_leads(tenant_id, 1, kind="parked")
+    others = new_leads(tenant_id, 30)
+    rule = await world.add_fault(mode="fail", status=500, match={"to": "parked-"})
+    async with world.running(LEADFLOW_CRM_RETRY_ATTEMPTS="3,3,1000"):
+        await world.publish([parked.created(), parked.updated("Grace")])
+        await world.publish(ten_changes(others, seed=3))
+        await world.wait_until_equal(others)
+        await world.publish([parked.stage_changed("contacted"), parked.sent(1)])
+
+        async def all_wait() -> bool:
+            return [result for _, result, _ in await world.runs(parked)] == ["waiting"] * 4
+
+        await until(all_wait, "the later records do not wait")
+        assert await world.contact(parked) is None
+        await world.crm.delete(f"/faults/{rule}")
+        await world.wait_until_equal([parked])
+        # Nothing waits any more: what comes now goes straight to the CRM.
+        await world.publish([parked.updated("Edsger")])
+        await world.wait_until_equal([parked])
+    await assert_nothing_older_followed(world, [parked])
+
+
+async def test_after_the_last_attempt_a_record_is_a_dead_letter(
+    world: World, tenant_id: str
+) -> None:
+    (lead,) = new_leads(tenant_id, 1, kind="down")
+    await world.add_fault(mode="fail", status=500, match={"to": lead.lead_id})
+    record = lead.created()
+    await world.publish([record])
+    async with world.running(
+        LEADFLOW_CRM_RETRY_DELAYS="0.1,0.1,0.1", LEADFLOW_CRM_RETRY_ATTEMPTS="1,1,1"
+    ):
+        await until(lambda: asyncio.to_thread(lambda: bool(world.letters([lead]))), "no letter")
+    ((value, headers),) = world.letters([lead])
+    assert value == world.codec.encode(record)
+    assert headers["dlq-error"] == "CrmGivenUp"
+    assert headers["dlq-reason"].startswith("given up after 4 attempts")
+    assert await world.runs(lead) == [("LeadCreated", "dead", 4)]
+    assert (await world.crm.get("/faults")).json()["items"][0]["hits"] == 4
+
+
+async def test_only_approved_summaries_become_notes(world: World, tenant_id: str) -> None:
+    approved, edited, rejected, pending = leads = new_leads(tenant_id, 4)
+    await world.publish([lead.created() for lead in leads])
+    await world.publish([lead.summarized() for lead in leads])
+    await world.publish(
+        [
+            approved.reviewed("approved", "a draft"),
+            edited.reviewed("edited", "better words"),
+            rejected.reviewed("rejected", "a draft"),
+        ]
+    )
+    async with world.running():
+        await world.wait_until_equal(leads)
+    assert await world.notes(rejected) == await world.notes(pending) == {}
+    assert list((await world.notes(edited)).values()) == ["better words"]
+
+
+async def test_an_approval_that_does_not_cover_its_text_is_a_dead_letter_and_no_note(
+    world: World, tenant_id: str
+) -> None:
+    (lead,) = new_leads(tenant_id, 1)
+    lying = lead.reviewed("approved", "a draft")
+    lead.notes.clear()
+    lying = SummaryReviewed(
+        **{**{name: getattr(lying, name) for name in lying.to_avro()}, "text": "other words"}
+    )
+    await world.publish([lead.created(), lying])
+    async with world.running():
+        await until(lambda: asyncio.to_thread(lambda: bool(world.letters([lead]))), "no letter")
+        await world.wait_until_equal([lead])
+    ((_, headers),) = world.letters([lead])
+    assert headers["dlq-reason"].startswith("approval_covers_text")
+
+
+async def test_a_note_that_is_approved_before_the_lead_is_known_creates_the_contact(
+    world: World, tenant_id: str
+) -> None:
+    (lead,) = new_leads(tenant_id, 1)
+    async with world.running():
+        await world.publish([lead.reviewed("approved", "words")])
+        await until(lambda: _has_note(world, lead), "the note is not there")
+        await world.publish([lead.created()])
+        await world.wait_until_equal([lead])
+
+
+async def _has_note(world: World, lead: Lead) -> bool:
+    return bool(await world.notes(lead))
+
+
+async def test_quarantined_leads_stay_out_of_the_crm(world: World, tenant_id: str) -> None:
+    spam, lead = new_leads(tenant_id, 2)
+    created = spam.created()
+    held = LeadCreated(
+        **{
+            **{name: getattr(created, name) for name in created.to_avro()},
+            "status": "quarantined",
+        }
+    )
+    await world.publish([held, lead.created()])
+    async with world.running():
+        await world.wait_until_equal([lead])
+    assert await world.contact(spam) is None
+
+
+async def test_killed_workers_and_a_failing_crm_leave_the_crm_equal_and_in_order(
+    world: World, tenant_id: str
+) -> None:
+    leads = new_leads(tenant_id, 60)
+    records = ten_changes(leads, seed=4)
+    await world.add_fault(mode="fail", status=503, rate=0.1, seed=1)
+    await world.add_fault(mode="drop_after_accept", rate=0.1, seed=2)
+    chance = random.Random(5)
+    settings = {"LEADFLOW_CRM_BATCH": "30"}
+
+    async def calls() -> int:
+        items = (await world.crm.get("/faults")).json()["items"]
+        return int(items[0]["seen"])
+
+    for part in range(4):
+        await world.publish(records[part * 100 : (part + 1) * 100])
+        wanted = await calls() + chance.randint(1, 6)
+
+        async def has_called(least: int = wanted) -> bool:
+            return await calls() >= least
+
+        async with world.running(**settings) as worker:
+            await until(has_called, "no calls are made")
+            worker.kill()
+            await worker.wait()
+    await world.publish(records[400:])
+    async with world.running(**settings), world.running(**settings):
+        await world.wait_until_equal(leads)
+    await assert_nothing_older_followed(world, leads)
+    assert world.letters(leads) == []

@@ -45,15 +45,24 @@ def refusal(status: int, call: str, retry_after_seconds: float = 0) -> CrmError:
 
 
 class SandboxCrm:
-    """Implements `Crm`. `url` is the CRM's root; `timeout_seconds` bounds each call."""
+    """Implements `Crm`. `url` is the CRM's root; `timeout_seconds` bounds each call.
+
+    `transport` replaces the network.
+    """
 
     name = "sandbox"
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_seconds: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         # The address is given in full: proxies of the environment are not meant for it.
         self._client = httpx.AsyncClient(
             base_url=url,
             timeout=timeout_seconds,
+            transport=transport,
             trust_env=False,
             limits=httpx.Limits(max_connections=2 * CALLS_AT_ONCE),
         )

@@ -1,0 +1,122 @@
+"""Records and items of one lead, as short as a test wants them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from crm_sync.decide import item_of
+from crm_sync.model import Item, Origin
+from leadflow.records import (
+    LeadCreated,
+    LeadQualified,
+    LeadRecord,
+    LeadUpdated,
+    MessageSent,
+    StageChanged,
+    SummaryReviewed,
+)
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+
+class Records:
+    """Makes records of `lead_id`; event ids are `e1`, `e2`, … unless given."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self._made = 0
+
+    def _common(self, more: dict[str, Any]) -> dict[str, Any]:
+        self._made += 1
+        common = {
+            "event_id": f"e{self._made}",
+            "tenant_id": "acme",
+            "occurred_at": NOW,
+            "recorded_at": NOW,
+            "source": "web-form",
+            "lead_id": "lead-1",
+        }
+        return {**common, **more}
+
+    def _profile(self, revision: int, more: dict[str, Any]) -> dict[str, Any]:
+        profile = {
+            "cause_id": "raw-1",
+            "revision": revision,
+            "external_id": "17",
+            "status": "active",
+            "urgency": "normal",
+            "timezone": "UTC",
+            "timezone_from": "utc",
+            "stage": "new",
+            "received": '{"secret":"payload"}',
+            "extra": "{}",
+        }
+        return self._common({**profile, **more})
+
+    def created(self, revision: int = 1, **more: Any) -> LeadCreated:
+        return LeadCreated(**self._profile(revision, more))
+
+    def updated(self, revision: int, **more: Any) -> LeadUpdated:
+        return LeadUpdated(**self._profile(revision, more))
+
+    def stage(self, revision: int, to_stage: str, **more: Any) -> StageChanged:
+        stage = {
+            "cause_id": "raw-1",
+            "revision": revision,
+            "from_stage": "new",
+            "to_stage": to_stage,
+        }
+        return StageChanged(**self._common({**stage, **more}))
+
+    def qualified(self, temperature: str = "hot", **more: Any) -> LeadQualified:
+        qualification = {
+            "cause_id": "raw-1",
+            "fit": 70,
+            "intent": 80,
+            "temperature": temperature,
+            "next_action": "call",
+            "decided_by": "rules",
+        }
+        return LeadQualified(**self._common({**qualification, **more}))
+
+    def sent(self, message_id: str, accepted_at: datetime = NOW, **more: Any) -> MessageSent:
+        message = {
+            "message_id": message_id,
+            "channel": "email",
+            "provider": "sandbox",
+            "body_hash": "0",
+            "accepted_at": accepted_at,
+            "epoch": 1,
+        }
+        return MessageSent(**self._common({**message, **more}))
+
+    def reviewed(self, decision: str, words: str | None, **more: Any) -> SummaryReviewed:
+        review = {
+            "summary_id": "s-1",
+            "project_id": "p",
+            "decision": decision,
+            "text": words,
+            "text_hash": hashlib.sha256((words or "").encode()).hexdigest(),
+            "reviewer": "rita",
+        }
+        return SummaryReviewed(**self._common({**review, **more}))
+
+
+@pytest.fixture
+def records() -> Records:
+    return Records()
+
+
+@pytest.fixture
+def item() -> Callable[[LeadRecord], Item]:
+    def of(record: LeadRecord) -> Item:
+        made = item_of(record, Origin("lead-events", 3, 40))
+        assert made is not None
+        return made
+
+    return of

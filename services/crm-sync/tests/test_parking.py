@@ -1,0 +1,109 @@
+"""Queues of parked leads: whose turn it is, and where the others wait."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crm_sync.crm.base import CrmUnavailable
+from crm_sync.model import Origin, RetryPolicy, Waiting
+from crm_sync.parking import behind_the_last, park, put_back, turn
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+POLICY = RetryPolicy(
+    (timedelta(seconds=30), timedelta(minutes=5), timedelta(hours=1)), attempts=(1, 1, 1)
+)
+
+
+def entry(event_id: str, tier: int = 0, hop: int = 1, due_at: datetime = NOW) -> Waiting:
+    return Waiting(event_id, "lead-1", Origin("lead-events", 3, 40), tier, due_at, 1, hop)
+
+
+def names(entries: Any) -> list[str]:
+    return [each.event_id for each in entries]
+
+
+def test_it_is_the_turn_of_those_at_the_front_that_have_arrived() -> None:
+    queue = [entry("a"), entry("b"), entry("c"), entry("d")]
+    found = turn(queue, {"a": 1, "b": 1, "d": 1})
+    assert names(found.now) == ["a", "b"]
+    assert names(found.early) == ["d"]
+
+
+def test_nobody_passes_a_record_that_has_not_arrived() -> None:
+    found = turn([entry("a", tier=1), entry("b")], {"b": 1})
+    assert names(found.now) == []
+    assert names(found.early) == ["b"]
+
+
+def test_the_turn_is_that_of_the_queue_not_of_arrival() -> None:
+    found = turn([entry("a"), entry("b")], {"b": 1, "a": 1})
+    assert names(found.now) == ["a", "b"]
+
+
+def test_an_older_copy_than_the_queues_is_stale() -> None:
+    found = turn([entry("a", hop=3)], {"a": 2})
+    assert (found.now, found.early) == ((), ())
+
+
+def test_a_newer_copy_than_the_queues_counts_because_the_queue_is_written_after_it() -> None:
+    assert names(turn([entry("a", hop=3)], {"a": 4}).now) == ["a"]
+
+
+def test_a_copy_without_an_entry_was_processed() -> None:
+    found = turn([], {"a": 1})
+    assert (found.now, found.early) == ((), ())
+
+
+def test_a_new_record_waits_where_the_last_one_does(records: Any, item: Any) -> None:
+    last = entry("b", tier=1, due_at=NOW + timedelta(minutes=5))
+    new = behind_the_last([entry("a", tier=2), last], item(records.created()))
+    assert (new.tier, new.due_at, new.attempts, new.hop) == (1, last.due_at, 0, 1)
+
+
+def test_an_early_record_goes_behind_its_predecessor() -> None:
+    ahead = entry("a", tier=2, due_at=NOW + timedelta(hours=1))
+    moved = put_back([ahead, entry("b"), entry("c")], [entry("b"), entry("c")], NOW, POLICY)
+    assert [(each.event_id, each.tier, each.due_at, each.hop) for each in moved] == [
+        ("b", 2, ahead.due_at, 2),
+        ("c", 2, ahead.due_at, 2),
+    ]
+
+
+def test_an_early_record_is_not_put_back_at_once_again_and_again() -> None:
+    ahead = entry("a", due_at=NOW - timedelta(minutes=1))
+    (moved,) = put_back([ahead, entry("b")], [entry("b")], NOW, POLICY)
+    assert moved.due_at == NOW + POLICY.patience
+
+
+def test_a_lead_waits_together_for_as_long_as_the_first_has_to(records: Any, item: Any) -> None:
+    first = replace(item(records.created()), attempts=1, hop=4)
+    second = item(records.qualified())
+    behind = item(records.sent("m1"))
+    entries, given_up = park([first, second], [behind], CrmUnavailable("500"), NOW, POLICY)
+    assert given_up == []
+    assert [
+        (each.event_id, each.tier, each.due_at, each.attempts, each.hop)
+        for each in entries.values()
+    ] == [
+        ("e1", 1, NOW + timedelta(minutes=5), 2, 5),
+        ("e2", 1, NOW + timedelta(minutes=5), 1, 1),
+        ("e3", 1, NOW + timedelta(minutes=5), 0, 1),
+    ]
+
+
+def test_only_those_that_were_tried_often_enough_are_given_up(records: Any, item: Any) -> None:
+    old = replace(item(records.created()), attempts=3)
+    young = item(records.qualified())
+    entries, given_up = park([old, young], [], CrmUnavailable("500"), NOW, POLICY)
+    assert names(given_up) == ["e1"]
+    assert [(each.event_id, each.tier) for each in entries.values()] == [("e2", 0)]
+
+
+def test_the_others_of_a_lead_are_tried_when_the_first_is_given_up(records: Any, item: Any) -> None:
+    old, behind = replace(item(records.created()), attempts=3), item(records.sent("m1"))
+    entries, _ = park([old], [behind], CrmUnavailable("500"), NOW, POLICY)
+    assert [(each.event_id, each.tier, each.attempts) for each in entries.values()] == [
+        ("e2", 0, 0)
+    ]

@@ -1,0 +1,307 @@
+"""The handlers against a CRM, a broker and a store in memory that fail at every step.
+
+Two workers, crashes between any two effects, repeated batches, calls that fail, that are
+carried out although they failed, or that are carried out much later: from any seed the
+CRM ends equal to the log, nothing older follows something newer, and nothing waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crm_sync import headers
+from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmUnavailable
+from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
+from crm_sync.model import Contact, Note, RetryPolicy, SyncRun, Waiting
+from crm_sync.store import ContactTaken, Leads
+from crm_sync.sync import Synchronizer
+from leadflow.errors import LeadflowError
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.loop import Received
+from leadflow.kafka.port import Message, Outgoing
+from leadflow.records import LeadRecord
+
+START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+POLICY = RetryPolicy(
+    (timedelta(seconds=30), timedelta(minutes=5), timedelta(hours=1)), attempts=(2, 2, 1000)
+)
+LEADS = ("lead-1", "lead-2", "lead-3")
+
+
+class Crashed(LeadflowError):
+    """The worker died here."""
+
+
+@dataclass
+class Chaos:
+    """Chance, from a seed; `on` is False while everything may go well."""
+
+    rng: random.Random
+    on: bool = True
+
+    def hits(self, share: float) -> bool:
+        return self.on and self.rng.random() < share
+
+    async def step(self) -> None:
+        """Others may run now, and the worker may die."""
+        for _ in range(self.rng.randint(0, 3)):
+            await asyncio.sleep(0)
+        if self.hits(0.02):
+            raise Crashed
+
+
+class MemoryClock:
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return (self.at - START).total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+class MemoryStore:
+    """What `Store` promises, in dictionaries."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self._chaos = chaos
+        self.contacts: dict[str, Contact] = {}
+        self.waiting: dict[str, Waiting] = {}
+        self.runs: dict[str, SyncRun] = {}
+
+    async def load(self, lead_ids: Iterable[str]) -> Leads:
+        await self._chaos.step()
+        wanted = set(lead_ids)
+        queues: dict[str, list[Waiting]] = {}
+        for entry in self.waiting.values():
+            if entry.lead_id in wanted:
+                queues.setdefault(entry.lead_id, []).append(entry)
+        return Leads({k: v for k, v in self.contacts.items() if k in wanted}, queues)
+
+    async def save_contacts(self, contacts: Sequence[Contact]) -> list[Contact]:
+        await self._chaos.step()
+        for contact in contacts:
+            stored = self.contacts.get(contact.lead_id)
+            if (0 if stored is None else stored.version) != contact.version:
+                raise ContactTaken
+        saved = [replace(contact, version=contact.version + 1) for contact in contacts]
+        self.contacts.update({contact.lead_id: contact for contact in saved})
+        await self._chaos.step()
+        return saved
+
+    async def park(self, entries: Sequence[Waiting], runs: Sequence[SyncRun]) -> None:
+        await self._chaos.step()
+        for entry in entries:
+            self.waiting.setdefault(entry.event_id, entry)
+        self.runs.update({run.event_id: run for run in runs})
+        await self._chaos.step()
+
+    async def move(
+        self, moved: Sequence[Waiting], finished: Sequence[str], runs: Sequence[SyncRun]
+    ) -> None:
+        await self._chaos.step()
+        for entry in moved:
+            present = self.waiting.get(entry.event_id)
+            if present is not None and present.hop < entry.hop:
+                self.waiting[entry.event_id] = entry
+        for event_id in finished:
+            self.waiting.pop(event_id, None)
+        self.runs.update({run.event_id: run for run in runs})
+        await self._chaos.step()
+
+
+class MemoryCrm:
+    name = "memory"
+
+    def __init__(self, chaos: Chaos) -> None:
+        self._chaos = chaos
+        self._keys: set[str] = set()
+        self._late: list[ContactWrite] = []
+        self.history: dict[str, list[dict[str, Any]]] = {}
+        self.notes: dict[str, dict[str, str]] = {}
+
+    async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
+        await self._chaos.step()
+        return [self._upsert(write) for write in writes]
+
+    def _upsert(self, write: ContactWrite) -> str | CrmError:
+        if self._chaos.hits(0.15):
+            return CrmUnavailable("not carried out")
+        if self._chaos.hits(0.1):
+            self._late.append(write)
+            return CrmUnavailable("carried out later")
+        self._carry_out(write)
+        if self._chaos.hits(0.1):
+            return CrmUnavailable("carried out, and the answer lost")
+        return write.external_id
+
+    def carry_out_late_ones(self, share: float) -> None:
+        self._chaos.rng.shuffle(self._late)
+        for write in list(self._late):
+            if self._chaos.rng.random() < share:
+                self._late.remove(write)
+                self._carry_out(write)
+
+    def _carry_out(self, write: ContactWrite) -> None:
+        if write.key not in self._keys:
+            self._keys.add(write.key)
+            self.history.setdefault(write.external_id, []).append(dict(write.fields))
+
+    async def add_note(self, external_id: str, note: Note) -> None:
+        await self._chaos.step()
+        if self._chaos.hits(0.2):
+            raise CrmUnavailable("not carried out")
+        if external_id not in self.history:
+            raise CrmMissing("no contact")
+        self.notes.setdefault(external_id, {})[note.note_id] = note.text
+
+    async def close(self) -> None:
+        pass
+
+
+class MemoryLog:
+    """Topics of one partition each, with one committed offset a topic."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self._chaos = chaos
+        self.topics: dict[str, list[Message]] = {}
+        self.committed: dict[str, int] = {}
+
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        for record in batch:
+            await self._chaos.step()
+            self.append(record.topic, record.key, record.value, record.headers)
+
+    def append(self, topic: str, key: bytes | None, value: bytes | None, more: Any = ()) -> None:
+        log = self.topics.setdefault(topic, [])
+        log.append(Message(topic, 0, len(log), key, value, tuple(more), 0))
+
+    def unread(self, topic: str) -> list[Message]:
+        return self.topics.get(topic, [])[self.committed.get(topic, 0) :]
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class Simulation:
+    seed: int
+    records: dict[str, LeadRecord]
+
+    def __post_init__(self) -> None:
+        self.chaos = Chaos(random.Random(self.seed))
+        self.log = MemoryLog(self.chaos)
+        self.store = MemoryStore(self.chaos)
+        self.crm = MemoryCrm(self.chaos)
+        self.clock = MemoryClock()
+        tools = Tools(
+            store=self.store,  # type: ignore[arg-type]
+            synchronizer=Synchronizer(self.store, self.crm),  # type: ignore[arg-type]
+            producer=self.log,
+            dead_letters=DeadLetters("crm-sync", self.log, self.clock),
+            policy=POLICY,
+            clock=self.clock,
+        )
+        self.sync, self.retry = SyncHandler(tools), RetryHandler(tools)
+        for event_id, record in self.records.items():
+            topic = "lead-events" if hasattr(record, "revision") else "others"
+            self.log.append(topic, record.lead_id.encode(), event_id.encode())
+
+    def received(self, messages: Sequence[Message]) -> list[Received]:
+        return [Received(each, self.records[(each.value or b"").decode()]) for each in messages]
+
+    def due(self, topic: str) -> list[Message]:
+        messages = []
+        for message in self.log.unread(topic):
+            at = headers.due_at(message)
+            if at is not None and at > self.clock.now():
+                break
+            messages.append(message)
+        return messages
+
+    async def deliver(self, topics: Sequence[str]) -> None:
+        """One batch of these topics; if the worker dies, its offsets are not committed."""
+        handler = self.retry if topics[0] in RETRY_TOPICS else self.sync
+        batch: list[Message] = []
+        for topic in topics:
+            found = self.due(topic)
+            batch += found[: self.chaos.rng.randint(0, 6)] if self.chaos.on else found
+        try:
+            if batch:
+                await handler.handle(self.received(batch))
+            await self.chaos.step()
+        except (Crashed, ContactTaken):
+            return
+        for message in batch:
+            done = max(self.log.committed.get(message.topic, 0), message.offset + 1)
+            self.log.committed[message.topic] = done
+
+    async def run(self) -> None:
+        jobs = (("lead-events", "others"), *((topic,) for topic in RETRY_TOPICS))
+        for _ in range(150):
+            # The same job may be drawn twice: a worker that does not know that it lost its
+            # partitions, beside the one that got them.
+            drawn = self.chaos.rng.choices(jobs, k=self.chaos.rng.randint(1, 4))
+            await asyncio.gather(*(self.deliver(topics) for topics in drawn))
+            self.crm.carry_out_late_ones(share=0.1)
+            self.clock.at += timedelta(seconds=self.chaos.rng.choice((1, 20, 200, 4000)))
+        self.chaos.on = False
+        self.crm.carry_out_late_ones(share=1)
+        for _ in range(20):
+            for topics in jobs:
+                await self.deliver(topics)
+            self.clock.at += timedelta(hours=1)
+
+
+def story(records: Any, lead_id: str, number: int) -> list[LeadRecord]:
+    def minute(count: int) -> datetime:
+        return START + timedelta(minutes=count)
+
+    made = [
+        records.created(1, first_name="a"),
+        records.updated(2, first_name="b"),
+        records.qualified("hot"),
+        records.sent("m1", minute(1)),
+        records.stage(3, "contacted"),
+        records.reviewed("approved", f"words {number}", summary_id=f"s-{number}"),
+        records.sent("m2", minute(2)),
+        records.updated(4, first_name="c", stage="contacted"),
+        records.sent("m3", minute(3)),
+        records.stage(5, "won"),
+    ]
+    return [replace(record, lead_id=lead_id) for record in made]
+
+
+@pytest.mark.parametrize("seed", range(120))
+async def test_whatever_happens_the_crm_ends_equal_to_the_log_and_in_order(
+    records: Any, seed: int
+) -> None:
+    stories = [story(records, lead_id, number) for number, lead_id in enumerate(LEADS)]
+    told = [record for step in zip(*stories, strict=True) for record in step]
+    simulation = Simulation(seed, {record.event_id: record for record in told})
+    await simulation.run()
+
+    for number, lead_id in enumerate(LEADS):
+        history = simulation.crm.history[lead_id]
+        last = history[-1]
+        assert (last["first_name"], last["stage"], last["revision"]) == ("c", "won", 5)
+        assert (last["temperature"], last["last_message_id"]) == ("hot", "m3")
+        for name in ("revision", "last_message_at"):
+            values = [contact[name] for contact in history if name in contact]
+            assert values == sorted(values)
+        assert simulation.crm.notes[lead_id] == {f"s-{number}": f"words {number}"}
+    assert simulation.store.waiting == {}
+    assert all(contact.pending is None for contact in simulation.store.contacts.values())
+    assert "crm-sync-dlq" not in simulation.log.topics
+    assert {run.result for run in simulation.store.runs.values()} <= {"written", "unchanged"}
