@@ -16,13 +16,14 @@
 | named a budget | 10 |
 | allowed a channel | 10 |
 
-Hot: fit and intent both 60 or more. Warm: fit 40 and intent 35 or more. Cold: the rest.
+Hot: fit 60 and intent 70 or more. Warm: fit 40 and intent 35 or more. Cold: the rest.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from intake.model import Lead
@@ -56,7 +57,7 @@ class Qualification:
 def qualify(lead: Lead, approach: Approach, tenant: Tenant) -> Qualification:
     """Judge a lead by what is known of it and how it came."""
     fit = [
-        ("service", service_points(lead.service, tenant)),
+        ("service", service_points(lead.service, tenant.services)),
         ("budget", _budget(lead, tenant)),
         ("area", _area(lead, tenant)),
         ("reachable", _reachable(lead)),
@@ -87,33 +88,29 @@ def qualify(lead: Lead, approach: Approach, tenant: Tenant) -> Qualification:
 
 def temperature_of(fit: int, intent: int) -> str:
     """hot, warm or cold."""
-    if fit >= 60 and intent >= 60:
+    if fit >= 60 and intent >= 70:
         return "hot"
     return "warm" if fit >= 40 and intent >= 35 else "cold"
 
 
-def service_points(service: str | None, tenant: Tenant) -> Points:
-    """A service fits when it has every word of one that the tenant offers."""
+@lru_cache(maxsize=10_000)
+def service_points(service: str | None, offered: tuple[str, ...]) -> Points:
+    """A service fits when it has every word of one that the tenant offers, or spells it in
+    another way (check-up, checkup); a plural is the same word."""
     if service is None:
         return 10, "no service named"
-    if not tenant.services:
+    if not offered:
         return 20, "the tenant names no services"
     asked = _words(service)
-    for offered in tenant.services:
-        wanted = _words(offered)
-        if wanted <= asked or "".join(sorted(wanted)) in "".join(service.lower().split()):
-            return 40, f"asks for {offered}"
-        if "".join(_in_order(offered)) in "".join(_in_order(service)):
-            return 40, f"asks for {offered}"
+    for each in offered:
+        wanted = _words(each)
+        if set(wanted) <= set(asked) or "".join(wanted) in "".join(asked):
+            return 40, f"asks for {each}"
     return 0, "asks for another service"
 
 
-def _in_order(text: str) -> list[str]:
+def _words(text: str) -> list[str]:
     return [word.removesuffix("s") for word in re.findall(r"\w+", text.lower())]
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(_in_order(text))
 
 
 def _budget(lead: Lead, tenant: Tenant) -> Points:

@@ -28,8 +28,10 @@ def text(payload: Mapping[str, Any], name: str) -> str | None:
     value = payload.get(name)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    cleaned = CONTROLS.sub("", unicodedata.normalize("NFC", str(value))).strip()
-    return cleaned[:LONGEST_TEXT] or None
+    written = str(value)
+    if not (written.isascii() and written.isprintable()):
+        written = CONTROLS.sub("", unicodedata.normalize("NFC", written))
+    return written.strip()[:LONGEST_TEXT] or None
 
 
 def group(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
