@@ -1,0 +1,243 @@
+"""/sequences/{id}/enroll and …/enrollments: commands to the sequencer, and what came of them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+
+from leadflow import topics
+from leadflow.records import (
+    EnrollmentPauseRequested,
+    EnrollmentResumeRequested,
+    EnrollmentStopRequested,
+    EnrollRequested,
+    LeadRecord,
+    RawEvent,
+)
+from portal_api import paging, views
+from portal_api.api.access import Ctx, Enroller, Operator, Staff, own_leads_of
+from portal_api.api.bodies import Enroll, EnrollmentChange
+from portal_api.api.sequences import row_of
+from portal_api.api.writing import Done, Write, run, wait_seconds
+from portal_api.auth import Principal
+from portal_api.context import Context
+from portal_api.optout import opt_out
+from portal_api.problems import Problem
+from portal_api.projections.enrollments import UNSUBSCRIBE_REASON
+from portal_api.store import enrollments as store
+from portal_api.store import leads as lead_store
+
+router = APIRouter(prefix="/sequences/{sequence_id}", tags=["enrollments"])
+
+Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_PAGE)]
+
+
+@router.post("/enroll", status_code=HTTPStatus.ACCEPTED)
+async def enroll(
+    sequence_id: str, body: Enroll, request: Request, context: Ctx, principal: Enroller
+) -> JSONResponse:
+    """Ask the sequencer to enroll leads; each gets an answer, a refusal with its reason.
+
+    With `Prefer: wait=N` the answer says what the sequencer decided, where it did so in time.
+    """
+
+    async def work(write: Write) -> Done:
+        row = await row_of(context, principal, sequence_id)
+        wanted = list(dict.fromkeys(body.lead_ids))
+        refused = await _refused(context, principal, row, wanted)
+        commands = {
+            lead_id: EnrollRequested(
+                event_id=write.event_id("enroll", sequence_id, lead_id),
+                tenant_id=row["tenant_id"],
+                occurred_at=write.now,
+                recorded_at=write.now,
+                source="portal-api",
+                lead_id=lead_id,
+                sequence_id=sequence_id,
+                requested_by=principal.subject,
+                reason=body.reason,
+            )
+            for lead_id in wanted
+            if lead_id not in refused
+        }
+        await context.publish(topics.ENROLLMENT_COMMANDS, list(commands.items()))
+        event_ids = [command.event_id for command in commands.values()]
+        decided = await _decided(context, event_ids, wait_seconds(request, 0))
+        results: list[dict[str, Any]] = []
+        for lead_id in wanted:
+            if lead_id in refused:
+                results.append({"lead_id": lead_id, "state": "refused", "reason": refused[lead_id]})
+                continue
+            event_id = commands[lead_id].event_id
+            result: dict[str, Any] = {
+                "lead_id": lead_id,
+                "state": "requested",
+                "event_id": event_id,
+            }
+            if (answer := decided.get(event_id)) is not None:
+                if answer["rule"] is None:
+                    result |= {"state": "enrolled", "enrollment_id": answer["enrollment_id"]}
+                else:
+                    result |= {"state": "refused", "reason": answer["rule"]}
+            results.append(result)
+        detail = {"requested": len(commands), "refused": len(refused)}
+        return Done(HTTPStatus.ACCEPTED, {"results": results}, detail=detail)
+
+    return await run(context, request, principal, "sequence.enroll", sequence_id, work)
+
+
+@router.get("/enrollments")
+async def list_enrollments(
+    sequence_id: str,
+    context: Ctx,
+    principal: Staff,
+    status: str | None = None,
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    await row_of(context, principal, sequence_id)
+    async with context.engine.connect() as connection:
+        found = await store.enrollments(
+            connection,
+            sequence_id,
+            status=status,
+            owner=own_leads_of(principal),
+            after=paging.decode(cursor),
+            limit=limit,
+        )
+    rows, following = paging.page(
+        found, limit, lambda row: paging.encode(row["enrolled_at"], row["enrollment_id"])
+    )
+    return {"items": [views.enrollment(row) for row in rows], "next": following}
+
+
+@router.put("/enrollments/{enrollment_id}", status_code=HTTPStatus.ACCEPTED)
+async def change_enrollment(
+    sequence_id: str,
+    enrollment_id: str,
+    body: EnrollmentChange,
+    request: Request,
+    context: Ctx,
+    principal: Operator,
+) -> JSONResponse:
+    """Pause, resume or unsubscribe. To unsubscribe also records the person's opt-out, so that
+    no other sequence writes to them."""
+
+    async def work(write: Write) -> Done:
+        sequence = await row_of(context, principal, sequence_id)
+        async with context.engine.connect() as connection:
+            row = await store.enrollment(connection, enrollment_id)
+        if row is None or row["sequence_id"] != sequence_id:
+            raise Problem(HTTPStatus.NOT_FOUND, f"The sequence has no enrollment {enrollment_id}.")
+        wanted = {"pause": ("active",), "resume": ("paused",), "unsubscribe": ("active", "paused")}
+        if row["status"] not in wanted[body.action]:
+            raise Problem(
+                HTTPStatus.CONFLICT, f"It is {row['status']}: there is nothing to {body.action}."
+            )
+        command = _command(body, row, sequence["tenant_id"], principal, write)
+        await context.publish(topics.ENROLLMENT_COMMANDS, [(row["lead_id"], command)])
+        if body.action == "unsubscribe":
+            said: RawEvent = opt_out(
+                tenant_id=sequence["tenant_id"],
+                lead_id=row["lead_id"],
+                channel="email",
+                evidence=f"{UNSUBSCRIBE_REASON}: {principal.subject}",
+                event_id=write.event_id("opt-out", enrollment_id),
+                now=write.now,
+            )
+            await context.publish(
+                topics.RAW_EVENTS, [(f"{said.tenant_id}:{said.source}:{said.external_id}", said)]
+            )
+
+        async def changed() -> bool:
+            async with context.engine.connect() as connection:
+                now = await store.enrollment(connection, enrollment_id)
+            return now is not None and now["status"] not in wanted[body.action]
+
+        await context.until(changed, wait_seconds(request, 0))
+        async with context.engine.connect() as connection:
+            row = await store.enrollment(connection, enrollment_id) or row
+        answer = {**views.enrollment(row), "event_id": command.event_id}
+        return Done(HTTPStatus.ACCEPTED, answer, detail={"action": body.action})
+
+    target = f"{sequence_id}/{enrollment_id}"
+    return await run(context, request, principal, f"enrollment.{body.action}", target, work)
+
+
+def _command(
+    body: EnrollmentChange,
+    row: dict[str, Any],
+    tenant_id: str,
+    principal: Principal,
+    write: Write,
+) -> LeadRecord:
+    common: dict[str, Any] = {
+        "event_id": write.event_id(body.action, row["enrollment_id"]),
+        "tenant_id": tenant_id,
+        "occurred_at": write.now,
+        "recorded_at": write.now,
+        "source": "portal-api",
+        "lead_id": row["lead_id"],
+        "owner": row["owner"],
+        "enrollment_id": row["enrollment_id"],
+        "requested_by": principal.subject,
+    }
+    if body.action == "pause":
+        return EnrollmentPauseRequested(**common, reason=body.reason)
+    if body.action == "resume":
+        return EnrollmentResumeRequested(**common, reason=body.reason)
+    return EnrollmentStopRequested(**common, reason=UNSUBSCRIBE_REASON)
+
+
+async def _refused(
+    context: Context, principal: Principal, sequence: dict[str, Any], lead_ids: list[str]
+) -> dict[str, str]:
+    """Why a lead cannot be enrolled, as far as it can be told here; the sequencer decides."""
+    if sequence["status"] not in ("active",):
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"The sequence is {sequence['status']}: activate it before you enroll anybody.",
+        )
+    async with context.engine.connect() as connection:
+        found = {
+            row["lead_id"]: row
+            for row in await lead_store.find(
+                connection,
+                tenant=sequence["tenant_id"],
+                owner=own_leads_of(principal),
+                lead_ids=lead_ids,
+                limit=len(lead_ids),
+            )
+        }
+        running = await store.running(connection, sequence["sequence_id"], lead_ids)
+    refused: dict[str, str] = {}
+    for lead_id in lead_ids:
+        row = found.get(lead_id)
+        if row is None:
+            refused[lead_id] = "unknown_lead"
+        elif row["merged_into"]:
+            refused[lead_id] = "merged"
+        elif row["status"] != "active":
+            refused[lead_id] = str(row["status"])
+        elif lead_id in running:
+            refused[lead_id] = "already_running"
+    return refused
+
+
+async def _decided(context: Context, event_ids: list[str], seconds: float) -> dict[str, Any]:
+    """The sequencer's answers, once all are there or the time is over."""
+    answers: dict[str, Any] = {}
+    if not event_ids or not seconds:
+        return answers
+
+    async def complete() -> bool:
+        nonlocal answers
+        async with context.engine.connect() as connection:
+            answers = await store.answers(connection, event_ids)
+        return len(answers) == len(event_ids)
+
+    await context.until(complete, seconds)
+    return answers

@@ -1,0 +1,153 @@
+"""The pages: sign in, Sequences, and the unsubscribe page of the messages."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+
+from leadflow import ids, topics
+from portal_api import editing
+from portal_api.api.access import COOKIE, Ctx, principal_of
+from portal_api.auth import SESSION_LENGTH, Principal, Role, sign
+from portal_api.context import Context
+from portal_api.optout import opt_out
+from portal_api.store import credentials
+from portal_api.store import enrollments as store
+
+FOLDER = Path(__file__).resolve().parent.parent / "pages"
+templates = Jinja2Templates(FOLDER / "templates")
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def home() -> Response:
+    return RedirectResponse("/sequences", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/login")
+async def login_page(request: Request, context: Ctx, ticket: str | None = None) -> Response:
+    """The sign-in form; with a ticket, straight in."""
+    if ticket is not None:
+        async with context.engine.begin() as connection:
+            principal = await credentials.use_ticket(connection, ticket, context.clock.now())
+        if principal is None:
+            return _sign_in(
+                request, "That link was used already, or is too old. Ask for a new one."
+            )
+        return await _start_session(context, principal, request)
+    principal = await principal_of(request)
+    if principal is not None and principal.role is not Role.CLIENT:
+        return RedirectResponse("/sequences", HTTPStatus.SEE_OTHER)
+    return _sign_in(request)
+
+
+@router.post("/login")
+async def login(request: Request, context: Ctx, key: Annotated[str, Form()] = "") -> Response:
+    async with context.engine.connect() as connection:
+        principal = await credentials.by_key(connection, key.strip(), context.clock.now())
+    if principal is None:
+        return _sign_in(request, "That key is not known here. Check that all of it was copied.")
+    if principal.role is Role.CLIENT:
+        return _sign_in(request, "This key is for clients: it opens /api/v1/client/summaries.")
+    return await _start_session(context, principal, request)
+
+
+@router.post("/logout")
+async def logout(request: Request, context: Ctx) -> Response:
+    principal = await principal_of(request)
+    if principal is not None:
+        async with context.engine.begin() as connection:
+            await credentials.revoke(connection, principal.credential_id, context.clock.now())
+    response = JSONResponse({})
+    response.delete_cookie(COOKIE)
+    return response
+
+
+@router.get("/sequences")
+@router.get("/sequences/{sequence_id}")
+async def sequences_page(
+    request: Request, context: Ctx, sequence_id: str | None = None
+) -> Response:
+    principal = await principal_of(request)
+    if principal is None or principal.role is Role.CLIENT:
+        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    return templates.TemplateResponse(
+        request,
+        "sequences.html",
+        {
+            "principal": principal,
+            "settings": {
+                "role": principal.role.value,
+                "subject": principal.subject,
+                "tenant": principal.tenant_id,
+                "events": editing.EVENTS,
+                "variables": editing.VARIABLES,
+            },
+        },
+    )
+
+
+@router.get("/unsubscribe/{message_id}")
+async def unsubscribe_page(request: Request, context: Ctx, message_id: str) -> Response:
+    """Asks before it acts: mail scanners follow links."""
+    row = await _message(context, message_id)
+    status = HTTPStatus.NOT_FOUND if row is None else HTTPStatus.OK
+    state = "unknown" if row is None else "ask"
+    return templates.TemplateResponse(request, "unsubscribe.html", {"state": state}, status)
+
+
+@router.post("/unsubscribe/{message_id}")
+async def unsubscribe(request: Request, context: Ctx, message_id: str) -> Response:
+    """The one click of RFC 8058, or the button of the page; the same each time."""
+    row = await _message(context, message_id)
+    if row is None:
+        page = {"state": "unknown"}
+        return templates.TemplateResponse(request, "unsubscribe.html", page, HTTPStatus.NOT_FOUND)
+    now = context.clock.now()
+    said = opt_out(
+        tenant_id=row["tenant_id"],
+        lead_id=row["lead_id"],
+        channel=row["channel"] or "email",
+        evidence=f"unsubscribe link of message {message_id}",
+        event_id=ids.derived_id("unsubscribe", message_id),
+        now=now,
+    )
+    await context.publish(
+        topics.RAW_EVENTS, [(f"{said.tenant_id}:{said.source}:{said.external_id}", said)]
+    )
+    return templates.TemplateResponse(request, "unsubscribe.html", {"state": "done"})
+
+
+async def _message(context: Context, message_id: str) -> dict[str, str] | None:
+    async with context.engine.connect() as connection:
+        row = await store.message(connection, message_id)
+    return row if row is not None and row["lead_id"] else None
+
+
+def _sign_in(request: Request, wrong: str = "") -> HTMLResponse:
+    status = HTTPStatus.UNAUTHORIZED if wrong else HTTPStatus.OK
+    return templates.TemplateResponse(request, "login.html", {"wrong": wrong}, status)
+
+
+async def _start_session(context: Context, principal: Principal, request: Request) -> Response:
+    if principal.role is Role.CLIENT:
+        return _sign_in(request, "There is no page for clients yet: use /api/v1/client/summaries.")
+    async with context.engine.begin() as connection:
+        session = await credentials.create_session(
+            connection, principal, context.clock.now(), SESSION_LENGTH
+        )
+    response = RedirectResponse("/sequences", HTTPStatus.SEE_OTHER)
+    response.set_cookie(
+        COOKIE,
+        sign(context.secret, session),
+        max_age=int(SESSION_LENGTH.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return response

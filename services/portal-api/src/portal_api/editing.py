@@ -1,0 +1,230 @@
+"""Sequences as they are written: new ones, their steps, and the gate to `active`. Pure.
+
+A published version never changes, so every edit is the next version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from leadflow import ids
+from leadflow.records import Condition, SequencePublished, SequenceStep, Trigger
+
+CHANNELS = ("email", "sms", "whatsapp", "call", "task", "wait")
+STATUSES = ("draft", "active", "paused", "archived")
+EVENTS = (
+    "lead_created",
+    "lead_qualified",
+    "call_missed",
+    "quote_requested",
+    "job_completed",
+    "booking_made",
+)
+# These always stop a sequence; an editor cannot take them out.
+ALWAYS_STOP = ("opt_out", "bounce", "complaint", "manual")
+STOPS = ("reply", "booking", "won", "lost", *ALWAYS_STOP)
+# What a template may name; the sequencer and the dispatcher know no other values.
+VARIABLES = (
+    "first_name", "last_name", "company", "title", "service", "street", "city", "agent",
+    "agent_phone", "tenant_name", "booking_link", "unsubscribe_url",
+)  # fmt: skip
+
+
+class Refused(Exception):
+    """An edit that makes no valid sequence; `missing` lists what the activation gate wants."""
+
+    def __init__(self, detail: str, missing: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.missing = tuple(missing)
+
+
+def slug(name: str) -> str:
+    """`First touch, v2` → `first-touch-v2`; empty if nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+
+
+def free_id(tenant_id: str, name: str, taken: Iterable[str]) -> str:
+    """The sequence id for a name: `tenant.slug`, numbered if that is taken."""
+    held = set(taken)
+    base = f"{tenant_id}.{slug(name) or 'sequence'}"
+    number, wanted = 1, base
+    while wanted in held:
+        number += 1
+        wanted = f"{base}-{number}"
+    return wanted
+
+
+def published(sequence: SequencePublished, at: datetime) -> SequencePublished:
+    """The record of this version, with the id and times that it is published under."""
+    return replace(
+        sequence,
+        event_id=ids.derived_id(SequencePublished.TYPE, sequence.sequence_id, sequence.version),
+        occurred_at=at,
+        recorded_at=at,
+    )
+
+
+def next_version(sequence: SequencePublished, at: datetime, **changes: Any) -> SequencePublished:
+    """The version after this one, with `changes`. Raises Refused if that makes no sense."""
+    changed = replace(sequence, version=sequence.version + 1, source="portal-api", **changes)
+    check(changed)
+    return published(changed, at)
+
+
+def check(sequence: SequencePublished) -> None:
+    """Raises Refused, saying which part of the sequence does not hold."""
+    if not sequence.name.strip():
+        raise Refused("name: a sequence needs one")
+    if sequence.status not in STATUSES:
+        raise Refused(f"status: one of {', '.join(STATUSES)}")
+    if sequence.trigger.kind not in ("stage", "event", "manual"):
+        raise Refused("trigger: its kind is stage, event or manual")
+    if sequence.trigger.kind == "event" and sequence.trigger.value not in EVENTS:
+        raise Refused(f"trigger: the event is one of {', '.join(EVENTS)}")
+    if unknown := sorted(set(sequence.stop_on) - {*STOPS, "stage_left"}):
+        raise Refused(f"stop_on: {', '.join(unknown)} is no stop")
+    names = [step.step_id for step in sequence.steps]
+    if len(set(names)) != len(names):
+        raise Refused("steps: two of them have the same id")
+    for step in sequence.steps:
+        _check_step(step)
+
+
+def check_pipeline(sequence: SequencePublished, pipeline: Sequence[str]) -> None:
+    """Raises Refused if the trigger stage is not in the tenant's pipeline."""
+    if sequence.trigger.kind == "stage" and sequence.trigger.value not in pipeline:
+        raise Refused(
+            f"trigger: the pipeline has no stage {sequence.trigger.value!r}, "
+            f"it has {', '.join(pipeline)}"
+        )
+
+
+def missing_for_activation(sequence: SequencePublished) -> list[str]:
+    """What the activation gate (product.md, seed 000) still wants; empty when it is open.
+
+    The source is always said: an empty one stands for all of them.
+    """
+    wanted = {
+        "trigger": sequence.trigger.kind == "manual" or sequence.trigger.value,
+        "owner": sequence.owner,
+        "consent rule": sequence.consent_rule,
+        "duplicate rule": sequence.duplicate_rule,
+        "rollback path": sequence.rollback_path,
+        "incident owner": sequence.incident_owner,
+        "at least one step": sequence.steps,
+    }
+    missing = [name for name, value in wanted.items() if not value]
+    missing += [
+        f"text of step {number}"
+        for number, step in enumerate(sequence.steps, 1)
+        if step.channel != "wait" and not step.body.strip()
+    ]
+    return missing
+
+
+def check_activation(sequence: SequencePublished) -> None:
+    """Raises Refused, listing everything that is missing, if an active sequence lacks it."""
+    if sequence.status != "active":
+        return
+    if missing := missing_for_activation(sequence):
+        raise Refused(f"It cannot be active yet: it needs {', '.join(missing)}.", missing)
+
+
+def with_step(
+    sequence: SequencePublished, step: SequenceStep, position: int | None = None
+) -> tuple[SequenceStep, ...]:
+    """The steps with one more: at `position`, else where its time puts it.
+
+    A step that counts from the one before has no time of its own and goes to the end.
+    """
+    steps = list(sequence.steps)
+    if position is None:
+        position = len(steps)
+        if step.delay_from == "enrollment":
+            later = (
+                at
+                for at, each in enumerate(steps)
+                if each.delay_from == "enrollment" and each.delay_minutes > step.delay_minutes
+            )
+            position = next(later, position)
+    steps.insert(max(0, min(position, len(steps))), step)
+    return tuple(steps)
+
+
+def replace_step(sequence: SequencePublished, step: SequenceStep) -> tuple[SequenceStep, ...]:
+    """The steps with the one of this id replaced; moved where its new time puts it.
+
+    Raises KeyError if there is none.
+    """
+    old = step_of(sequence, step.step_id)
+    if (old.delay_minutes, old.delay_from) == (step.delay_minutes, step.delay_from):
+        return tuple(step if each.step_id == step.step_id else each for each in sequence.steps)
+    return with_step(replace(sequence, steps=without_step(sequence, step.step_id)), step)
+
+
+def without_step(sequence: SequencePublished, step_id: str) -> tuple[SequenceStep, ...]:
+    """The steps without one. Raises KeyError if there is none of this id."""
+    gone = step_of(sequence, step_id)
+    return tuple(each for each in sequence.steps if each is not gone)
+
+
+def step_of(sequence: SequencePublished, step_id: str) -> SequenceStep:
+    """Raises KeyError if there is no such step."""
+    for step in sequence.steps:
+        if step.step_id == step_id:
+            return step
+    raise KeyError(step_id)
+
+
+def free_step_id(sequence: SequencePublished, name: str) -> str:
+    """An id that no step of the sequence has."""
+    held = {step.step_id for step in sequence.steps}
+    base = slug(name) or "step"
+    number, wanted = 1, base
+    while wanted in held:
+        number += 1
+        wanted = f"{base}-{number}"
+    return wanted
+
+
+def _check_step(step: SequenceStep) -> None:
+    if step.channel not in CHANNELS:
+        raise Refused(f"channel: one of {', '.join(CHANNELS)}")
+    if step.delay_minutes < 0:
+        raise Refused("delay_minutes: 0 or more")
+    if step.delay_from not in ("enrollment", "previous"):
+        raise Refused("delay_from: enrollment or previous")
+    if "\n" in step.subject:
+        raise Refused("template_subject: one line")
+
+
+def from_definition(data: dict[str, Any]) -> SequencePublished:
+    """The record that `SequencePublished.to_avro` was stored of, times as ISO texts."""
+    values = dict(data)
+    for name in ("occurred_at", "recorded_at"):
+        values[name] = datetime.fromisoformat(values[name])
+    return SequencePublished.from_avro(values)
+
+
+def condition_of(data: dict[str, Any] | None) -> Condition | None:
+    """A condition as the API and the library write it; a list of values is joined by commas."""
+    if not data:
+        return None
+    return Condition(field=str(data["field"]), op=str(data["op"]), value=as_text(data["value"]))
+
+
+def as_text(value: Any) -> str:
+    """A condition's value in the one form that the record has."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return ",".join(as_text(each) for each in value)
+    return str(value)
+
+
+def trigger_of(kind: str, value: str | None) -> Trigger:
+    return Trigger(kind=kind, value=value or "")

@@ -1,0 +1,102 @@
+"""Tells open pages that something changed; what it is now they ask for themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from portal_api.projections.rows import Rows
+from portal_api.projections.tables import (
+    CONTROLS,
+    ENROLLMENTS,
+    LEADS,
+    MESSAGES,
+    RAW_EVENTS,
+    SEQUENCES,
+    SUMMARIES,
+)
+
+_KINDS = (LEADS, SEQUENCES, ENROLLMENTS, MESSAGES, SUMMARIES, CONTROLS, RAW_EVENTS)
+
+
+@dataclass(slots=True)
+class Change:
+    """Which kinds of things of which tenants and sequences changed."""
+
+    kinds: set[str] = field(default_factory=set)
+    tenants: set[str] = field(default_factory=set)
+    sequences: set[str] = field(default_factory=set)
+
+    def add(self, other: Change) -> None:
+        self.kinds |= other.kinds
+        self.tenants |= other.tenants
+        self.sequences |= other.sequences
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds)
+
+
+def change_of(rows: Rows) -> Change:
+    """What a batch of rows changed."""
+    change = Change()
+    for table in _KINDS:
+        for row in rows.of(table):
+            change.kinds.add(table.name)
+            change.tenants.add(row.get("tenant_id") or "")
+            if sequence := row.get("sequence_id"):
+                change.sequences.add(sequence)
+    return change
+
+
+class Subscriber:
+    """One open page: changes pile up into one until it takes them."""
+
+    def __init__(self, tenant: str | None) -> None:
+        self._tenant = tenant
+        self._pending = Change()
+        self._woken = asyncio.Event()
+
+    def tell(self, change: Change) -> None:
+        if self._tenant is None or self._tenant in change.tenants:
+            self._pending.add(change)
+            self._woken.set()
+
+    async def take(self, timeout: float) -> Change:
+        """What changed since the last time; empty after `timeout` seconds without a change."""
+        try:
+            await asyncio.wait_for(self._woken.wait(), timeout)
+        except TimeoutError:
+            return Change()
+        self._woken.clear()
+        change, self._pending = self._pending, Change()
+        return change
+
+
+class Broadcaster:
+    """Passes changes to all who listen in this process.
+
+    With several portal processes a page hears of those that its own process projected; the
+    page therefore also asks by itself from time to time.
+    """
+
+    def __init__(self) -> None:
+        self._subscribers: set[Subscriber] = set()
+
+    def publish(self, change: Change) -> None:
+        for subscriber in self._subscribers:
+            subscriber.tell(change)
+
+    @contextmanager
+    def subscription(self, tenant: str | None) -> Iterator[Subscriber]:
+        """`tenant` None hears of every tenant."""
+        subscriber = Subscriber(tenant)
+        self._subscribers.add(subscriber)
+        try:
+            yield subscriber
+        finally:
+            self._subscribers.discard(subscriber)
+
+    def __len__(self) -> int:
+        return len(self._subscribers)

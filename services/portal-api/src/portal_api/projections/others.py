@@ -1,0 +1,149 @@
+"""raw-events, dead letters, sequences, controls and summaries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from leadflow.records import (
+    AutomationPaused,
+    AutomationResumed,
+    RawEvent,
+    Record,
+    SequencePublished,
+    SummaryCreated,
+    SummaryReviewed,
+)
+from portal_api.decode import Buried, Unreadable
+from portal_api.projections.leads import OUTCOME_RANKS
+from portal_api.projections.rows import Rows
+from portal_api.projections.tables import (
+    CONTROLS,
+    DEAD_LETTERS,
+    RAW_EVENTS,
+    SEQUENCES,
+    SUMMARIES,
+)
+
+# A provider's answers about our messages: the dispatcher's, and no lead that came in.
+CALLBACK_KINDS = frozenset({"delivered", "opened", "clicked", "bounced", "complained"})
+
+
+def raw_event(record: RawEvent | Unreadable, received_at: datetime, into: Rows) -> None:
+    """Count what came in; `received_at` is the broker's time."""
+    if isinstance(record, Unreadable):
+        into.put(
+            RAW_EVENTS,
+            tenant_id=record.tenant_id,
+            event_id=record.event_id,
+            received_at=received_at,
+        )
+    elif record.kind not in CALLBACK_KINDS:
+        into.put(
+            RAW_EVENTS,
+            tenant_id=record.tenant_id,
+            event_id=record.event_id,
+            kind=record.kind,
+            source=record.source,
+            external_id=record.external_id,
+            received_at=received_at,
+        )
+
+
+def buried(record: Buried, into: Rows) -> None:
+    """Count a dead letter, once for the raw event that it was."""
+    into.put(
+        DEAD_LETTERS,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        tenant_id=record.tenant_id,
+        service=record.service,
+        origin_topic=record.origin_topic,
+        origin_partition=record.origin_partition,
+        origin_offset=record.origin_offset,
+        error=record.error,
+        reason=record.reason,
+        at=record.occurred_at,
+    )
+    if record.service == "intake":
+        into.put(
+            RAW_EVENTS,
+            tenant_id=record.tenant_id,
+            event_id=record.event_id,
+            outcome="dlq",
+            outcome_rank=OUTCOME_RANKS["dlq"],
+        )
+
+
+def sequence(record: SequencePublished, into: Rows) -> None:
+    into.put(
+        SEQUENCES,
+        sequence_id=record.sequence_id,
+        version=record.version,
+        tenant_id=record.tenant_id,
+        name=record.name,
+        status=record.status,
+        definition=record.to_avro(),
+        published_at=record.occurred_at,
+    )
+
+
+def control(record: AutomationPaused | AutomationResumed, into: Rows) -> None:
+    paused = isinstance(record, AutomationPaused)
+    by = record.paused_by if isinstance(record, AutomationPaused) else record.resumed_by
+    into.put(
+        CONTROLS,
+        scope=record.scope,
+        tenant_id=record.tenant_id,
+        paused=paused,
+        reason=record.reason,
+        changed_by=by,
+        at=record.occurred_at,
+    )
+
+
+def summary(record: SummaryCreated | SummaryReviewed, into: Rows) -> None:
+    if isinstance(record, SummaryCreated):
+        into.put(
+            SUMMARIES,
+            summary_id=record.summary_id,
+            tenant_id=record.tenant_id,
+            project_id=record.project_id,
+            lead_id=record.lead_id,
+            owner=record.owner,
+            text=record.text,
+            text_hash=record.text_hash,
+            risk_flags=list(record.risk_flags),
+            next_action=record.next_action,
+            decided_by=record.decided_by,
+            created_at=record.occurred_at,
+        )
+        return
+    into.put(
+        SUMMARIES,
+        summary_id=record.summary_id,
+        tenant_id=record.tenant_id,
+        project_id=record.project_id,
+        lead_id=record.lead_id,
+        decision=record.decision,
+        covered_hash=record.text_hash,
+        approved_text=record.text if record.decision != "rejected" else None,
+        reviewer=record.reviewer,
+        reason=record.reason,
+        reviewed_at=record.occurred_at,
+    )
+
+
+def project(record: Record, received_at: datetime, into: Rows) -> None:
+    """Add what any record that is not about enrollments, messages or lead-events says."""
+    match record:
+        case RawEvent() | Unreadable():
+            raw_event(record, received_at, into)
+        case Buried():
+            buried(record, into)
+        case SequencePublished():
+            sequence(record, into)
+        case AutomationPaused() | AutomationResumed():
+            control(record, into)
+        case SummaryCreated() | SummaryReviewed():
+            summary(record, into)

@@ -1,0 +1,47 @@
+"""What the portal is told by its environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from leadflow.database import CLIENT_ROLE, role_url
+from leadflow.settings import Environment
+from portal_api.library import default_folder
+
+
+@dataclass(frozen=True, slots=True)
+class PortalSettings:
+    """Where the portal listens, what it connects to and what it ships."""
+
+    host: str
+    port: int
+    database_url: str
+    client_database_url: str
+    secret: str
+    group: str
+    library: Path
+    tenants_file: Path | None
+    public_url: str
+
+    @classmethod
+    def read(cls, env: Environment) -> PortalSettings:
+        """Raises SettingError, naming the variable."""
+        secret = env.text("SECRET")
+        database_url = env.url("DATABASE_URL")
+        tenants_file = env.text("TENANTS_FILE", "")
+        host, port = env.text("PORTAL_HOST", "127.0.0.1"), env.integer("PORTAL_PORT", 8080)
+        return cls(
+            host=host,
+            port=port,
+            database_url=database_url,
+            # The role's password follows from the secret, unless somebody chose one.
+            client_database_url=env.url(
+                "CLIENT_DATABASE_URL", role_url(database_url, CLIENT_ROLE, secret)
+            ),
+            secret=secret,
+            group=env.text("GROUP", "portal-api"),
+            library=env.path("LIBRARY", str(default_folder())),
+            tenants_file=Path(tenants_file) if tenants_file else None,
+            public_url=env.url("PUBLIC_URL", f"http://127.0.0.1:{port}"),
+        )

@@ -1,0 +1,93 @@
+"""A lead's timeline in words: every line says what happened, and by which rule. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_WORDS = {
+    "LeadCreated": "Came in from {source}",
+    "LeadUpdated": "Was seen again, from {source}",
+    "LeadMerged": "Took over the lead {merged_lead_id} ({duplicate_rule})",
+    "LeadQualified": "Scored {temperature}: fit {fit}, intent {intent}",
+    "StageChanged": "Moved from {from_stage} to {to_stage}",
+    "CallMissed": "Called, and nobody answered",
+    "QuoteRequested": "Asked for a quote",
+    "ReplyReceived": "Replied by {channel}",
+    "BookingMade": "Booked an appointment",
+    "JobCompleted": "The job was completed",
+    "ProviderEnriched": "Numbers came from {provider}",
+    "EnrollRequested": "{requested_by} asked to enroll in {sequence_id}",
+    "EnrollmentPauseRequested": "{requested_by} asked to pause",
+    "EnrollmentResumeRequested": "{requested_by} asked to resume",
+    "EnrollmentStopRequested": "{requested_by} asked to stop",
+    "EnrollmentMigrateRequested": "{requested_by} asked for version {to_version}",
+    "ResendRequested": "{requested_by} asked to send again",
+    "TaskCompleted": "{completed_by} did the task",
+    "Enrolled": "Entered {sequence_id}, version {sequence_version} ({enrolled_by})",
+    "EnrollmentRefused": "Did not enter {sequence_id}: {rule}",
+    "StepScheduled": "{step_id} ({channel}) is due at {due_at}",
+    "StepSkipped": "{step_id} ({channel}) was skipped: {rule}",
+    "StepFired": "{step_id} ({channel}) came due",
+    "EnrollmentPaused": "Paused: {rule}",
+    "EnrollmentResumed": "Resumed: {rule}",
+    "EnrollmentStopped": "Stopped {sequence_id}: {rule}",
+    "EnrollmentCompleted": "Finished {sequence_id}",
+    "MessageQueued": "{channel} to send: {template_name}",
+    "MessageReviewed": "{reviewer} decided on a message: {decision}",
+    "MessageHeld": "{channel} waits: {rule}",
+    "MessageSent": "{channel} accepted by {provider}",
+    "MessageRecorded": "{channel} noted for a person",
+    "MessageFailed": "{channel} failed at {provider}: {reason}",
+    "MessageSuppressed": "{channel} was not sent: {rule}",
+    "MessageUnknown": "{channel} may or may not have gone out: {reason}",
+    "MessageDelivered": "{channel} was delivered",
+    "MessageOpened": "{channel} was opened",
+    "MessageClicked": "{channel}: a link was followed",
+    "MessageBounced": "{channel} bounced ({bounce_type})",
+    "MessageComplained": "{channel} was called spam",
+    "SummaryCreated": "A summary was drafted by {decided_by}",
+    "SummaryReviewed": "{reviewer} decided on the summary: {decision}",
+}
+
+
+class _Told(dict[str, Any]):
+    """A line may lack what its words would name."""
+
+    def __missing__(self, name: str) -> str:
+        return "unknown"
+
+
+def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
+    """One sentence for a record of this type."""
+    told = _Told(data)
+    told.setdefault("source", source)
+    if kind == "ConsentChanged":
+        verb = "allowed" if data.get("granted") else "refused"
+        return f"{verb.capitalize()} {told['channel']}"
+    if kind == "LeadCreated" and data.get("status") == "quarantined":
+        return f"Came in from {source}, and was quarantined"
+    if kind == "LeadUpdated" and data.get("duplicate_rule"):
+        return f"Was seen again, from {source} ({data['duplicate_rule']})"
+    if kind == "ReplyReceived" and data.get("automatic"):
+        return f"An automatic answer came by {told['channel']}"
+    if kind in ("MessageOpened", "MessageClicked") and data.get("automated"):
+        return _WORDS[kind].format_map(told) + ", by a scanner or proxy: it does not count"
+    sentence = _WORDS.get(kind, kind).format_map(told)
+    return sentence[:1].upper() + sentence[1:]
+
+
+def item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the timeline as the API shows it."""
+    data = row["data"]
+    return {
+        "event_id": row["event_id"],
+        "type": row["type"],
+        "at": row["occurred_at"],
+        "recorded_at": row["recorded_at"],
+        "source": row["source"],
+        "text": text(row["type"], row["source"], data),
+        "rule": data.get("rule"),
+        "inputs": data.get("inputs"),
+        "data": data,
+    }
