@@ -29,17 +29,18 @@ def codec_for(settings: ServiceSettings) -> Codec:
     return Codec(ConfluentRegistry(url) if url else None)
 
 
-def run(service: str, main: Main, *, health_port: int, parts: tuple[str, ...]) -> None:
+def run(service: str, main: Main, *, health_port: int | None, parts: tuple[str, ...]) -> None:
     """Run `main(settings, env, health, stop)` until SIGTERM or SIGINT sets `stop`.
 
+    `health_port` None is for a service that answers for its health on a server of its own.
     Ready once every one of `parts` is. Exits with 0 after a drain, 2 on a wrong setting,
     1 on anything else.
     """
     env = Environment(os.environ)
     try:
-        settings = ServiceSettings.read(service, env, health_port=health_port)
+        settings = ServiceSettings.read(service, env, health_port=health_port or 0)
         logs.configure(service, settings.log_level)
-        uvloop.run(_serve(settings, env, main, parts))
+        uvloop.run(_serve(settings, env, main, parts, own_server=health_port is None))
     except SettingError as error:
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
@@ -49,20 +50,28 @@ def run(service: str, main: Main, *, health_port: int, parts: tuple[str, ...]) -
 
 
 async def _serve(
-    settings: ServiceSettings, env: Environment, main: Main, parts: tuple[str, ...]
+    settings: ServiceSettings,
+    env: Environment,
+    main: Main,
+    parts: tuple[str, ...],
+    *,
+    own_server: bool,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     health = Health(parts)
-    server = HealthServer(health, settings.health_host, settings.health_port)
+    server = None
+    if not own_server:
+        server = HealthServer(health, settings.health_host, settings.health_port)
     start_watchdog(health, settings.watchdog_seconds)
-    log.info("started", health_port=server.port)
+    log.info("started", health_port=None if server is None else server.port)
     try:
         await main(settings, env, health, stop)
     finally:
-        server.close()
+        if server is not None:
+            server.close()
     log.info("stopped")
 
 

@@ -214,6 +214,15 @@ CRM_SYNC_DLQ = Topic(
     producers=("crm-sync",),
     consumers=("portal-api",),
 )
+PORTAL_API_DLQ = Topic(
+    name="portal-api-dlq",
+    key="as the source",
+    records=(),
+    partitions=12,
+    retention="forever",
+    producers=("portal-api",),
+    consumers=("operators",),
+)
 
 ALL: tuple[Topic, ...] = (
     RAW_EVENTS,
@@ -234,4 +243,5 @@ ALL: tuple[Topic, ...] = (
     SEQUENCER_DLQ,
     DISPATCHER_DLQ,
     CRM_SYNC_DLQ,
+    PORTAL_API_DLQ,
 )
