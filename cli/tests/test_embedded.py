@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from leadflow_cli import disk
 from leadflow_cli.embedded import account, jars
 from leadflow_cli.embedded.jars import cached_classpath

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from leadflow_cli.errors import CliError
 from leadflow_cli.home import (
     Running,
@@ -26,6 +27,7 @@ RUNNING = Running(
     sandbox_url="http://127.0.0.1:8081",
     kafka_bootstrap="127.0.0.1:19092",
     database_url="postgresql://postgres:pw@127.0.0.1:15432/leadflow",
+    secret="s3cret",
     ports={"portal": 8080},
 )
 

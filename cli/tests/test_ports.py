@@ -1,4 +1,5 @@
 import pytest
+
 from leadflow_cli import ports as ports_module
 from leadflow_cli.errors import CliError
 from leadflow_cli.ports import Ports, check_ports, port_problems

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from leadflow.database import role_url
 from leadflow_cli.errors import CliError
 from leadflow_cli.ports import Ports

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+
 from leadflow_cli.errors import CliError, Interrupted
 from leadflow_cli.flag import Flag
 from leadflow_cli.supervisor import Supervisor

@@ -39,7 +39,8 @@ class Program:
 
     `environment` is the whole environment, nothing is inherited. `ready` probes once: True, or
     False or an OSError for "not yet". Programs of a lower `tier` are stopped later.
-    `death_signal` is what the process gets when this one dies without stopping it.
+    `death_signal` is what the process gets when this one dies without stopping it. A program
+    that is not `restartable` keeps what matters in its memory.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Program:
     death_signal: signal.Signals = signal.SIGKILL
     account: Account | None = None
     directory: Path | None = None
+    restartable: bool = True
 
 
 def spawn(

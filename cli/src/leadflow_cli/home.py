@@ -71,7 +71,8 @@ def read_or_create_secret(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Running:
-    """The stack that runs, as running.json tells it. `database_url` is the superuser's.
+    """The stack that runs, as running.json tells it. `database_url` is the superuser's; the
+    roles' passwords follow from `secret`.
 
     `started_at` is the process's creation in epoch seconds: with the pid it names the process,
     so that a pid used again does not pass for a stack.
@@ -85,6 +86,7 @@ class Running:
     sandbox_url: str
     kafka_bootstrap: str
     database_url: str
+    secret: str
     ports: dict[str, int]
 
     @property

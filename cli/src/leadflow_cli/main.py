@@ -6,10 +6,18 @@ import sys
 from typing import Any
 
 import typer
-from leadflow.errors import LeadflowError
 from typer.core import TyperGroup
 
+from leadflow.errors import LeadflowError
+from leadflow_cli.commands.bench import bench
+from leadflow_cli.commands.demo import demo
 from leadflow_cli.commands.doctor import doctor
+from leadflow_cli.commands.follow import follow
+from leadflow_cli.commands.ledger import ledger
+from leadflow_cli.commands.prepare import prepare
+from leadflow_cli.commands.send import send
+from leadflow_cli.commands.token import token
+from leadflow_cli.commands.topics import topics
 from leadflow_cli.commands.up import up
 from leadflow_cli.errors import CliError
 
@@ -32,8 +40,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(up)
-app.command()(doctor)
+for command in (up, demo, send, follow, token, topics):
+    app.command()(command)
+app.add_typer(ledger, name="ledger")
+for command in (bench, doctor, prepare):
+    app.command()(command)
 
 if __name__ == "__main__":
     app()

@@ -12,6 +12,7 @@ from leadflow_cli.child import Program
 from leadflow_cli.errors import CliError
 from leadflow_cli.ports import Ports
 from leadflow_cli.probes import http_ready
+from leadflow_cli.repository import shipped_settings
 
 HOST = "127.0.0.1"
 SANDBOX = "sandbox"
@@ -19,7 +20,7 @@ SANDBOX = "sandbox"
 SANDBOX_TIER = 1
 SERVICE_TIER = 2
 # Each is told by name; what an administrator set for the stack itself is not handed on.
-_KEPT_FROM_SERVICES = ("LEADFLOW_DATABASE_URL", "LEADFLOW_SECRET")
+_KEPT_FROM_SERVICES = ("LEADFLOW_DATABASE_URL", "LEADFLOW_SECRET", "LEADFLOW_API_KEY")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def service_of(instance: str) -> Service:
 
 def service_program(instance: str, port: int, around: Surroundings) -> Program:
     """How one instance of a service is run, its health on `port`."""
-    from leadflow.database import role_url
+    from leadflow.database import CLIENT_ROLE, role_url
 
     service = service_of(instance)
     environment = _base(around.environment)
@@ -86,12 +87,17 @@ def service_program(instance: str, port: int, around: Surroundings) -> Program:
             "LEADFLOW_SECRET": around.secret,
             "LEADFLOW_PORTAL_HOST": HOST,
             "LEADFLOW_PORTAL_PORT": str(port),
+            "LEADFLOW_CLIENT_DATABASE_URL": role_url(
+                around.database_url, CLIENT_ROLE, around.secret
+            ),
         }
     sandbox = f"http://{HOST}:{around.ports.sandbox}"
     for name, value in {
         "LEADFLOW_PROVIDERS_URL": f"{sandbox}/providers",
         "LEADFLOW_CRM_URL": f"{sandbox}/crm",
         "LEADFLOW_SMTP_URL": f"smtp://{HOST}:{around.ports.smtp_sink}",
+        "LEADFLOW_PUBLIC_URL": f"http://{HOST}:{around.ports.portal}",
+        **shipped_settings(),
     }.items():
         environment.setdefault(name, value)
     (around.folder / instance).mkdir(parents=True, exist_ok=True)
@@ -122,6 +128,7 @@ def sandbox_program(folder: Path, ports: Ports, environment: Mapping[str, str]) 
         address=f"http://{HOST}:{ports.sandbox}",
         tier=SANDBOX_TIER,
         stop_seconds=5.0,
+        restartable=False,  # what it accepted would be forgotten
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,18 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from leadflow.errors import LeadflowError
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
-
 from leadflow_cli.child import Program
 from leadflow_cli.disk import check_disk
 from leadflow_cli.embedded.kafka import KafkaServer
 from leadflow_cli.embedded.postgres import PostgresServer
 from leadflow_cli.embedded.server import EmbeddedServer
-from leadflow_cli.errors import CliError
 from leadflow_cli.home import Running, announce, locked, read_or_create_secret, withdraw
 from leadflow_cli.ports import Ports, check_ports
+from leadflow_cli.prepare import derived_passwords, prepare_database, prepare_topics
 from leadflow_cli.processes import free_ports
 from leadflow_cli.services import (
     HOST,
@@ -44,6 +41,7 @@ class Stack:
 
     `parts` are the sandbox and the services to run, `sequencer-2` being a second sequencer;
     Kafka and PostgreSQL always belong to it, embedded unless the environment names others.
+    A `fresh` one forgets what an earlier one of that name kept in its folder.
     """
 
     def __init__(
@@ -53,6 +51,7 @@ class Stack:
         name: str = "up",
         ports: Ports | None = None,
         parts: Sequence[str] = ALL,
+        fresh: bool = False,
         environment: Mapping[str, str] | None = None,
         say: Say = quiet,
     ) -> None:
@@ -64,6 +63,7 @@ class Stack:
         self.supervisor = Supervisor(say)
         self._say = say
         self._parts = tuple(parts)
+        self._fresh = fresh
         self._instance_ports: dict[str, int] = {}
         self._open = ExitStack()
         logs = self.folder / "logs"
@@ -127,6 +127,10 @@ class Stack:
             self.stop()
             raise
 
+    def pause(self, seconds: float, *, restart: bool = False) -> None:
+        """Wait so long, and see to the parts meanwhile. Raises Interrupted or ChildDied."""
+        self.supervisor.pause(seconds, restart=restart)
+
     def wait(self, *, restart: bool = False) -> None:
         """Until the supervisor is interrupted, or a part died: then raises ChildDied."""
         self.supervisor.watch(restart=restart)
@@ -180,6 +184,8 @@ class Stack:
         self._open.enter_context(locked(self.home, self.name))
         check_disk(self.folder)
         check_ports(self._ports())
+        if self._fresh:
+            self._forget()
         self.folder.mkdir(parents=True, exist_ok=True)
         first = [name for name in self._parts if name == SANDBOX]
         services = [name for name in self._parts if name != SANDBOX]
@@ -192,6 +198,11 @@ class Stack:
         announce(self.home, self._running())
         self._open.callback(withdraw, self.home)
         self._say_ready("everything", began, self.portal_url)
+
+    def _forget(self) -> None:
+        if self._postgres is not None:
+            self._postgres.destroy()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _prepare(self, name: str) -> None:
         if server := self._servers.get(name):
@@ -222,32 +233,20 @@ class Stack:
         return wanted
 
     def _bring_up_kafka(self) -> None:
-        from leadflow.kafka.admin import ensure_topics
-
         if "kafka" in self._servers:
             self.start("kafka")
         began = time.monotonic()
-        try:
-            created = ensure_topics(self.kafka_bootstrap)
-        except LeadflowError as error:
-            raise CliError(f"Kafka's topics cannot be prepared: {error}") from error
+        created = prepare_topics(self.kafka_bootstrap)
         self._say_ready("topics", began, f"{len(created)} created" if created else "all there")
 
     def _bring_up_database(self) -> None:
-        from leadflow.database import SCHEMAS, migrate, provision, role_url
+        from leadflow.database import SCHEMAS
 
         if "postgres" in self._servers:
             self.start("postgres")
         began = time.monotonic()
         packages = {service_of(part).package for part in self._parts if part != SANDBOX}
-        try:
-            provision(self.database_url, self.secret)
-            for package, role in SCHEMAS.items():
-                if package in packages:
-                    migrate(package, role_url(self.database_url, role, self.secret))
-        except (OSError, SQLAlchemyError) as error:
-            address = make_url(self.database_url).render_as_string(hide_password=True)
-            raise CliError(f"the database at {address} cannot be prepared: {error}") from error
+        prepare_database(self.database_url, derived_passwords(self.secret), packages)
         self._say_ready("schemas", began, ", ".join(SCHEMAS.values()))
 
     def _say_ready(self, what: str, began: float, detail: str) -> None:
@@ -263,5 +262,6 @@ class Stack:
             sandbox_url=self.sandbox_url,
             kafka_bootstrap=self.kafka_bootstrap,
             database_url=self.database_url,
+            secret=self.secret,
             ports=asdict(self.ports),
         )

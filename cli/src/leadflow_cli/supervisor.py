@@ -130,15 +130,27 @@ class Supervisor:
     def watch(self, *, restart: bool = False) -> None:
         """Return when interrupted; until then see to it that the children live.
 
-        Raises ChildDied as soon as one ended by itself. With `restart` it is started again
-        instead, until it died RESTARTS_IN_A_ROW times within STEADY_SECONDS of each start.
+        Raises ChildDied as soon as one ended by itself. With `restart` one that is restartable
+        is started again instead, until it died RESTARTS_IN_A_ROW times within STEADY_SECONDS of
+        each start.
         """
         while not self._interrupted.wait(WATCH_EVERY_SECONDS):
-            for child in self.children:
-                if child.alive or child.expected:
-                    continue
-                if not restart or not self._restart(child):
-                    raise ChildDied(child.obituary())
+            self._look_after(restart=restart)
+
+    def pause(self, seconds: float, *, restart: bool = False) -> None:
+        """What `watch` does, for so long, between other work. Raises Interrupted as well."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._interrupted.wait(min(left, WATCH_EVERY_SECONDS)):
+                raise Interrupted("stopped")
+            self._look_after(restart=restart)
+
+    def _look_after(self, *, restart: bool) -> None:
+        for child in self.children:
+            if child.alive or child.expected:
+                continue
+            if not (restart and child.program.restartable and self._restart(child)):
+                raise ChildDied(child.obituary())
 
     def _restart(self, child: Child) -> bool:
         steady = time.monotonic() - child.started > STEADY_SECONDS

@@ -1,0 +1,38 @@
+"""`leadflow bench`: what the speed claims are measured with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from leadflow_cli.errors import CliError
+from leadflow_cli.repository import shipped
+
+
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which ones, by their file's name; else all.")
+    ] = None,
+) -> None:
+    """Run the measurements of bench/, one after the other."""
+    folder = shipped("bench")
+    found = {
+        path.stem: path
+        for path in sorted(folder.glob("*.py") if folder else [])
+        if not path.stem.startswith("_")
+    }
+    if not found:
+        raise CliError("no measurements are installed here: run this from the repository")
+    for name in names or found:
+        if name not in found:
+            raise CliError(f"there is no measurement {name}: there are {', '.join(found)}")
+    failed = []
+    for name in names or found:
+        print(f"== {name}", flush=True)
+        if subprocess.run([sys.executable, str(found[name])], check=False).returncode != 0:
+            failed.append(name)
+    if failed:
+        raise CliError(f"failed: {', '.join(failed)}")
