@@ -1,6 +1,7 @@
 """Write the Python side of `schemas/`: record classes, typed topic handles, the schema file.
 
     python schemas/generate.py            rewrite libs/leadflow/src/leadflow/{records,topics.py}
+                                          and add new versions to schemas/fingerprints.lock
     python schemas/generate.py --check    exit 1 and name the files that are out of date
 
 The newest version of each record type becomes a frozen, slotted dataclass whose `to_avro`
@@ -10,6 +11,7 @@ All versions go into `records/schemas.json`: a reader needs the writer's schema.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "libs/leadflow/src/leadflow"
+LOCK = ROOT / "schemas/fingerprints.lock"
 HEADER = '"""Generated from `schemas/` by `make schemas`. Do not edit."""\n'
 BASE = ("event_id", "tenant_id", "occurred_at", "recorded_at", "source")
 LEAD = (*BASE, "lead_id", "owner")
@@ -39,6 +42,30 @@ def load_schemas() -> list[Schema]:
 
 def newest(schemas: list[Schema]) -> dict[str, Schema]:
     return {schema["name"]: schema for schema in schemas}
+
+
+def without_docs(node: Any) -> Any:
+    if isinstance(node, list):
+        return [without_docs(item) for item in node]
+    if isinstance(node, dict):
+        return {key: without_docs(value) for key, value in node.items() if key != "doc"}
+    return node
+
+
+def locked(schema: Schema) -> str:
+    """SHA-256 of all that a schema says but its prose: defaults and privacy count, too."""
+    text = json.dumps(without_docs(schema), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def render_lock(schemas: list[Schema]) -> str:
+    """The lock as it is, and a line for each version that it does not have yet."""
+    lines = LOCK.read_text().splitlines() if LOCK.exists() else []
+    known = {tuple(line.split()[:2]) for line in lines}
+    for schema in schemas:
+        if (schema["name"], str(schema["version"])) not in known:
+            lines.append(f"{schema['name']} {schema['version']} {locked(schema)}")
+    return "\n".join(sorted(lines)) + "\n"
 
 
 def nested_records(node: Any) -> Iterator[Schema]:
@@ -188,6 +215,8 @@ def render() -> dict[Path, str]:
 
     rows = ",\n".join(json.dumps(schema, ensure_ascii=False) for schema in schemas)
     files[PACKAGE / "records/schemas.json"] = f"[\n{rows}\n]\n"
+
+    files[LOCK] = render_lock(schemas)
 
     lines = [HEADER, "from leadflow import records", "from leadflow.topic import Topic\n"]
     for topic, entry in topics.items():
