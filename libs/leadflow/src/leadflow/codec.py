@@ -44,7 +44,9 @@ class Registry(Protocol):
 class PersonalData(Protocol):
     """Where fields marked `"privacy": "pii"` go through on their way in and out.
 
-    `data` is the record as fastavro sees it; both methods change it in place.
+    Asked about every record type that has such fields, its own or inside of it. `data` is
+    the record as fastavro sees it; both methods change it in place. A marked field is a text,
+    or a list, map or record of texts, so what is sealed can be a text again.
     """
 
     def seal(self, record_type: type[Record], data: dict[str, Any]) -> None: ...
@@ -75,6 +77,15 @@ def schema_fingerprint(schema: Mapping[str, Any]) -> bytes:
     return bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
 
 
+def holds_personal_data(avro: Any) -> bool:
+    """Whether a schema marks a field as pii, at any depth."""
+    if isinstance(avro, list):
+        return any(map(holds_personal_data, avro))
+    if isinstance(avro, dict):
+        return avro.get("privacy") == "pii" or any(map(holds_personal_data, avro.values()))
+    return False
+
+
 class Codec:
     """Encodes and decodes every record type; holds its tables ready, so one is enough.
 
@@ -91,16 +102,19 @@ class Codec:
         self._today: dict[str, Any] = {}
         self._readers: dict[bytes, _Reader] = {}
         self._writers: dict[type[Record], tuple[bytes, Any]] = {}
+        self._personal: set[type[Record]] = set()
         for schema in reversed(schemas()):
             parsed = fastavro.parse_schema(schema)
             today = self._today.setdefault(schema["name"], parsed)
             record_type = self._types[schema["name"]]
-            mark = schema_fingerprint(schema)
+            frame = SINGLE_OBJECT + schema_fingerprint(schema)
             self._readers.setdefault(
-                mark, _Reader(record_type, parsed, None if parsed is today else today)
+                frame, _Reader(record_type, parsed, None if parsed is today else today)
             )
             if parsed is today and registry is None:
-                self._writers[record_type] = (SINGLE_OBJECT + mark, parsed)
+                self._writers[record_type] = (frame, parsed)
+            if personal_data is not None and holds_personal_data(schema):
+                self._personal.add(record_type)
 
     def encode(self, record: Record) -> bytes:
         """The record with its frame. Raises TypeError or ValueError if a field does not fit."""
@@ -109,7 +123,7 @@ class Codec:
         if writer is None:
             writer = self._register(record_type)
         data = record.to_avro()
-        if self._personal_data is not None and record_type.PII:
+        if self._personal_data is not None and record_type in self._personal:
             self._personal_data.seal(record_type, data)
         out = BytesIO()
         out.write(writer[0])
@@ -121,20 +135,22 @@ class Codec:
         if not data:
             raise Malformed("the record is empty")
         if data[:2] == SINGLE_OBJECT:
-            mark, start = data[2:10], 10
+            frame = data[:10]
         elif data[:1] == CONFLUENT:
-            mark, start = data[:5], 5
+            frame = data[:5]
         else:
             raise Malformed("neither single-object encoding nor Confluent framing")
-        reader = self._readers.get(mark)
+        reader = self._readers.get(frame)
         if reader is None:
-            reader = self._look_up(mark)
+            reader = self._look_up(frame)
         body = BytesIO(data)
-        body.seek(start)
+        body.seek(len(frame))
         record_type = reader.record_type
         try:
             values: Any = schemaless_reader(body, reader.writer, reader.reader)
-            if self._personal_data is not None and record_type.PII:
+            if body.tell() != len(data):
+                raise ValueError("bytes after the end")
+            if self._personal_data is not None and record_type in self._personal:
                 self._personal_data.open(record_type, values)
             return record_type.from_avro(values)
         except Exception as error:  # fastavro fails in many ways on broken bytes
@@ -149,16 +165,20 @@ class Codec:
         self._writers[record_type] = writer
         return writer
 
-    def _look_up(self, mark: bytes) -> _Reader:
-        if mark[:1] != CONFLUENT:
-            raise UnknownSchema(f"no schema with fingerprint {mark.hex()}")
+    def _look_up(self, frame: bytes) -> _Reader:
+        if len(frame) < (5 if frame[:1] == CONFLUENT else 10):
+            raise Malformed("cut short inside its frame")
+        if frame[:1] != CONFLUENT:
+            raise UnknownSchema(f"no schema with fingerprint {frame[2:].hex()}")
         if self._registry is None:
             raise UnknownSchema("Confluent framing, and LEADFLOW_SCHEMA_REGISTRY_URL is not set")
-        number = int.from_bytes(mark[1:], "big")
+        number = int.from_bytes(frame[1:], "big")
         schema = self._registry.schema(number)
         name = str(schema.get("name", "")).removeprefix("leadflow.")
         if name not in self._types:
             raise UnknownSchema(f"schema {number} is a {name}, which the catalogue does not have")
-        reader = _Reader(self._types[name], fastavro.parse_schema(dict(schema)), self._today[name])
-        self._readers[mark] = reader
+        reader = self._readers.get(SINGLE_OBJECT + schema_fingerprint(schema)) or _Reader(
+            self._types[name], fastavro.parse_schema(dict(schema)), self._today[name]
+        )
+        self._readers[frame] = reader
         return reader

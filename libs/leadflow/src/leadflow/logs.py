@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -31,7 +31,9 @@ def _clean(key: str, value: Any) -> Any:
         return REDACTED
     if isinstance(value, Record):
         return {"type": value.TYPE, **_clean("", value.to_avro())}
-    if isinstance(value, dict):
+    if isinstance(value, Nested):
+        return _clean("", value.to_avro())
+    if isinstance(value, Mapping):
         return {name: _clean(str(name), item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean("", item) for item in value]

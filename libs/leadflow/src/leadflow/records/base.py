@@ -13,6 +13,10 @@ class Nested:
     __slots__ = ()
     PII: ClassVar[frozenset[str]]
 
+    def to_avro(self) -> dict[str, Any]:
+        """The plain values that fastavro writes."""
+        raise TypeError(f"{type(self).__name__} has no schema")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
