@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import confluent_kafka
 import pytest
+from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -271,20 +272,34 @@ async def test_the_demo_file_sent_twice_gives_the_same_ids_and_no_new_lead(
     assert len(created) == expected["normalized"] + expected["quarantined"]
 
 
-async def test_two_workers_make_one_lead_of_one_person_from_two_sources(
-    worker: Start, producer: ConfluentProducer, log: Log
+async def both_share_the_partitions(bootstrap: str, group: str) -> None:
+    """Return once two members of the group own half of the partitions each."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            found = admin.describe_consumer_groups([group])[group]
+            members = (await asyncio.to_thread(found.result, 20)).members
+            owned = [len(each.assignment.topic_partitions) for each in members]
+            if sorted(owned) == [6, 6]:
+                return
+            await asyncio.sleep(0.2)
+
+
+async def test_two_workers_make_one_lead_of_one_person_from_three_sources(
+    worker: Start, producer: ConfluentProducer, log: Log, kafka_bootstrap: str, group: str
 ) -> None:
     name = tenant()
     people = 200
     async with worker(), worker():
-        # Spread over all partitions: which worker gets which is up to the group.
-        for source in ("form", "angi", "facebook"):
-            await producer.send(
-                [
-                    outgoing(raw(name, "lead", {"email": f"p{n}@example.com"}, source=source))
-                    for n in range(people)
-                ]
-            )
+        await both_share_the_partitions(kafka_bootstrap, group)
+        await producer.send(
+            [
+                # One after the other, in other partitions: the workers meet.
+                outgoing(raw(name, "lead", {"email": f"p{n}@example.com"}, source=source))
+                for n in range(people)
+                for source in ("form", "angi", "facebook")
+            ]
+        )
         await log.until(lambda log: len(log.causes(name)) == 3 * people, "all are accounted for")
     created = [each for each in log.of(name) if isinstance(each, LeadCreated)]
     updated = [each for each in log.of(name) if isinstance(each, LeadUpdated)]

@@ -184,6 +184,14 @@ def test_an_opt_out_wins_over_later_forms_and_imports(desk: Any, lead_id: str) -
     assert granted(desk)["email"]
 
 
+def test_an_opt_out_of_a_lead_holds_for_a_number_that_it_brings_later(desk: Any) -> None:
+    desk.take("lead", {"email": "maria@example.com"}, external_id="wf-1")
+    desk.take("opt_out", {"lead": REFERENCE})
+    updated = desk.take("lead", PERSON, external_id="wf-1")[0]
+    assert updated.phone == "+15125550163"
+    assert not any(grant.granted for grant in updated.consent)
+
+
 def test_a_no_in_a_form_may_become_a_yes_in_the_next(desk: Any) -> None:
     desk.take("lead", {**PERSON, "consent": {"email": False}}, external_id="wf-1")
     updated = desk.take("lead", PERSON, external_id="wf-1")[0]
