@@ -35,8 +35,8 @@ def decode_raw_event(codec: Codec, message: Message) -> Record:
 def raw_event_from_json(text: bytes | str, recorded_at: datetime) -> RawEvent:
     """Raises Malformed, naming the member that is missing or wrong, never its value."""
     try:
-        data: Any = json.loads(text)
-    except ValueError:
+        data: Any = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         raise Malformed("not JSON") from None
     if not isinstance(data, dict):
         raise Malformed("not a JSON object")
@@ -45,12 +45,18 @@ def raw_event_from_json(text: bytes | str, recorded_at: datetime) -> RawEvent:
             raise Malformed(f"{name} is missing or not a text")
     if not isinstance(data.get("payload"), dict):
         raise Malformed("payload is missing or not an object")
-    return RawEvent(
-        **{name: data[name] for name in TEXTS},
-        occurred_at=_time(data.get("occurred_at")),
-        recorded_at=recorded_at,
-        payload=json.dumps(data["payload"], ensure_ascii=False, separators=(",", ":")),
-    )
+    texts = {name: data[name] for name in TEXTS}
+    texts["payload"] = json.dumps(data["payload"], ensure_ascii=False, separators=(",", ":"))
+    for name, value in texts.items():
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, UTF-8 cannot
+            raise Malformed(f"{name} holds half a character") from None
+    return RawEvent(**texts, occurred_at=_time(data.get("occurred_at")), recorded_at=recorded_at)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")  # Python takes NaN and Infinity, RFC 8259 does not
 
 
 def _time(value: Any) -> datetime:
@@ -60,4 +66,7 @@ def _time(value: Any) -> datetime:
         raise Malformed("occurred_at is missing or not an ISO 8601 time") from None
     if at.tzinfo is None:
         raise Malformed("occurred_at has no offset from UTC")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise Malformed("occurred_at is outside the calendar") from None
