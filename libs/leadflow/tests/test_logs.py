@@ -1,0 +1,98 @@
+"""Nothing that a schema marks as personal reaches a log line, at any depth."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+
+from leadflow import logs
+from leadflow.codec import schemas
+from leadflow.records import RECORD_TYPES, ConsentGrant, Record
+
+Examples = dict[tuple[str, int], dict[str, Any]]
+
+
+def marked(node: Any) -> set[str]:
+    """Names of the fields that a schema marks, at any depth."""
+    if isinstance(node, list):
+        return {name for item in node for name in marked(item)}
+    if not isinstance(node, dict):
+        return set()
+    own = {node["name"]} if node.get("privacy") == "pii" else set()
+    return own | {name for item in node.values() for name in marked(item)}
+
+
+def texts(node: Any, names: set[str], personal: bool, inside: bool = False) -> set[str]:
+    """Every text in a field that is marked or lies in one; or, not `personal`, in all others."""
+    if isinstance(node, dict):
+        items = (texts(v, names, personal, inside or k in names) for k, v in node.items())
+        return set().union(*items)
+    if isinstance(node, list):
+        return set().union(*(texts(item, names, personal, inside) for item in node))
+    return {node} if inside is personal and isinstance(node, str) else set()
+
+
+def line(**event: Any) -> str:
+    """The event as it is written."""
+    return json.dumps(logs.redact(None, "info", event), default=str, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("record_type", RECORD_TYPES, ids=lambda each: each.TYPE)
+def test_no_personal_text_of_any_record_is_written(
+    record_type: type[Record], examples: Examples
+) -> None:
+    values = examples[record_type.TYPE, record_type.VERSION]
+    names = marked(next(s for s in schemas() if s["name"] == record_type.TYPE))
+    # An owner's name is written for what it is, even where a template repeats it.
+    hidden = texts(values, names, True) - texts(values, names, False)
+    assert bool(hidden) == bool(names)
+    written = line(event="handled", each=[values])
+    written += line(event="handled", record=record_type.from_avro(values))
+    for text in hidden:
+        assert json.dumps(text, ensure_ascii=False) not in written
+    assert record_type.TYPE in written
+    assert written.count(values["event_id"]) == 2
+
+
+@pytest.mark.parametrize("name", sorted(marked([*schemas()])))
+def test_a_field_of_a_marked_name_is_hidden_on_its_own(name: str) -> None:
+    assert line(**{name: "Marisol"}) == json.dumps({name: logs.REDACTED})
+    assert "Marisol" not in line(a={"b": [{name: {"c": "Marisol"}}]})
+    assert line(**{name: None}) == json.dumps({name: None})
+
+
+def test_a_nested_record_on_its_own_is_redacted() -> None:
+    grant = ConsentGrant(channel="sms", granted=True, ip="203.0.113.24")
+    written = line(grants=(grant,))
+    assert "203.0.113.24" not in written
+    assert '"channel": "sms"' in written
+
+
+def test_what_is_not_personal_stays() -> None:
+    assert (
+        line(event="ready", port=8091, at=[1, 2])
+        == '{"event": "ready", "port": 8091, "at": [1, 2]}'
+    )
+
+
+def test_a_service_writes_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        logs.configure("intake")
+        structlog.get_logger().info("sent", recipient="m@example.com", count=2)
+        written = json.loads(capsys.readouterr().err)
+    finally:
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+    at = datetime.fromisoformat(written.pop("timestamp"))
+    assert at.tzinfo == UTC
+    assert written == {
+        "event": "sent",
+        "level": "info",
+        "service": "intake",
+        "recipient": logs.REDACTED,
+        "count": 2,
+    }
