@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dispatcher.events import about
+from dispatcher.facts import Fact, Stop, Suppression, address_key
 from leadflow.errors import RecordRefused
 from leadflow.ids import derived_id
 from leadflow.records import (
@@ -18,9 +20,6 @@ from leadflow.records import (
     RawEvent,
 )
 from leadflow.records.base import LeadRecord
-
-from dispatcher.events import about
-from dispatcher.facts import Fact, Stop, Suppression, address_key
 
 KINDS = frozenset({"delivered", "opened", "clicked", "bounced", "complained"})
 SOFT_BOUNCES = frozenset({"soft", "transient", "temporary"})

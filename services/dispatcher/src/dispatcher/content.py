@@ -9,11 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from leadflow.errors import RecordRefused
-from leadflow.records import MessageQueued
-
 from dispatcher.model import CHANNELS, RECORDED_CHANNELS, Arrival, Content
 from dispatcher.templates import TemplateError, allowed, cleaned, render_line, render_text
+from leadflow.errors import RecordRefused
+from leadflow.records import MessageQueued
 
 # One mailbox, without the comments and quotes of RFC 5322 that no lead's address needs.
 EMAIL = re.compile(r"[^\s@<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9.-]{1,253}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import structlog
+
+from dispatcher.model import Paused
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
 from leadflow.records import AutomationResumed
-
-from dispatcher.model import Paused
 
 log = structlog.get_logger()
 

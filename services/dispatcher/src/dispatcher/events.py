@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
+from dispatcher.decide import Decision
+from dispatcher.model import Entry, State
 from leadflow.ids import derived_id
 from leadflow.records import (
     MessageFailed,
@@ -15,9 +17,6 @@ from leadflow.records import (
     MessageUnknown,
 )
 from leadflow.records.base import LeadRecord
-
-from dispatcher.decide import Decision
-from dispatcher.model import Entry, State
 
 SOURCE = "dispatcher"
 

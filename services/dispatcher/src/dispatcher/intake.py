@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dispatcher import callbacks, events, ledger, store
+from dispatcher.content import Identity, arrive
+from dispatcher.facts import facts_of
+from dispatcher.model import Arrival
+from dispatcher.pace import Wakeup
+from dispatcher.reviews import Approve, Refuse, Reject, judge
 from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
@@ -14,14 +22,6 @@ from leadflow.kafka.port import Message
 from leadflow.raw_json import decode_raw_event
 from leadflow.records import MessageQueued, MessageReviewed, RawEvent
 from leadflow.records.base import Record
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from dispatcher import callbacks, events, ledger, store
-from dispatcher.content import Identity, arrive
-from dispatcher.facts import facts_of
-from dispatcher.model import Arrival
-from dispatcher.pace import Wakeup
-from dispatcher.reviews import Approve, Refuse, Reject, judge
 
 
 class LeadHandler(Stateless):

@@ -8,16 +8,6 @@ import socket
 from contextlib import AsyncExitStack
 from functools import partial
 
-from leadflow import database, topics
-from leadflow.clock import SystemClock
-from leadflow.health import Health
-from leadflow.kafka.compacted import CompactedTopic
-from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
-from leadflow.kafka.dead_letters import DeadLetters
-from leadflow.kafka.loop import ConsumerLoop
-from leadflow.service import codec_for, run_all
-from leadflow.settings import Environment, ServiceSettings
-
 from dispatcher.controls import Controls
 from dispatcher.intake import CallbackApplier, CallbackHandler, LeadHandler, decode_callback
 from dispatcher.ledger import Ledger
@@ -30,6 +20,15 @@ from dispatcher.providers.smtp import Smtp
 from dispatcher.settings import Settings
 from dispatcher.upkeep import Upkeep
 from dispatcher.worker import Route, Sender
+from leadflow import database, topics
+from leadflow.clock import SystemClock
+from leadflow.health import Health
+from leadflow.kafka.compacted import CompactedTopic
+from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.loop import ConsumerLoop
+from leadflow.service import codec_for, run_all
+from leadflow.settings import Environment, ServiceSettings
 
 SERVICE = "dispatcher"
 HEALTH_PORT = 8093

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatcher.pace import Wakeup, backoff
 from leadflow import topics
 from leadflow.clock import Clock
 from leadflow.errors import is_retryable, public_reason
 from leadflow.health import Health
 from leadflow.kafka.port import Outgoing, Producer
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from dispatcher.pace import Wakeup, backoff
 
 log = structlog.get_logger()
 

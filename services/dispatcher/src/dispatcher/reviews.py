@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from leadflow.records import MessageReviewed
-
 from dispatcher.callbacks import Reported
 from dispatcher.content import Identity, written
 from dispatcher.model import Content
 from dispatcher.templates import TemplateError, cleaned
+from leadflow.records import MessageReviewed
 
 # These holds end by themselves; no approval may get round them.
 NOT_BY_REVIEW = frozenset({"paused", "no_consent"})

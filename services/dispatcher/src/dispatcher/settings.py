@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leadflow.errors import SettingError
-from leadflow.settings import Environment
-
 from dispatcher.content import Identity
 from dispatcher.decide import Retries
 from dispatcher.worker import Pace
+from leadflow.errors import SettingError
+from leadflow.settings import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

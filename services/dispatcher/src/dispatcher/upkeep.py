@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from leadflow.errors import is_retryable, public_reason
-from leadflow.health import Health
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatcher.controls import Controls
 from dispatcher.intake import CallbackApplier
 from dispatcher.ledger import Ledger
 from dispatcher.pace import Wakeup
+from leadflow.errors import is_retryable, public_reason
+from leadflow.health import Health
 
 log = structlog.get_logger()
 

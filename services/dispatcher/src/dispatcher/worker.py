@@ -15,11 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from leadflow import topics
-from leadflow.clock import Clock
-from leadflow.codec import Codec
-from leadflow.errors import is_retryable, public_reason
-from leadflow.health import Health
 
 from dispatcher import events, metrics
 from dispatcher.controls import Controls
@@ -28,6 +23,11 @@ from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Answer, Entry, Refused, State
 from dispatcher.pace import Wakeup, backoff
 from dispatcher.providers.base import Provider, ProviderError
+from leadflow import topics
+from leadflow.clock import Clock
+from leadflow.codec import Codec
+from leadflow.errors import is_retryable, public_reason
+from leadflow.health import Health
 
 log = structlog.get_logger()
 

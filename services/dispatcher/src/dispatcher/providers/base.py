@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from leadflow.errors import LeadflowError
-
 from dispatcher.model import Answer, Content, Refused
+from leadflow.errors import LeadflowError
 
 
 class ProviderError(LeadflowError):
