@@ -646,7 +646,7 @@ async def test_killed_workers_and_a_failing_crm_leave_the_crm_equal_and_in_order
         items = (await world.crm.get("/faults")).json()["items"]
         return int(items[0]["seen"])
 
-    for part in range(4):
+    for part in range(3):
         await world.publish(records[part * 100 : (part + 1) * 100])
         wanted = await calls() + chance.randint(1, 6)
 
@@ -657,7 +657,7 @@ async def test_killed_workers_and_a_failing_crm_leave_the_crm_equal_and_in_order
             await until(has_called, "no calls are made")
             worker.kill()
             await worker.wait()
-    await world.publish(records[400:])
+    await world.publish(records[300:])
     async with world.running(**settings), world.running(**settings):
         await world.wait_until_equal(leads)
     await assert_nothing_older_followed(world, leads)

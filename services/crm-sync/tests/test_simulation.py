@@ -100,11 +100,16 @@ class MemoryStore:
         await self._chaos.step()
         return saved
 
-    async def park(self, entries: Sequence[Waiting], runs: Sequence[SyncRun]) -> None:
+    async def park(
+        self, entries: Sequence[Waiting], finished: Sequence[str], runs: Sequence[SyncRun]
+    ) -> None:
         await self._chaos.step()
+        self._save_runs(runs, over=("written", "unchanged"))
         for entry in entries:
-            self.waiting.setdefault(entry.event_id, entry)
-        self.runs.update({run.event_id: run for run in runs})
+            run = self.runs.get(entry.event_id)
+            if run is None or run.result not in ("written", "unchanged"):
+                self.waiting.setdefault(entry.event_id, entry)
+        self._forget(finished)
         await self._chaos.step()
 
     async def move(
@@ -115,10 +120,19 @@ class MemoryStore:
             present = self.waiting.get(entry.event_id)
             if present is not None and present.hop < entry.hop:
                 self.waiting[entry.event_id] = entry
+        self._forget(finished)
+        self._save_runs(runs, over=("written", "unchanged", "dead"))
+        await self._chaos.step()
+
+    def _forget(self, finished: Sequence[str]) -> None:
         for event_id in finished:
             self.waiting.pop(event_id, None)
-        self.runs.update({run.event_id: run for run in runs})
-        await self._chaos.step()
+
+    def _save_runs(self, runs: Sequence[SyncRun], over: tuple[str, ...]) -> None:
+        for run in runs:
+            present = self.runs.get(run.event_id)
+            if present is None or run.result != "waiting" or present.result not in over:
+                self.runs[run.event_id] = run
 
 
 class MemoryCrm:
@@ -283,7 +297,7 @@ def story(records: Any, lead_id: str, number: int) -> list[LeadRecord]:
     return [replace(record, lead_id=lead_id) for record in made]
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(60))
 async def test_whatever_happens_the_crm_ends_equal_to_the_log_and_in_order(
     records: Any, seed: int
 ) -> None:
@@ -305,3 +319,47 @@ async def test_whatever_happens_the_crm_ends_equal_to_the_log_and_in_order(
     assert all(contact.pending is None for contact in simulation.store.contacts.values())
     assert "crm-sync-dlq" not in simulation.log.topics
     assert {run.result for run in simulation.store.runs.values()} <= {"written", "unchanged"}
+
+
+async def test_a_later_record_of_a_parked_lead_goes_behind_it_without_a_call(records: Any) -> None:
+    first, later = records.created(1), records.updated(2)
+    simulation = Simulation(0, {first.event_id: first, later.event_id: later})
+    simulation.chaos.on = False
+    down = CrmUnavailable("down")
+    calls = []
+
+    async def refuse(writes: Sequence[ContactWrite]) -> list[str | CrmError]:
+        calls.extend(writes)
+        return [down] * len(writes)
+
+    simulation.crm.upsert = refuse  # type: ignore[method-assign]
+    messages = simulation.log.unread("lead-events")
+    await simulation.sync.handle(simulation.received(messages[:1]))
+    await simulation.sync.handle(simulation.received(messages[1:]))
+    assert len(calls) == 1
+    copies = simulation.log.unread("crm-sync-retry-30s")
+    assert [(copy.key, copy.value) for copy in copies] == [
+        (each.key, each.value) for each in messages
+    ]
+    assert [headers.read(copy).attempts for copy in copies] == [1, 0]
+    assert copies[1].header("retry-reason") == b"waits behind an earlier record of its lead"
+    assert list(simulation.store.waiting) == [first.event_id, later.event_id]
+
+
+async def test_a_record_that_is_seen_again_while_it_waits_gets_a_copy_but_no_second_place(
+    records: Any,
+) -> None:
+    record = records.created()
+    simulation = Simulation(0, {record.event_id: record})
+    simulation.chaos.on = False
+
+    async def refuse(writes: Sequence[ContactWrite]) -> list[str | CrmError]:
+        return [CrmUnavailable("down")] * len(writes)
+
+    simulation.crm.upsert = refuse  # type: ignore[method-assign]
+    batch = simulation.received(simulation.log.unread("lead-events"))
+    await simulation.sync.handle(batch)
+    await simulation.sync.handle(batch)
+    copies = [headers.read(each) for each in simulation.log.unread("crm-sync-retry-30s")]
+    assert copies[0] == copies[1]
+    assert len(simulation.store.waiting) == 1

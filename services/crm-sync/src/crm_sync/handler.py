@@ -23,7 +23,7 @@ from crm_sync import headers
 from crm_sync.decide import item_of
 from crm_sync.metrics import PARKED
 from crm_sync.model import Item, Origin, RetryPolicy, Waiting
-from crm_sync.outcome import Conclusion, conclude, wait_behind
+from crm_sync.outcome import BEHIND, Conclusion, Parked, conclude, wait_behind
 from crm_sync.parking import behind_the_last, put_back, turn
 from crm_sync.store import Store
 from crm_sync.sync import Synchronizer
@@ -112,18 +112,20 @@ class SyncHandler(Stateless):
         end.parked += parked.parked
         end.runs += parked.runs
         await _bury(tools, reading, end)
-        await tools.store.park([each.entry for each in end.parked], end.runs)
+        await tools.store.park([each.entry for each in end.parked], end.over, end.runs)
         await _send_copies(tools, reading.messages, end)
 
 
 def _queue_up(end: Conclusion, items: Sequence[Item], queue: list[Waiting]) -> None:
     entries = {entry.event_id: entry for entry in queue}
     for item in items:
-        entry = entries.get(item.event_id)
-        if entry is None:
-            entry = behind_the_last(queue, item)
-            queue.append(entry)
-        wait_behind(end, item, entry)
+        known = entries.get(item.event_id)
+        if known is None:
+            queue.append(behind_the_last(queue, item))
+            wait_behind(end, item, queue[-1])
+        else:
+            # Seen again: its copy may not have been produced, its run is written.
+            end.parked.append(Parked(known, "Behind", BEHIND))
 
 
 class RetryHandler(Stateless):

@@ -47,6 +47,7 @@ SAVE_CONTACTS = text(
     WHERE contacts.version = excluded.version - 1
     """
 )
+# A record that is over by now, in another worker, must not wait: nobody would wake it.
 INSERT_WAITING = text(
     """
     INSERT INTO waiting
@@ -62,6 +63,8 @@ INSERT_WAITING = text(
         WITH ORDINALITY AS new
             (event_id, lead_id, origin_topic, origin_partition, origin_offset,
              tier, due_at, attempts, hop, number)
+    WHERE NOT EXISTS (SELECT FROM sync_runs WHERE sync_runs.event_id = new.event_id
+        AND result IN ('written', 'unchanged'))
     ORDER BY number
     ON CONFLICT (event_id) DO NOTHING
     """
@@ -78,7 +81,8 @@ MOVE_WAITING = text(
     """
 )
 FORGET_WAITING = text("DELETE FROM waiting WHERE event_id = ANY(:events)")
-# A record that is seen again is not a run that found nothing to do.
+# A record that is seen again is not a run that found nothing to do; and one that is said to
+# wait may have had its turn meanwhile, in another worker.
 SAVE_RUNS = text(
     """
     INSERT INTO sync_runs
@@ -96,6 +100,7 @@ SAVE_RUNS = text(
         attempts = excluded.attempts, result = excluded.result, error = excluded.error,
         reason = excluded.reason, next_try_at = excluded.next_try_at, last_at = excluded.last_at
     WHERE NOT (sync_runs.result = 'written' AND excluded.result = 'unchanged')
+        AND NOT (sync_runs.result = ANY(:over) AND excluded.result = 'waiting')
     """
 )
 
@@ -172,9 +177,16 @@ class Store:
                 raise ContactTaken("another worker changed a contact meanwhile")
         return saved
 
-    async def park(self, entries: Sequence[Waiting], runs: Sequence[SyncRun]) -> None:
-        """Queue new entries, in this order, and write runs down."""
+    async def park(
+        self, entries: Sequence[Waiting], finished: Sequence[str], runs: Sequence[SyncRun]
+    ) -> None:
+        """Queue new entries, in this order; `finished` are ids of records that are over.
+
+        Of two workers that have the same record in hand, one that finishes it and one that
+        parks it, the first wins: the run's row is what they meet at, so it comes first.
+        """
         async with self._engine.begin() as connection:
+            await self._save_runs(connection, runs, over=("written", "unchanged"))
             if entries:
                 await connection.execute(
                     INSERT_WAITING,
@@ -186,7 +198,8 @@ class Store:
                         "origin_offset": [entry.origin.offset for entry in entries],
                     },
                 )
-            await self._save_runs(connection, runs)
+            if finished:
+                await connection.execute(FORGET_WAITING, {"events": list(finished)})
 
     async def move(
         self, moved: Sequence[Waiting], finished: Sequence[str], runs: Sequence[SyncRun]
@@ -197,9 +210,11 @@ class Store:
                 await connection.execute(MOVE_WAITING, _columns(moved))
             if finished:
                 await connection.execute(FORGET_WAITING, {"events": list(finished)})
-            await self._save_runs(connection, runs)
+            await self._save_runs(connection, runs, over=("written", "unchanged", "dead"))
 
-    async def _save_runs(self, connection: AsyncConnection, runs: Sequence[SyncRun]) -> None:
+    async def _save_runs(
+        self, connection: AsyncConnection, runs: Sequence[SyncRun], over: tuple[str, ...]
+    ) -> None:
         if not runs:
             return
         values: dict[str, Any] = {
@@ -216,7 +231,7 @@ class Store:
                 "next_try_at",
             )
         }
-        values.update(now=self._clock.now(), provider=self._provider)
+        values.update(now=self._clock.now(), provider=self._provider, over=list(over))
         await connection.execute(SAVE_RUNS, values)
 
 
