@@ -36,13 +36,15 @@ class Progress:
     def show(self, totals: Mapping[str, Any], missing: list[str]) -> None:
         """The totals, and the first thing that is waited for."""
         line = describe(totals)
+        waiting = f"waiting for: {missing[0]}" if missing else "all accounted for"
         if self._live is not None:
-            waiting = f"waiting for: {missing[0]}" if missing else "all accounted for"
             self._live.update(Text(f"  {line}\n  {waiting}"))
-        elif line != self._last and time.monotonic() - self._printed > LINE_EVERY_SECONDS:
-            self._out.print(f"  {line}")
+            return
+        told = f"  {line} · {waiting}"
+        if told != self._last and time.monotonic() - self._printed > LINE_EVERY_SECONDS:
+            self._out.print(told, soft_wrap=True)
             self._printed = time.monotonic()
-            self._last = line
+            self._last = told
 
     def __enter__(self) -> Self:
         if self._out.is_terminal:

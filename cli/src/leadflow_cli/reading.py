@@ -10,6 +10,7 @@ from typing import Any
 
 import confluent_kafka
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from leadflow.kafka.port import Message, TopicPartition
 from leadflow_cli.errors import CliError
@@ -17,6 +18,8 @@ from leadflow_cli.errors import CliError
 ANSWER_SECONDS = 10.0
 STALLED_SECONDS = 30.0
 AT_ONCE = 1000
+_FIRST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LAST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 class Reader:
@@ -24,6 +27,7 @@ class Reader:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         self._consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -46,13 +50,9 @@ class Reader:
 
     def ends(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """The first offset that is kept and the one after the last, for each partition."""
-        with self._answering():
-            return {
-                place: self._consumer.get_watermark_offsets(
-                    confluent_kafka.TopicPartition(*place), ANSWER_SECONDS
-                )
-                for place in places
-            }
+        asked = [confluent_kafka.TopicPartition(*place) for place in places]
+        first, last = (self._offsets(asked, spec) for spec in (_FIRST, _LAST))
+        return {place: (first[place], last[place]) for place in first}
 
     def follow(self, starts: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets on, and no others any more."""
@@ -90,6 +90,19 @@ class Reader:
                     del ends[place]
             if time.monotonic() - heard > STALLED_SECONDS:
                 raise CliError(f"Kafka at {self._bootstrap} stopped answering")
+
+    def _offsets(self, asked: list[Any], spec: Any) -> dict[TopicPartition, int]:
+        if not asked:
+            return {}
+        # Not the consumer's own question: it would wait behind each fetch under way.
+        answers = self._admin.list_offsets(
+            dict.fromkeys(asked, spec), request_timeout=ANSWER_SECONDS
+        )
+        with self._answering():
+            return {
+                TopicPartition(place.topic, place.partition): answer.result().offset
+                for place, answer in answers.items()
+            }
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

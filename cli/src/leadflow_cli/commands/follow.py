@@ -102,7 +102,7 @@ def send_through(
             sent = send_file(endpoints.kafka_bootstrap, str(file))
             out.print(f"{file.name}: {sent.lines} raw events sent in {sent.seconds:.1f} s")
             for line in told(sent):
-                out.print(f"  {line}")
+                out.print(f"  {line}", soft_wrap=True)
             with progress:
                 follower.settle()
         if approve:
@@ -120,7 +120,7 @@ def send_through(
             contacts=contacts,
         )
     for line in lines(made):
-        out.print(line)
+        out.print(line, soft_wrap=True)
     if failed := [check.claim for check in made if check.against]:
         raise CliError("it does not add up: not true is that " + "; that ".join(failed))
 
