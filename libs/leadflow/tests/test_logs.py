@@ -11,8 +11,10 @@ import structlog
 
 from leadflow import logs
 from leadflow.codec import schemas
+from leadflow.errors import RecordRefused
 from leadflow.records import RECORD_TYPES, ConsentGrant, Record
 
+ADDRESS = "m@example.com"
 Examples = dict[tuple[str, int], dict[str, Any]]
 
 
@@ -77,6 +79,34 @@ def test_what_is_not_personal_stays() -> None:
         line(event="ready", port=8091, at=[1, 2])
         == '{"event": "ready", "port": 8091, "at": [1, 2]}'
     )
+
+
+def test_an_error_is_told_without_the_words_of_others() -> None:
+    try:
+        try:
+            raise ValueError(f"Key (email)=({ADDRESS}) already exists")
+        except ValueError as error:
+            raise RecordRefused("stage", "lost needs a reason") from error
+    except RecordRefused as error:
+        event = logs.describe_error(None, "error", {"event": "failed", "exc_info": error})
+        same = logs.describe_error(None, "error", {"event": "failed", "exc_info": True})
+    assert same == event
+    written = event["exception"]
+    assert ADDRESS not in written
+    first, second = written.split("which led to\n")
+    assert first.endswith("\nValueError\n")
+    assert second.endswith("\nRecordRefused: stage: lost needs a reason\n")
+    assert written.count("test_logs.py") == 2
+
+
+def test_a_group_of_errors_is_told_one_by_one() -> None:
+    group = ExceptionGroup(ADDRESS, [ValueError(ADDRESS), KeyError(ADDRESS)])
+    event = logs.describe_error(None, "error", {"exc_info": (type(group), group, None)})
+    assert event == {"exception": "ExceptionGroup\nValueError\nKeyError\n"}
+
+
+def test_an_event_without_an_error_stays_as_it_is() -> None:
+    assert logs.describe_error(None, "info", {"event": "a", "exc_info": None}) == {"event": "a"}
 
 
 def test_a_service_writes_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
+from leadflow.errors import public_reason
 from leadflow.records import RECORD_TYPES, Nested, Record
 
 REDACTED = "[redacted]"
@@ -40,13 +42,41 @@ def _clean(key: str, value: Any) -> Any:
     return value
 
 
+def describe_error(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A structlog processor: `exc_info` becomes where it happened and what kind of error it was.
+
+    Texts of foreign errors are left out: PostgreSQL's repeat the row that broke a rule.
+    """
+    error = event.pop("exc_info", None)
+    if isinstance(error, tuple):
+        error = error[1]
+    elif error and not isinstance(error, BaseException):
+        error = sys.exc_info()[1]
+    if error:
+        event["exception"] = _described(error)
+    return event
+
+
+def _described(error: BaseException) -> str:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    lines = [_described(before) + "which led to\n"] if before else []
+    lines += traceback.format_tb(error.__traceback__)
+    name, reason = type(error).__name__, public_reason(error)
+    lines.append(f"{name}\n" if reason == name else f"{name}: {reason}\n")
+    if isinstance(error, BaseExceptionGroup):
+        lines += map(_described, error.exceptions)
+    return "".join(lines)
+
+
 def configure(service: str, level: str = "info") -> None:
     """Send our logs and those of the libraries to stderr, as JSON lines of one shape."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        describe_error,
         redact,
     ]
     structlog.configure(
