@@ -48,7 +48,7 @@ def package_files(package: str) -> Iterator[tuple[str, ast.Module]]:
 
 def imports(tree: ast.Module, module: str = "") -> set[str]:
     """Every module that is imported, with its dots; `from a import b` gives both a and a.b."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
