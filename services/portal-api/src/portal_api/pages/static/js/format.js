@@ -1,0 +1,56 @@
+// Numbers, times and templates as people read them.
+import { h } from "./dom.js";
+
+export const CHANNELS = {
+  email: "Email", sms: "SMS", whatsapp: "WhatsApp", call: "Call", task: "Task", wait: "Wait",
+};
+export const FOR_PEOPLE = new Set(["call", "task"]);
+
+const numbers = new Intl.NumberFormat("en");
+export const number = (n) => numbers.format(n ?? 0);
+export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(share * 100)}%`);
+export const plural = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+export function ago(iso) {
+  if (!iso) return "";
+  const seconds = (new Date(iso) - Date.now()) / 1000;
+  for (const [unit, size] of UNITS) if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
+  return seconds > 0 ? "in a moment" : "just now";
+}
+const full = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+export const when = (iso) => (iso ? full.format(new Date(iso)) : "");
+
+export const words = (name) => (name ?? "").replaceAll("_", " ").replaceAll("-", " ");
+export const sentence = (name) => words(name).replace(/^./, (first) => first.toUpperCase());
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "–";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 120000) return `${(ms / 1000).toFixed(ms < 10000 ? 1 : 0)} s`;
+  return `${Math.round(ms / 60000)} min`;
+}
+
+// A template with its merge variables marked: {{ first_name | default: "there" }}
+export function template(text) {
+  const parts = [];
+  let from = 0;
+  for (const found of (text ?? "").matchAll(/\{\{-?\s*([a-z_]+)([^}]*)\}\}/g)) {
+    if (found.index > from) parts.push(text.slice(from, found.index));
+    const fallback = /default:\s*["']([^"']*)["']/.exec(found[2]);
+    const title = fallback ? `Without a value: “${fallback[1]}”` : "The message is held where there is no value";
+    parts.push(h("span", { class: "var", title }, `{{${found[1]}}}`));
+    from = found.index + found[0].length;
+  }
+  if (from < (text ?? "").length) parts.push(text.slice(from));
+  return parts;
+}
+
+export const plainTemplate = (text) => (text ?? "").replace(/\{\{-?\s*([a-z_]+)[^}]*\}\}/g, "{{$1}}");
+
+export function triggerLine(trigger) {
+  if (trigger.kind === "manual") return ["Triggers when: ", h("code", {}, "enrolled by hand")];
+  const left = trigger.kind === "stage" ? "pipeline.stage" : "event";
+  return ["Triggers when: ", h("code", {}, `${left} = "${trigger.value}"`)];
+}

@@ -1,0 +1,56 @@
+// What the page knows, and the one way to ask for it again.
+import { api, path } from "./api.js";
+
+export const settings = JSON.parse(document.getElementById("settings").textContent);
+export const operator = ["admin", "ops"].includes(settings.role);
+
+export const state = {
+  tenants: [],
+  tenant: settings.tenant ?? "",
+  sequences: null,
+  selected: null,
+  tab: "steps",
+  words: "",
+  pipeline: null,
+  open: new Set(),
+  pages: { people: null, messages: null },
+};
+
+export const selected = () => state.sequences?.find((each) => each.id === state.selected) ?? null;
+export const tenantOf = (id) => state.tenants.find((each) => each.id === id);
+
+const query = () => (state.tenant ? `?tenant=${encodeURIComponent(state.tenant)}` : "");
+
+export async function loadTenants() {
+  state.tenants = (await api("/tenants")).items;
+}
+
+export async function loadSequences() {
+  state.sequences = (await api(`/sequences${query()}`)).items;
+}
+
+export async function loadPipeline() {
+  state.pipeline = await api(`/pipeline${query()}`);
+}
+
+const KINDS = { people: "enrollments", messages: "messages" };
+
+// The first page again, or one more; a live update keeps as many rows as were shown.
+export async function loadRows(tab, { more = false } = {}) {
+  const id = state.selected;
+  const held = state.pages[tab];
+  const keep = held?.id === id ? held : { id, items: [], next: null };
+  const limit = more ? 50 : Math.min(200, Math.max(50, keep.items.length));
+  const cursor = more && keep.next ? `&cursor=${encodeURIComponent(keep.next)}` : "";
+  const answer = await api(`${path("sequences", id, KINDS[tab])}?limit=${limit}${cursor}`);
+  if (state.selected !== id) return;
+  state.pages[tab] = { id, items: more ? [...keep.items, ...answer.items] : answer.items, next: answer.next };
+}
+
+export function put(sequence) {
+  if (!sequence?.steps || !state.sequences) return;
+  const at = state.sequences.findIndex((each) => each.id === sequence.id);
+  if (at < 0) state.sequences.push(sequence);
+  else state.sequences[at] = sequence;
+  state.sequences.sort((a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
+}
