@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
 from typing import NamedTuple
@@ -59,7 +59,7 @@ def containers() -> Iterator[Servers]:
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
     from testcontainers.core.container import DockerContainer
-    from testcontainers.core.waiting_utils import wait_for_logs
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -88,9 +88,9 @@ def containers() -> Iterator[Servers]:
         .with_exposed_ports(5432)
         .with_env("POSTGRES_PASSWORD", "test")
         .with_env("POSTGRES_DB", "leadflow")
+        .waiting_for(LogMessageWaitStrategy("ready to accept connections", times=1))
     )
     with kafka, postgres:
-        wait_for_logs(postgres, "ready to accept connections", timeout=60)
         host_port = postgres.get_exposed_port(5432)
         yield Servers(
             f"127.0.0.1:{port}", f"postgresql://postgres:test@127.0.0.1:{host_port}/leadflow"
@@ -116,6 +116,17 @@ def embedded(folder: Path) -> Iterator[Servers]:
         yield Servers(kafka.bootstrap, postgres.url)
 
 
+def new_servers(folder: Path) -> AbstractContextManager[Servers]:
+    return containers() if where() == "container" else embedded(folder)
+
+
+@pytest.fixture(scope="session")
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """An empty pair for one running system: no other test's records are in its topics."""
+    with new_servers(tmp_path_factory.mktemp("own-servers")) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Kafka with the catalogue's topics, PostgreSQL with every service's schema migrated."""
@@ -123,16 +134,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     from leadflow.kafka.admin import ensure_topics
 
     with ExitStack() as stack:
-        choice = where()
-        if choice == "running":
+        if where() == "running":
             made = Servers(
                 os.environ["LEADFLOW_TEST_KAFKA_BOOTSTRAP"],
                 os.environ["LEADFLOW_TEST_DATABASE_URL"],
             )
-        elif choice == "container":
-            made = stack.enter_context(containers())
         else:
-            made = stack.enter_context(embedded(tmp_path_factory.mktemp("servers")))
+            made = stack.enter_context(new_servers(tmp_path_factory.mktemp("servers")))
         ensure_topics(made.bootstrap)
         provision(made.admin_url, SECRET)
         for package, role in SCHEMAS.items():

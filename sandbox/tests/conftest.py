@@ -9,6 +9,7 @@ from itertools import count
 
 import httpx
 import pytest
+
 from sandbox.http import Application
 from sandbox.injection import Injector
 from sandbox.smtp import Sink

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+
 from sandbox.crm import Crm
 from sandbox.errors import Full, KeyConflict, Malformed, Unknown
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from sandbox.errors import Malformed, Unknown
 from sandbox.faults import Faults, refusal
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
+
 from sandbox.errors import ConnectionDropped
 from sandbox.wire import MAX_BODY_BYTES
 

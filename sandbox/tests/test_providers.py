@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sandbox.errors import Full, KeyConflict, Malformed, Unknown
 from sandbox.providers import HTTP_CHANNELS, Providers
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
+
 from sandbox.errors import ConnectionDropped
 from sandbox.smtp import Sink
 
