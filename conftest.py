@@ -59,7 +59,7 @@ def containers() -> Iterator[Servers]:
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
     from testcontainers.core.container import DockerContainer
-    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+    from testcontainers.core.wait_strategies import ExecWaitStrategy
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -88,7 +88,8 @@ def containers() -> Iterator[Servers]:
         .with_exposed_ports(5432)
         .with_env("POSTGRES_PASSWORD", "test")
         .with_env("POSTGRES_DB", "leadflow")
-        .waiting_for(LogMessageWaitStrategy("ready to accept connections", times=1))
+        # Over TCP: while it initializes itself, the image's server has only a Unix socket.
+        .waiting_for(ExecWaitStrategy(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]))
     )
     with kafka, postgres:
         host_port = postgres.get_exposed_port(5432)
