@@ -11,8 +11,10 @@ from typer.core import TyperGroup
 from leadflow.errors import LeadflowError
 from leadflow_cli.commands.bench import bench
 from leadflow_cli.commands.demo import demo
+from leadflow_cli.commands.dlq import dlq
 from leadflow_cli.commands.doctor import doctor
 from leadflow_cli.commands.follow import follow
+from leadflow_cli.commands.lead import lead
 from leadflow_cli.commands.ledger import ledger
 from leadflow_cli.commands.prepare import prepare
 from leadflow_cli.commands.send import send
@@ -40,7 +42,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, send, follow, token, topics):
+for command in (up, demo, send, follow, token, topics, lead, dlq):
     app.command()(command)
 app.add_typer(ledger, name="ledger")
 for command in (bench, doctor, prepare):

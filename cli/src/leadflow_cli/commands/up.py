@@ -34,7 +34,8 @@ def serve(stack: Stack, then: Callable[[Stack], None]) -> None:
         except Interrupted:
             pass
         finally:
-            say("stopping…")
+            if stack.supervisor.children:
+                say("stopping…")
             stack.stop()
 
 
