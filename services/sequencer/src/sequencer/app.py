@@ -8,7 +8,6 @@ are not done when these are finished out of order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from leadflow.errors import BrokerError
 from leadflow.health import Health
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.dead_letters import DeadLetters
-from leadflow.kafka.port import Message, Outgoing, TopicPartition
+from leadflow.kafka.port import Message, Outgoing
 from leadflow.records import Tick
 from sequencer import rowcodec
 from sequencer.due import DueIndex
@@ -84,7 +83,7 @@ class Worker:
         self._health = health
         self._due = DueIndex()
         self._seen_changes = (0, 0)
-        self._stalled_at: dict[TopicPartition, int] = {}
+        self._remaining = 0
         self.app = make_app(settings)
         self.table: Any = LeadTable(
             self.app,
@@ -113,6 +112,11 @@ class Worker:
         )
         self.app.agent(stream, name="leads")(self._consume)
         self.app.on_partitions_revoked.connect(self._revoked)
+
+    @property
+    def handled(self) -> int:
+        """Records done since the start."""
+        return self._pipeline.handled
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is under way and leave the group.
@@ -146,7 +150,7 @@ class Worker:
         await self._settle()
         await self.app.stop()
 
-    async def _consume(self, stream: Any) -> AsyncIterator[None]:
+    async def _consume(self, stream: Any) -> None:
         async for event in stream.noack().events():
             raw = event.message
             message = Message(
@@ -156,7 +160,6 @@ class Worker:
                 self._pipeline.tick(message, self._now_ms())
             else:
                 await self._pipeline.event(message)
-            yield
 
     async def _revoked(self, _app: Any, revoked: Any, **_rest: Any) -> None:
         """Finish what is under way before anybody else may own these partitions."""
@@ -170,8 +173,7 @@ class Worker:
         except TimeoutError as error:
             # Somebody else will own these rows in a moment: end rather than write to them.
             failure = BrokerError("records under way were not done when partitions were revoked")
-            if not self._pipeline.failed.done():
-                self._pipeline.failed.set_exception(failure)
+            self._pipeline.fail(failure)
             raise failure from error
         await self._commit()
         self._pipeline.offsets.forget()
@@ -253,7 +255,7 @@ class Worker:
     def _recovering(self) -> bool:
         recovery = self.app.tables.recovery
         remaining = recovery.active_remaining_total()
-        before, self._remaining = getattr(self, "_remaining", 0), remaining
+        before, self._remaining = self._remaining, remaining
         return bool(remaining != before)
 
     def _now_ms(self) -> int:

@@ -78,7 +78,7 @@ class LeadRow:
 
     `created` is false until its LeadCreated was seen: a LeadUpdated may overtake it.
     Profile and stage carry the revision that they came with; -1 is none yet.
-    `applied` are the digests of the last events that changed the row. A repeat of one of
+    `applied` are the digests of the last events that concerned the lead. A repeat of one of
     them does nothing; beyond that many, ids of effects still are the same.
     """
 

@@ -7,13 +7,15 @@ were read; other leads do not wait. How many are under way is bounded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 from leadflow.kafka.port import Message
 from sequencer.due import DueIndex
 from sequencer.offsets import Offsets, Reading
-from sequencer.processor import LeadProcessor
+from sequencer.processor import Durable, LeadProcessor
+
+Decide = Callable[[], Durable | None]
 
 IN_FLIGHT = 1_000
 """Measured: 100 cost a tenth of the rate, more than 1,000 gained nothing (bench/README.md)."""
@@ -43,8 +45,7 @@ class Pipeline:
         if deal != self._deal:
             self._room.release()  # read before the partitions were dealt out anew
             return
-        key = message.key or b""
-        self._chain(key, self._processor.event(message), reading)
+        self._begin(message.key or b"", partial(self._processor.event, message), reading)
 
     def tick(self, message: Message, now_ms: int) -> None:
         """Begin with what is due on the tick's partition. A tick is only a clock: what is due
@@ -72,34 +73,52 @@ class Pipeline:
             if key is None:
                 self._room.release()
                 return
-            self._chain(key, self._processor.due(partition, key), None)
+            self._begin(key, partial(self._processor.due, partition, key), None)
 
-    def _chain(self, key: bytes, work: Coroutine[Any, Any, None], reading: Reading | None) -> None:
+    def _begin(self, key: bytes, decide: Decide, reading: Reading | None) -> None:
+        """Decide at once if nothing of the lead is under way, else after that. The room for
+        one has been taken. No task is made for a record from which nothing follows."""
         before = self._chains.get(key)
-        task = asyncio.create_task(self._run(key, before, work, reading))
+        if before is None:
+            try:
+                work = None if self.failed.done() else decide()
+            except Exception as error:
+                self.fail(error)
+                self._room.release()
+                return
+            if work is None:
+                self._room.release()
+                self._done(reading)
+                return
+            task = asyncio.create_task(self._finish(key, work, reading))
+        else:
+            task = asyncio.create_task(self._follow(key, before, decide, reading))
         self._chains[key] = task
         self._running.add(task)
 
-    async def _run(
+    async def _follow(
         self,
         key: bytes,
-        before: asyncio.Task[None] | None,
-        work: Coroutine[Any, Any, None],
+        before: asyncio.Task[None],
+        decide: Decide,
         reading: Reading | None,
     ) -> None:
+        await before
+        work: Durable | None = None
         try:
-            if before is not None:
-                await before
-            if self.failed.done():
-                work.close()
-                return
-            await work
-            if reading is not None:
-                reading.done = True
-                self.handled += 1
-        except Exception as error:
             if not self.failed.done():
-                self.failed.set_exception(error)
+                work = decide()
+        except Exception as error:
+            self.fail(error)
+        await self._finish(key, work, reading)
+
+    async def _finish(self, key: bytes, work: Durable | None, reading: Reading | None) -> None:
+        try:
+            if work is not None:
+                await work
+            self._done(reading)
+        except Exception as error:
+            self.fail(error)
         finally:
             task = asyncio.current_task()
             if task is not None:
@@ -108,9 +127,20 @@ class Pipeline:
                 del self._chains[key]
             self._room.release()
 
+    def _done(self, reading: Reading | None) -> None:
+        """A record is done; after a failure none is any more, for its order may be broken."""
+        if reading is not None and not self.failed.done():
+            reading.done = True
+            self.handled += 1
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing is begun or counted as done any more."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
     def _tick_ended(self, task: asyncio.Task[None]) -> None:
         for partition, each in tuple(self._ticking.items()):
             if each is task:
                 del self._ticking[partition]
-        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
-            self.failed.set_exception(error)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)

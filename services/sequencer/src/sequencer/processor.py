@@ -6,8 +6,8 @@ Whoever dies in between leaves a successor to repeat the effects with the same i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol
 
 import structlog
 
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 LOOP = "sequencer"
 
+Durable = Coroutine[Any, Any, None]
+"""To be awaited: ends when what was decided is durable."""
+
 
 class Rows(Protocol):
     """The rows of the leads in the partitions that this worker owns."""
@@ -44,7 +47,8 @@ class Rows(Protocol):
 
 
 class LeadProcessor:
-    """Decides and makes the decision durable; several leads at a time, one event a lead.
+    """Decides, and makes the decision durable. For one lead the next may only be decided when
+    the one before is durable; other leads need not wait.
 
     What cannot be processed goes to the dead-letter topic. Every error that it raises is one
     after which the process has to end: going on would skip a record.
@@ -69,8 +73,9 @@ class LeadProcessor:
         self._setting = setting
         self._clock = clock
 
-    async def event(self, message: Message) -> None:
-        """Process one record; return when everything that follows from it is durable."""
+    def event(self, message: Message) -> Durable | None:
+        """Decide on one record. What is returned is to be awaited: it ends when everything
+        that follows from the record is durable. None if nothing follows."""
         key = message.key or b""
         stored = self._rows.get(message.partition, key)
         try:
@@ -81,26 +86,33 @@ class LeadProcessor:
                 raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
             row = None if stored is None else rowcodec.decode(key, stored)
             decision = decide(row, event, self._clock.now(), self._setting)
-            effects = self._encode(key, decision.effects)
+            return self._follow(message.partition, key, decision)
         except Exception as error:
-            await self._bury(message, error)
-            return
-        await self._make_durable(message.partition, key, decision, effects)
+            return self._bury(message, error)
 
-    async def due(self, partition: int, key: bytes) -> None:
-        """Fire what is due for a lead; return when everything that follows is durable."""
+    def due(self, partition: int, key: bytes) -> Durable | None:
+        """Fire what is due for a lead, in the same way."""
         stored = self._rows.get(partition, key)
         if stored is None:
-            return
+            return None
         try:
             row = rowcodec.decode(key, stored)
             decision = fire(row, self._clock.now(), self._setting)
-            effects = self._encode(key, decision.effects)
+            if not decision.changed:
+                # Not due after all: its time was moved while it waited for its turn.
+                self._note_due(partition, key, row)
+            return self._follow(partition, key, decision)
         except Exception as error:
             # The lead stays as it is until its next event; its row is kept for inspection.
-            await self._bury(Message(self._rows.name, partition, -1, key, stored, (), -1), error)
-            return
-        await self._make_durable(partition, key, decision, effects)
+            return self._bury(Message(self._rows.name, partition, -1, key, stored, (), -1), error)
+
+    def _follow(self, partition: int, key: bytes, decision: Decision) -> Durable | None:
+        if not decision.changed and not decision.effects:
+            return None
+        # Encoded before anything is sent: a row that cannot be written must not have effects.
+        row = rowcodec.encode(decision.row) if decision.changed else None
+        effects = self._encode(key, decision.effects)
+        return self._make_durable(partition, key, decision.row, effects, row)
 
     def _encode(self, key: bytes, effects: Iterable[LeadRecord]) -> list[Outgoing]:
         return [
@@ -115,16 +127,18 @@ class LeadProcessor:
         ]
 
     async def _make_durable(
-        self, partition: int, key: bytes, decision: Decision, effects: list[Outgoing]
+        self,
+        partition: int,
+        key: bytes,
+        row: LeadRow,
+        effects: list[Outgoing],
+        encoded: bytes | None,
     ) -> None:
-        row = decision.row
-        # Encoded before anything is sent: a row that cannot be written must not have effects.
-        encoded = rowcodec.encode(row) if decision.changed else None
         if effects:
             await self._producer.send(effects)
         if encoded is not None:
             await self._rows.put(partition, key, encoded)
-        self._note_due(partition, key, row)
+            self._note_due(partition, key, row)
 
     def _note_due(self, partition: int, key: bytes, row: LeadRow) -> None:
         at = row.next_due()

@@ -39,21 +39,21 @@ UNSUPPORTED = frozenset({"EnrollmentMigrateRequested", "ResendRequested"})
 def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting) -> Decision:
     """Apply `event` to the lead's row, then fire what is due by `now`.
 
-    A repeat of an event that the row has applied changes nothing and has no effects; neither
-    has an event that is about nothing the sequencer keeps. Raises RecordRefused for a command
-    that the sequencer does not know how to carry out.
+    A repeat of an event that the row has applied changes nothing and has no effects.
+    Raises RecordRefused for a command that the sequencer cannot carry out.
     """
     before = row or LeadRow(lead_id=event.lead_id, tenant_id=event.tenant_id)
     mark = digest(event.event_id)
     if mark in before.applied:
         return Decision(before, (), changed=False)
     case = Case(before, setting, now)
-    _apply(case, event)
+    if _apply(case, event):
+        # Kept even if nothing came of it: a reply that stopped nothing, or a refused command,
+        # must not act when it is repeated on what has come since.
+        applied = (*case.row.applied, mark)[-APPLIED_LIMIT:]
+        case.row = replace(case.row, applied=applied)
     steps.fire_due(case)
-    if case.row is before:
-        return Decision(before, tuple(case.effects), changed=False)
-    applied = (*before.applied, mark)[-APPLIED_LIMIT:]
-    return Decision(replace(case.row, applied=applied), tuple(case.effects), changed=True)
+    return Decision(case.row, tuple(case.effects), changed=case.row is not before)
 
 
 def fire(row: LeadRow, now: datetime, setting: Setting) -> Decision:
@@ -63,7 +63,8 @@ def fire(row: LeadRow, now: datetime, setting: Setting) -> Decision:
     return Decision(case.row, tuple(case.effects), changed=case.row is not row)
 
 
-def _apply(case: Case, event: LeadRecord) -> None:
+def _apply(case: Case, event: LeadRecord) -> bool:
+    """Do what the event says; False if it is of no concern here, whatever the lead's state."""
     match event:
         case LeadCreated() | LeadUpdated():
             facts.seen(case, event)
@@ -77,8 +78,9 @@ def _apply(case: Case, event: LeadRecord) -> None:
             if not event.granted:
                 stops.stop(case, event, "opt_out", {"channel": event.channel})
         case ReplyReceived():
-            if not event.automatic:
-                stops.stop(case, event, "reply", {"channel": event.channel})
+            if event.automatic:
+                return False
+            stops.stop(case, event, "reply", {"channel": event.channel})
         case BookingMade():
             stops.stop(case, event, "booking")
             triggers.on_event(case, event, "booking_made")
@@ -89,8 +91,9 @@ def _apply(case: Case, event: LeadRecord) -> None:
         case JobCompleted():
             triggers.on_event(case, event, "job_completed")
         case MessageBounced():
-            if event.bounce_type == "hard":
-                stops.stop(case, event, "bounce", {"channel": event.channel})
+            if event.bounce_type != "hard":
+                return False
+            stops.stop(case, event, "bounce", {"channel": event.channel})
         case MessageComplained():
             stops.stop(case, event, "complaint", {"channel": event.channel})
         case EnrollRequested():
@@ -104,7 +107,8 @@ def _apply(case: Case, event: LeadRecord) -> None:
         case _ if event.TYPE in UNSUPPORTED:
             raise RecordRefused("unsupported_command", f"{event.TYPE} cannot be carried out yet")
         case _:
-            pass  # about nothing that the sequencer keeps
+            return False
+    return True
 
 
 __all__ = ["decide", "fire"]

@@ -1,0 +1,226 @@
+"""Effects, then state, then the offset; one after the other for a lead, and never past a hole."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from leadflow.codec import Codec
+from leadflow.errors import BrokerError, DeadLetterError
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.port import Message, Outgoing, TopicPartition
+from sequencer import rowcodec
+from sequencer.due import DueIndex
+from sequencer.pipeline import Pipeline
+from sequencer.processor import LeadProcessor
+
+CODEC = Codec()
+
+
+class StillClock:
+    def __init__(self, now: Any) -> None:
+        self.time = now
+
+    def now(self) -> Any:
+        return self.time
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+class Broker:
+    """Notes what becomes durable, in order; may be told to wait or to fail."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.sent: list[Outgoing] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.refuse: set[str] = set()
+
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        await self.gate.wait()
+        for each in batch:
+            if each.topic in self.refuse:
+                raise BrokerError("not acknowledged")
+            self.sent.append(each)
+            self.log.append(each.topic)
+
+    async def close(self) -> None: ...
+
+
+class FakeRows:
+    name = "leads-changelog"
+
+    def __init__(self, broker: Broker) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.broker = broker
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.rows.get(key)
+
+    async def put(self, partition: int, key: bytes, row: bytes) -> None:
+        await self.broker.gate.wait()
+        if self.name in self.broker.refuse:
+            raise BrokerError("not acknowledged")
+        self.rows[key] = row
+        self.broker.log.append("row")
+
+
+class Bench:
+    """A pipeline over fakes."""
+
+    def __init__(self, story: Any, words: Any) -> None:
+        self.broker = Broker()
+        self.rows = FakeRows(self.broker)
+        self.clock = StillClock(words.at(0))
+        self.index = DueIndex()
+        processor = LeadProcessor(
+            codec=CODEC,
+            rows=self.rows,
+            producer=self.broker,
+            dead_letters=DeadLetters("sequencer", self.broker, self.clock),
+            due=self.index,
+            setting=story.setting,
+            clock=self.clock,
+        )
+        self.pipeline = Pipeline(processor, self.index)
+        self.offset = 0
+
+    async def feed(self, value: bytes, key: bytes) -> None:
+        message = Message("lead-events", 0, self.offset, key, value, (("h", b"1"),), -1)
+        self.offset += 1
+        await self.pipeline.event(message)
+
+    async def happens(self, event: Any) -> None:
+        await self.feed(CODEC.encode(event), event.lead_id.encode())
+
+    def committable(self) -> int | None:
+        return self.pipeline.offsets.committable().get(TopicPartition("lead-events", 0))
+
+
+@pytest.fixture
+async def bench(story: Any, words: Any) -> Bench:
+    story.publish("one", words.step("hello"), words.step("later", 60))
+    return Bench(story, words)
+
+
+async def test_effects_come_before_the_row_and_the_row_before_the_offset(
+    bench: Bench, story: Any
+) -> None:
+    bench.broker.gate.clear()
+    await bench.happens(story.event("LeadCreated"))
+    await asyncio.sleep(0)
+    assert bench.broker.log == []
+    assert bench.committable() == 0
+    bench.broker.gate.set()
+    await bench.pipeline.drain()
+    assert bench.broker.log == [
+        "enrollment-events",
+        "enrollment-events",
+        "enrollment-events",
+        "messages",
+        "enrollment-events",
+        "row",
+    ]
+    assert bench.committable() == 1
+    assert bench.index.due(0, rowcodec.to_ms(bench.clock.time) + 60 * 60_000)
+
+
+async def test_events_of_a_lead_wait_for_each_other(bench: Bench, story: Any) -> None:
+    bench.broker.gate.clear()
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("ReplyReceived", 1))
+    bench.broker.gate.set()
+    await bench.pipeline.drain()
+    last = CODEC.decode(bench.broker.sent[-1].value)
+    assert last.TYPE == "EnrollmentStopped"
+    assert bench.committable() == 2
+
+
+@pytest.mark.parametrize("refused", ["messages", "leads-changelog"])
+async def test_what_the_broker_does_not_take_ends_the_pipeline_without_a_commit(
+    bench: Bench, story: Any, refused: str
+) -> None:
+    bench.broker.refuse.add(refused)
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("ReplyReceived", 1))
+    await bench.pipeline.drain()
+    assert isinstance(bench.pipeline.failed.exception(), BrokerError)
+    assert bench.rows.rows == {}
+    assert bench.committable() == 0
+
+
+async def test_a_poison_record_is_buried_whole_and_traffic_moves_on(
+    bench: Bench, story: Any, words: Any
+) -> None:
+    await bench.feed(b"\x00poison", words.LEAD.encode())
+    await bench.happens(story.event("LeadCreated"))
+    await bench.pipeline.drain()
+    letter = bench.broker.sent[0]
+    assert (letter.topic, letter.key, letter.value) == (
+        "sequencer-dlq",
+        words.LEAD.encode(),
+        b"\x00poison",
+    )
+    headers = dict(letter.headers)
+    assert headers["h"] == b"1"
+    assert headers["dlq-offset"] == b"0"
+    assert "messages" in bench.broker.log
+    assert bench.committable() == 2
+
+
+async def test_a_record_under_a_foreign_key_is_buried(bench: Bench, story: Any) -> None:
+    await bench.feed(CODEC.encode(story.event("LeadCreated")), b"somebody-else")
+    await bench.pipeline.drain()
+    assert bench.broker.log == ["sequencer-dlq"]
+    assert dict(bench.broker.sent[0].headers)["dlq-error"] == b"RecordRefused"
+
+
+async def test_when_even_the_dead_letter_topic_refuses_nothing_is_skipped(
+    bench: Bench, story: Any
+) -> None:
+    bench.broker.refuse.add("sequencer-dlq")
+    await bench.feed(b"poison", b"lead")
+    await bench.pipeline.drain()
+    assert isinstance(bench.pipeline.failed.exception(), DeadLetterError)
+    assert bench.committable() == 0
+
+
+async def test_a_tick_fires_what_is_due_on_its_partition(
+    bench: Bench, story: Any, words: Any
+) -> None:
+    await bench.happens(story.event("LeadCreated"))
+    await bench.pipeline.drain()
+    bench.clock.time = words.at(60)
+    tick = Message("sequencer-ticks", 0, 7, b"0", b"tick", (), -1)
+    bench.pipeline.tick(tick, rowcodec.to_ms(words.at(60)))
+    await asyncio.sleep(0)
+    await bench.pipeline.drain()
+    assert [each.TYPE for each in map(CODEC.decode, (s.value for s in bench.broker.sent[-3:]))] == [
+        "StepFired",
+        "MessageQueued",
+        "EnrollmentCompleted",
+    ]
+    assert len(bench.index) == 0
+
+
+async def test_what_was_read_before_a_new_deal_is_not_begun_after_it(
+    bench: Bench, story: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.pipeline._room = asyncio.Semaphore(1)
+    bench.broker.gate.clear()
+    await bench.happens(story.event("LeadCreated"))
+    waiting = asyncio.ensure_future(bench.happens(story.event("ReplyReceived", 1)))
+    await asyncio.sleep(0)
+    draining = asyncio.ensure_future(bench.pipeline.drain())
+    await asyncio.sleep(0)
+    bench.broker.gate.set()
+    await draining
+    await waiting
+    assert "EnrollmentStopped" not in [CODEC.decode(s.value).TYPE for s in bench.broker.sent]
+    assert bench.committable() == 1

@@ -1,0 +1,152 @@
+"""What ends an enrollment, and what people do by hand."""
+
+from typing import Any
+
+import pytest
+
+from leadflow import ids
+from leadflow.errors import RecordRefused
+from sequencer.decide import decide
+
+ONE = "acme.one"
+
+
+def start(story: Any, words: Any, **changes: Any) -> str:
+    story.publish("one", words.step("hello"), words.step("later", 60), **changes)
+    story.when("LeadCreated")
+    return ids.enrollment_id(words.LEAD, ONE, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "rule"),
+    [
+        ("ReplyReceived", {}, "reply"),
+        ("BookingMade", {}, "booking"),
+        ("StageChanged", {"to_stage": "won"}, "won"),
+        ("StageChanged", {"to_stage": "lost"}, "lost"),
+        ("ConsentChanged", {"granted": False}, "opt_out"),
+        ("MessageBounced", {"bounce_type": "hard"}, "bounce"),
+        ("MessageComplained", {}, "complaint"),
+    ],
+)
+def test_a_stop_ends_the_enrollment_and_nothing_more_goes_out(
+    story: Any, words: Any, kind: str, fields: dict[str, Any], rule: str
+) -> None:
+    start(story, words)
+    (stopped,) = story.when(kind, 30, **fields)
+    assert (stopped.TYPE, stopped.rule) == ("EnrollmentStopped", rule)
+    assert story.passes(100_000) == []
+    assert story.row.live == ()
+    assert [(each.entries, each.outcome) for each in story.row.finished] == [(1, rule)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("ReplyReceived", {"automatic": True}),
+        ("MessageBounced", {"bounce_type": "soft"}),
+        ("MessageDelivered", {}),
+        ("ConsentChanged", {"granted": True}),
+        ("StageChanged", {"to_stage": "contacted"}),
+    ],
+)
+def test_what_is_no_stop_stops_nothing(
+    story: Any, words: Any, kind: str, fields: dict[str, Any]
+) -> None:
+    start(story, words)
+    assert story.when(kind, 30, **fields) == []
+    assert words.steps_sent(story.passes(60)) == ["later"]
+
+
+def test_a_sequence_stops_only_on_what_it_names(story: Any, words: Any) -> None:
+    start(story, words, stop_on=("booking",))
+    assert story.when("ReplyReceived", 30) == []
+    assert words.rules(story.when("BookingMade", 31), "EnrollmentStopped") == ["booking"]
+
+
+@pytest.mark.parametrize("kind", ["ConsentChanged", "MessageBounced", "MessageComplained"])
+def test_opt_out_bounce_and_complaint_cannot_be_switched_off(
+    story: Any, words: Any, kind: str
+) -> None:
+    start(story, words, stop_on=())
+    assert words.types(story.when(kind, 30)) == ["EnrollmentStopped"]
+
+
+def test_leaving_the_trigger_stage_stops_what_asks_for_it(story: Any, words: Any) -> None:
+    story.publish("one", words.step("later", 60), stop_on=("stage_left",))
+    story.publish("two", words.step("later", 60))
+    story.when("LeadCreated")
+    told = story.when("StageChanged", 5, to_stage="qualified")
+    assert words.rules(told, "EnrollmentStopped") == ["stage_left"]
+    assert [each.sequence_id for each in story.row.live] == ["acme.two"]
+
+
+def test_a_stop_beats_a_step_that_is_due_at_the_same_time(story: Any, words: Any) -> None:
+    start(story, words)
+    assert words.types(story.when("ReplyReceived", 60)) == ["EnrollmentStopped"]
+
+
+def test_a_person_enrolls_a_lead_in_a_sequence_without_a_trigger(story: Any, words: Any) -> None:
+    story.publish("by-hand", words.step("hello"), trigger=("manual", ""))
+    story.when("LeadCreated")
+    told = story.when("EnrollRequested", 5, sequence_id="acme.by-hand")
+    assert told[0].enrolled_by == "manual"
+    assert words.steps_sent(told) == ["hello"]
+
+
+@pytest.mark.parametrize(
+    ("created", "sequence_id", "rule"),
+    [
+        (False, "acme.by-hand", "unknown_lead"),
+        (True, "acme.no-such", "sequence_not_active"),
+        (True, "acme.draft", "sequence_not_active"),
+    ],
+)
+def test_a_manual_enrollment_that_cannot_be_is_refused_with_its_rule(
+    story: Any, words: Any, created: bool, sequence_id: str, rule: str
+) -> None:
+    story.publish("by-hand", words.step("hello"), trigger=("manual", ""))
+    story.publish("draft", words.step("hello"), trigger=("manual", ""), status="draft")
+    if created:
+        story.when("LeadCreated")
+    told = story.when("EnrollRequested", 5, sequence_id=sequence_id)
+    assert words.rules(told, "EnrollmentRefused") == [rule]
+
+
+def test_a_paused_enrollment_waits_and_a_resumed_one_sends_what_came_due(
+    story: Any, words: Any
+) -> None:
+    enrollment = start(story, words)
+    told = story.when("EnrollmentPauseRequested", 5, enrollment_id=enrollment)
+    assert words.rules(told, "EnrollmentPaused") == ["manual"]
+    assert story.passes(60) == []
+    assert story.row.next_due() is None
+    told = story.when("EnrollmentResumeRequested", 90, enrollment_id=enrollment)
+    assert words.types(told)[0] == "EnrollmentResumed"
+    assert words.steps_sent(told) == ["later"]
+
+
+def test_a_person_stops_an_enrollment_whatever_it_stops_on(story: Any, words: Any) -> None:
+    enrollment = start(story, words, stop_on=())
+    told = story.when("EnrollmentStopRequested", 5, enrollment_id=enrollment)
+    assert words.rules(told, "EnrollmentStopped") == ["manual"]
+    assert story.when("EnrollmentStopRequested", 6, enrollment_id=enrollment) == []
+
+
+def test_a_command_that_cannot_be_carried_out_is_refused_as_a_record(
+    story: Any, words: Any
+) -> None:
+    start(story, words)
+    event = story.event("EnrollmentMigrateRequested", enrollment_id="e")
+    with pytest.raises(RecordRefused, match="unsupported_command"):
+        decide(story.row, event, words.at(1), story.setting)
+
+
+def test_a_merged_lead_waits_and_goes_on_when_the_merge_is_undone(story: Any, words: Any) -> None:
+    start(story, words)
+    told = story.when("LeadUpdated", 10, status="merged", revision=2)
+    assert words.rules(told, "EnrollmentPaused") == ["lead_merged"]
+    assert story.passes(60) == []
+    told = story.when("LeadUpdated", 70, status="active", revision=3)
+    assert words.types(told)[0] == "EnrollmentResumed"
+    assert words.steps_sent(told) == ["later"]
