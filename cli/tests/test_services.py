@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,22 @@ def test_an_instance_belongs_to_its_service() -> None:
     for wrong in ("crm", "intake2", "intake-", "-2", "kafka"):
         with pytest.raises(CliError, match="there is no service"):
             service_of(wrong)
+
+
+def test_only_the_portal_can_connect_as_the_client(around: Surroundings) -> None:
+    url = role_url(ADMIN, "portal_client", "s3cret")
+    told = service_program("portal", 8080, around).environment
+    assert told["LEADFLOW_CLIENT_DATABASE_URL"] == url
+    for name in ("intake", "sequencer", "dispatcher", "crm-sync"):
+        assert url not in service_program(name, 9999, around).environment.values()
+
+
+def test_services_know_the_shipped_files_unless_a_setting_names_others(
+    around: Surroundings,
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    told = service_program("intake", 8091, around).environment
+    assert told["LEADFLOW_TENANTS_FILE"] == str(root / "demo/tenants.toml")
+    assert told["LEADFLOW_LIBRARY"] == str(root / "library")
+    own = replace(around, environment={"LEADFLOW_TENANTS_FILE": "/mine.toml"})
+    assert service_program("intake", 8091, own).environment["LEADFLOW_TENANTS_FILE"] == "/mine.toml"

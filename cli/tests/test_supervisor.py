@@ -58,3 +58,11 @@ def test_a_flag_wakes_everybody_who_waits() -> None:
     assert woken == [True, True, True]
     assert flag.is_set()
     assert flag.wait(0) is True
+
+
+def test_a_pause_ends_by_itself_or_with_the_interrupt() -> None:
+    supervisor = Supervisor()
+    supervisor.pause(0.01)
+    threading.Timer(0.01, supervisor.interrupt).start()
+    with pytest.raises(Interrupted):
+        supervisor.pause(30)

@@ -7,7 +7,7 @@ so that the two can be held against each other.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from datetime import datetime
 
 from leadflow import records
 from leadflow.codec import Codec
@@ -50,11 +50,8 @@ class Accounts:
         self.ledger = Ledger()
         self._codec = Codec()
         self._raw: dict[Place, str] = {}
-        self._received_at: dict[str, datetime] = {}
         self._refused: set[Place] = set()
         self._outcomes: dict[str, set[str]] = defaultdict(set)
-        self._causes: dict[str, str] = {}  # raw event that created the lead, by lead id
-        self._accepted_at: dict[str, datetime] = {}  # first acceptance by lead id
         self._due: dict[str, tuple[int, datetime]] = {}  # next step by enrollment id
         self._enrolled: set[str] = set()
         self._summaries: dict[str, bool] = {}  # whether a person has decided, by summary id
@@ -115,14 +112,6 @@ class Accounts:
         ]
         return [f"{count} {what}" for count, what in found if count]
 
-    def latencies_ms(self) -> list[float]:
-        """Raw event on the topic to the first acceptance for the lead that it made, sorted."""
-        return sorted(
-            (self._accepted_at[lead] - self._received_at[cause]).total_seconds() * 1000
-            for lead, cause in self._causes.items()
-            if lead in self._accepted_at and cause in self._received_at
-        )
-
     def _receive(self, message: Message) -> None:
         identity = f"{message.partition}:{message.offset}"
         try:
@@ -135,19 +124,12 @@ class Accounts:
                 return  # the dispatcher's
             identity = event.event_id
         self._raw[message.partition, message.offset] = identity
-        at = datetime.fromtimestamp(message.timestamp_ms / 1000, UTC)
-        self._received_at.setdefault(identity, at)
 
     def _follow(self, record: Record) -> None:
         self.ledger.apply(record)
         if (cause := getattr(record, "cause_id", None)) and (outcome := _outcome(record)):
             self._outcomes[cause].add(outcome)
         match record:
-            case records.LeadCreated(status="active"):
-                self._causes[record.lead_id] = record.cause_id
-            case records.MessageSent():
-                earlier = self._accepted_at.get(record.lead_id, record.accepted_at)
-                self._accepted_at[record.lead_id] = min(earlier, record.accepted_at)
             case records.Enrolled():
                 self._enrolled.add(record.enrollment_id)
             case records.StepScheduled():
@@ -168,13 +150,6 @@ class Accounts:
                 self._summaries[record.summary_id] = True
             case _:
                 pass
-
-
-def percentile(ordered: list[float], share: float) -> float | None:
-    """The nearest-rank percentile of values in ascending order; None of none."""
-    if not ordered:
-        return None
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def _outcome(record: Record) -> str | None:

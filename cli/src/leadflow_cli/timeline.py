@@ -64,11 +64,11 @@ def in_order(story: Iterable[Told]) -> list[Told]:
     )
 
 
-def lines(story: Iterable[Told], *, personal: bool) -> Iterator[str]:
+def lines(story: Iterable[Told], *, everything: bool) -> Iterator[str]:
     """A line for each record: when it was recorded, its topic, its type, what it says."""
     for told in story:
         record = told.record
-        words = describe(record, personal=personal)
+        words = describe(record, everything=everything)
         if told.recorded_at - record.occurred_at > _NOTABLE:
             words = f"{words}, happened {moment(record.occurred_at)}"
         yield (

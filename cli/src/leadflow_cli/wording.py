@@ -12,26 +12,64 @@ from typing import Any
 
 from leadflow.records import Nested, Record
 
-# Said in each line's first columns, or of no use to a reader.
-_SAID = {"event_id", "tenant_id", "occurred_at", "recorded_at", "lead_id"}
-_LONG = 160
+# Said in other columns of a line, or by `because`.
+_SAID = {"tenant_id", "occurred_at", "recorded_at", "lead_id", "rule", "inputs"}
+# What a reader follows a story by; everything else is for `everything`.
+_TELLING = {
+    "automatic",
+    "bounce_type",
+    "changed",
+    "changed_by",
+    "channel",
+    "decided_by",
+    "decision",
+    "due_at",
+    "duplicate_rule",
+    "enrolled_by",
+    "external_id",
+    "from_stage",
+    "fit",
+    "granted",
+    "intent",
+    "kind",
+    "message_id",
+    "next_action",
+    "outcome",
+    "provider",
+    "provider_id",
+    "quarantine_reasons",
+    "reason",
+    "reasons",
+    "requested_by",
+    "reviewer",
+    "sequence_id",
+    "stage",
+    "starts_at",
+    "status",
+    "step_id",
+    "temperature",
+    "template_name",
+    "to_stage",
+    "to_version",
+    "urgency",
+}
+_LONG = 200
 
 
-def describe(record: Record, *, personal: bool = False) -> str:
-    """`Type  field value, …`: a rule with its inputs first, then the other fields that say
-    something. Personal fields are only named, unless `personal`."""
+def describe(record: Record, *, everything: bool = False) -> str:
+    """A rule with its inputs first, then `field value, …` of the fields that tell something.
+
+    Without `everything` no field that can identify a person is among them.
+    """
     told = [*_rule(record)]
-    hidden = []
     for field in fields(record):
         value = getattr(record, field.name)
-        if field.name in _SAID | {"rule", "inputs"} or value in (None, "", (), {}):
+        if field.name in _SAID or value in (None, "", (), {}):
             continue
-        if field.name in record.PII and not personal:
-            hidden.append(field.name)
-            continue
-        told.append(f"{field.name} {_short(_words(value, personal=personal))}")
-    if hidden:
-        told.append(f"[{', '.join(hidden)}]")
+        if everything:
+            told.append(f"{field.name} {_words(value, personal=True)}")
+        elif field.name in _TELLING and field.name not in record.PII:
+            told.append(f"{field.name} {_short(_words(value, personal=False))}")
     return ", ".join(told)
 
 

@@ -25,8 +25,8 @@ from leadflow_cli.timeline import LEAD_TOPICS, Told, in_order, lines
 
 def lead(
     lead_id: Annotated[str, typer.Argument(help="The lead's id, as the portal shows it.")],
-    personal: Annotated[
-        bool, typer.Option("--personal", help="Show names, addresses and texts as well.")
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every field, names and texts among them.")
     ] = False,
 ) -> None:
     """Tell all that happened to a lead, in order, a line each, decisions with their rule.
@@ -39,7 +39,7 @@ def lead(
     if not story:
         raise CliError(f"no topic knows a lead {lead_id}")
     out = console()
-    for line in lines(in_order(story), personal=personal):
+    for line in lines(in_order(story), everything=everything):
         out.print(line, soft_wrap=True)
 
 

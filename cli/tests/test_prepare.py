@@ -1,0 +1,41 @@
+import pytest
+
+from leadflow.database import role_password
+from leadflow.errors import SettingError
+from leadflow_cli.prepare import derived_passwords, given_passwords, roles, url_of
+
+GIVEN = {
+    "LEADFLOW_INTAKE_PASSWORD": "i",
+    "LEADFLOW_DISPATCHER_PASSWORD": "d",
+    "LEADFLOW_CRM_SYNC_PASSWORD": "c",
+    "LEADFLOW_PORTAL_PASSWORD": "p",
+    "LEADFLOW_PORTAL_CLIENT_PASSWORD": "pc",
+}
+
+
+def test_each_role_gets_the_password_of_its_setting() -> None:
+    assert given_passwords(GIVEN) == {
+        "intake": "i",
+        "dispatcher": "d",
+        "crm_sync": "c",
+        "portal": "p",
+        "portal_client": "pc",
+    }
+
+
+def test_what_no_setting_names_follows_from_the_secret() -> None:
+    passwords = given_passwords({"LEADFLOW_SECRET": "s", "LEADFLOW_INTAKE_PASSWORD": "i"})
+    assert passwords["intake"] == "i"
+    assert passwords["portal_client"] == role_password("s", "portal_client")
+    assert set(passwords) == set(roles()) == set(derived_passwords("s"))
+
+
+@pytest.mark.parametrize("missing", sorted(GIVEN))
+def test_a_missing_password_is_named(missing: str) -> None:
+    with pytest.raises(SettingError, match=f"{missing} is not set"):
+        given_passwords({name: value for name, value in GIVEN.items() if name != missing})
+
+
+def test_a_role_connects_where_the_administrator_does() -> None:
+    admin = "postgresql://postgres:top@db.example:5432/leadflow"
+    assert url_of(admin, "intake", "p@ss") == "postgresql://intake:p%40ss@db.example:5432/leadflow"
