@@ -64,12 +64,12 @@ def test_what_neither_knows_names_its_setting_and_the_way_out(name: str, setting
 
 
 def test_a_key_that_cannot_be_made_here_says_where_it_can() -> None:
-    with pytest.raises(CliError, match="LEADFLOW_API_KEY is not set .* where the portal runs"):
+    with pytest.raises(CliError, match=r"LEADFLOW_API_KEY is not set .* where the portal runs"):
         Target({}, None).api_key("ops", "me")
 
 
 def test_the_demos_files_may_be_elsewhere_but_must_be_there(tmp_path: Path) -> None:
     assert demo_folder({"LEADFLOW_DEMO_DIR": str(tmp_path)}) == tmp_path
-    with pytest.raises(CliError, match="LEADFLOW_DEMO_DIR is .* not a folder"):
+    with pytest.raises(CliError, match=r"LEADFLOW_DEMO_DIR is .* not a folder"):
         demo_folder({"LEADFLOW_DEMO_DIR": str(tmp_path / "none")})
     assert (demo_folder({}) / "leads.jsonl").is_file()
