@@ -132,7 +132,7 @@ def _approve_one(out: Console, endpoints: Endpoints) -> None:
             out.print("no summary waits for its review")
             return
         portal.approve(summary)
-    out.print(f"approved one summary as {REVIEWER}, of lead {summary['lead_id']}")
+    out.print(f"one summary approved, of lead {summary['lead_id']}")
 
 
 def _print_table(out: Console, values: list[tuple[str, str]]) -> None:
