@@ -17,6 +17,7 @@ from leadflow.records import MessageQueued
 # One mailbox, without the comments and quotes of RFC 5322 that no lead's address needs.
 EMAIL = re.compile(r"[^\s@<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9.-]{1,253}")
 PHONE = re.compile(r"\+[1-9][0-9]{5,14}")  # E.164
+URL = re.compile(r"https?://[^\s<>\"']+")
 # Values of ours that become links; what a lead typed never does.
 LINKS = ("unsubscribe_url", "booking_link")
 
@@ -52,8 +53,8 @@ def arrive(queued: MessageQueued, identity: Identity) -> Arrival:
         channel=queued.channel,
         attempt=queued.attempt,
         first_message_id=queued.first_message_id,
-        recipient=cleaned(queued.recipient, keep="").strip(),
-        compliance_note=cleaned(queued.compliance_note, keep="\n"),
+        recipient=cleaned(queued.recipient).strip(),
+        compliance_note=cleaned(queued.compliance_note, keep_lines=True),
         enrolled_at=queued.enrolled_at,
         stop_on=queued.stop_on,
         due_at=queued.due_at,
@@ -127,14 +128,14 @@ def _check(channel: str, recipient: str) -> None:
 
 def html_of(text: str, links: dict[str, str]) -> str:
     """The text as simple HTML: paragraphs, line breaks, and links where `links` stand in it."""
-    escaped = html.escape(text)
-    # The longest first, so that a link which begins like another is not cut.
-    for link in sorted({html.escape(link) for link in links.values()}, key=len, reverse=True):
-        if link.startswith(("https://", "http://")):
-            escaped = re.sub(
-                rf'(?<!["\w/]){re.escape(link)}(?![\w/])',
-                lambda found: f'<a href="{found[0]}">{found[0]}</a>',
-                escaped,
-            )
+    ours = {html.escape(link) for link in links.values()}
+
+    def linked(found: re.Match[str]) -> str:
+        url = found[0].rstrip(".,;:!?)")
+        if url not in ours:
+            return found[0]
+        return f'<a href="{url}">{url}</a>{found[0][len(url) :]}'
+
+    escaped = URL.sub(linked, html.escape(text))
     paragraphs = (part.strip().replace("\n", "<br>\n") for part in re.split(r"\n{2,}", escaped))
     return "".join(f"<p>{part}</p>\n" for part in paragraphs if part)

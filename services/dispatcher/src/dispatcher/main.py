@@ -11,6 +11,7 @@ from functools import partial
 from dispatcher.controls import Controls
 from dispatcher.intake import CallbackApplier, CallbackHandler, LeadHandler, decode_callback
 from dispatcher.ledger import Ledger
+from dispatcher.model import RECORDED_CHANNELS
 from dispatcher.outbox import Publisher
 from dispatcher.pace import Wakeup
 from dispatcher.providers.api_email import EmailApi
@@ -53,13 +54,10 @@ def routes_of(settings: Settings) -> list[Route]:
         return EmailApi(f"{settings.providers_url}/email", http_client(timeout), timeout)
 
     return [
-        *(
-            Route(name="email", channels=("email",), provider=email())
-            for _ in range(settings.email_workers)
-        ),
-        Route(name="sms", channels=("sms",), provider=api("sms")),
-        Route(name="whatsapp", channels=("whatsapp",), provider=api("whatsapp")),
-        Route(name="record", channels=("call", "task"), provider=None),
+        *(Route(channel="email", provider=email()) for _ in range(settings.email_workers)),
+        Route(channel="sms", provider=api("sms")),
+        Route(channel="whatsapp", provider=api("whatsapp")),
+        *(Route(channel=channel, provider=None) for channel in sorted(RECORDED_CHANNELS)),
     ]
 
 

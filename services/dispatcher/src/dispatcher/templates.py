@@ -6,9 +6,9 @@ A value that is missing and has no fallback is an error, never a hole in the tex
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NewType
 
 from liquid import BoundTemplate, Environment
 from liquid.exceptions import LiquidError, ResourceLimitError, UndefinedError
@@ -56,9 +56,15 @@ MAX_OUTPUT_BYTES = 100_000
 MAX_LOCALS_BYTES = 20_000
 MAX_SUBJECT_CHARS = 300
 
-# Marks that turn the direction of text around, so that it reads otherwise than it is
-# (Unicode Standard Annex 9).
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LINE_BREAK = re.compile("\r\n|[\r\u0085\u2028\u2029]")
+# Control characters but tab and newline (category Cc), surrogates, and the marks that turn the
+# direction of text around, so that it reads otherwise than it is (Unicode Annex 9).
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+# What `allowed` let through: the only values that a template gets to see.
+Values = NewType("Values", dict[str, str])
 
 
 class TemplateError(Exception):
@@ -104,26 +110,26 @@ def _parse(template: str) -> BoundTemplate:
     return _ENVIRONMENT.from_string(template)
 
 
-def render_text(template: str, values: Mapping[str, str]) -> str:
+def render_text(template: str, values: Values) -> str:
     """The text of a body. Raises TemplateError."""
-    return cleaned(_render(template, values), keep="\n\t").strip()
+    return cleaned(_render(template, values), keep_lines=True).strip()
 
 
-def render_line(template: str, values: Mapping[str, str]) -> str:
+def render_line(template: str, values: Values) -> str:
     """The text of a subject: one line, whatever the values hold. Raises TemplateError."""
-    line = " ".join(cleaned(_render(template, values), keep="\n\t").split())
+    line = " ".join(cleaned(_render(template, values)).split())
     if len(line) > MAX_SUBJECT_CHARS:
         raise TemplateError("template_limit", limit=f"{MAX_SUBJECT_CHARS} characters in a subject")
     return line
 
 
-def _render(template: str, values: Mapping[str, str]) -> str:
+def _render(template: str, values: Values) -> str:
     if len(template) > MAX_TEMPLATE_CHARS:
         raise TemplateError(
             "template_limit", limit=f"{MAX_TEMPLATE_CHARS} characters in a template"
         )
     try:
-        return _parse(template).render(allowed(values))
+        return _parse(template).render(values)
     except UndefinedError as error:
         raise TemplateError("template_value_missing", value=_name(error)) from None
     except ResourceLimitError as error:
@@ -140,41 +146,29 @@ def _name(error: UndefinedError) -> str:
     return found[1] if found else "?"
 
 
-def allowed(values: Mapping[str, str]) -> dict[str, str]:
+def allowed(values: Mapping[str, str]) -> Values:
     """What a template may see: values of the allow-list that are there, without tricks."""
     seen = {}
     for name, value in values.items():
         if name not in VARIABLES:
             continue
-        text = cleaned(value, keep="").strip()
+        text = cleaned(value).strip()
         if text:
             if len(text) > MAX_VALUE_CHARS:
                 raise TemplateError(
                     "template_limit", limit=f"{MAX_VALUE_CHARS} characters in {name}"
                 )
             seen[name] = text
-    return seen
+    return Values(seen)
 
 
-def cleaned(text: str, *, keep: str) -> str:
-    """Without control characters except `keep`, lone surrogates and marks that turn text around.
+def cleaned(text: str, *, keep_lines: bool = False) -> str:
+    """Without control characters, lone surrogates and marks that turn text around.
 
-    A line break that is not kept becomes a space, so that words stay apart.
+    Line breaks and tabs stay with `keep_lines`; else each becomes a space, so that words stay
+    apart.
     """
-    text = (
-        text.replace("\r\n", "\n")
-        .replace("\r", "\n")
-        .replace("\u2028", "\n")
-        .replace("\u2029", "\n")
-    )
     if text.isascii() and text.isprintable():
         return text
-    out = []
-    for character in text:
-        if character in keep:
-            out.append(character)
-        elif character in "\n\t":
-            out.append(" ")
-        elif unicodedata.category(character) not in ("Cc", "Cs") and character not in _TURNING:
-            out.append(character)
-    return "".join(out)
+    lines = _LINE_BREAK.sub("\n", text)
+    return _UNSAFE.sub("", lines if keep_lines else lines.replace("\n", " ").replace("\t", " "))

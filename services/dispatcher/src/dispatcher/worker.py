@@ -31,16 +31,15 @@ from leadflow.health import Health
 
 log = structlog.get_logger()
 
-IDLE_SECONDS = 0.25
+IDLE_SECONDS = 0.5
 CONTROLS = topics.AUTOMATION_CONTROLS.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Which channels one loop serves, over which provider; None where people do it."""
+    """The channel that a loop serves, and its provider; None where people do it."""
 
-    name: str
-    channels: tuple[str, ...]
+    channel: str
     provider: Provider | None
 
     @property
@@ -86,7 +85,7 @@ class Sender:
         self._pace = pace
         self._to_send = to_send
         self._to_publish = to_publish
-        self._part = f"sender-{route.name}"
+        self._part = f"sender-{route.channel}"
 
     async def run(self, stop: asyncio.Event) -> None:
         failures = 0
@@ -103,7 +102,9 @@ class Sender:
                     raise
                 failures += 1
                 self._health.not_ready(self._part, public_reason(error))
-                log.warning("will claim again", route=self._route.name, reason=public_reason(error))
+                log.warning(
+                    "will claim again", route=self._route.channel, reason=public_reason(error)
+                )
                 await self._clock.sleep(backoff(failures))
                 continue
             failures = 0
@@ -119,7 +120,7 @@ class Sender:
         limit = 100 if provider is None else max(provider.batch, provider.at_once)
         deadline = self._clock.monotonic() + pace.lease_seconds
         entries = await self._ledger.claim(
-            route.channels, route.provider_name, limit=limit, lease_seconds=pace.lease_seconds
+            route.channel, route.provider_name, limit=limit, lease_seconds=pace.lease_seconds
         )
         if not entries:
             return 0

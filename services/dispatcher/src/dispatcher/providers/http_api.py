@@ -111,5 +111,5 @@ def accepted(provider_id: Any, response: str) -> Accepted:
     """A yes, with what the provider said, fit for the ledger."""
     return Accepted(
         provider_id=provider_id if isinstance(provider_id, str) and provider_id else None,
-        response=cleaned(response[:MAX_KEPT_CHARS], keep=""),
+        response=cleaned(response[:MAX_KEPT_CHARS]),
     )

@@ -65,7 +65,7 @@ class Smtp:
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             self._client.close()  # how far the server thinks we are is unknown: start afresh
             raise _refusal(error, content_sent=content_sent) from error
-        return [Accepted(provider_id=None, response=cleaned(answer.message[:1_000], keep=""))]
+        return [Accepted(provider_id=None, response=cleaned(answer.message[:1_000]))]
 
     async def close(self) -> None:
         if self._client.is_connected:

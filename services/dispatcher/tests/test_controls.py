@@ -1,0 +1,48 @@
+"""Pauses as they arrive from the compacted topic."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from dispatcher.controls import Controls
+from leadflow.codec import Codec
+from leadflow.records import AutomationPaused, AutomationResumed
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+CODEC = Codec()
+COMMON: dict[str, Any] = {
+    "event_id": "c-1",
+    "tenant_id": "acme",
+    "occurred_at": NOW,
+    "recorded_at": NOW,
+    "source": "portal-api",
+    "scope": "tenant:acme",
+    "reason": "incident",
+    "verification_status": "open",
+}
+PAUSED = CODEC.encode(
+    AutomationPaused(**COMMON, workflow="first-touch", rollback="resume", paused_by="ops")
+)
+RESUMED = CODEC.encode(AutomationResumed(**COMMON, resumed_by="ops"))
+
+
+def test_a_scope_is_paused_until_it_is_resumed() -> None:
+    controls = Controls(CODEC)
+    controls.apply(b"tenant:acme", PAUSED)
+    assert controls.paused.scopes == {"tenant:acme"}
+    controls.apply(b"tenant:acme", RESUMED)
+    assert controls.paused.scopes == frozenset()
+
+
+def test_a_removed_control_pauses_nothing() -> None:
+    controls = Controls(CODEC)
+    controls.apply(b"tenant:acme", PAUSED)
+    controls.apply(b"tenant:acme", None)
+    assert controls.paused.scopes == frozenset()
+
+
+def test_a_control_that_cannot_be_read_pauses_its_scope() -> None:
+    controls = Controls(CODEC)
+    controls.apply(b"everything", b"nonsense")
+    assert controls.paused.scopes == {"everything"}

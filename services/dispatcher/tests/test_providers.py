@@ -1,0 +1,150 @@
+"""What providers are sent, and how their answers are read. No socket: the transport is a fake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from email import message_from_bytes
+from email.policy import default
+
+import httpx
+import pytest
+
+from dispatcher.content import Identity, arrive
+from dispatcher.model import Accepted, Entry, Refused
+from dispatcher.providers.api_email import EmailApi
+from dispatcher.providers.base import ProviderError
+from dispatcher.providers.http_api import HttpApi
+from dispatcher.providers.smtp import mime_of
+from leadflow.records import MessageQueued
+
+Make = Callable[..., Entry]
+Answer = Callable[[httpx.Request], httpx.Response]
+URL = "http://provider.example/email"
+
+
+def client(answer: Answer) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+
+async def test_a_single_send_carries_the_kept_bytes_and_the_key(make_entry: Make) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"id": "p-1"})
+
+    async with client(answer) as http:
+        entry = make_entry()
+        (answered,) = await HttpApi("sms-api", URL, http, 1.0).send([entry])
+    assert isinstance(answered, Accepted)
+    assert answered.provider_id == "p-1"
+    assert seen[0].content == entry.content.payload
+    assert seen[0].headers["Idempotency-Key"] == "m-1"
+
+
+async def test_a_batch_carries_each_key_and_reads_each_answer(make_entry: Make) -> None:
+    sent: list[dict[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/email/batch"
+        sent.extend(json.loads(request.content))
+        results = [
+            {"status": 200, "id": "p-1", "key": "m-1"},
+            {"status": 422, "error": "no"},
+            {"status": 429, "error": "later", "retry_after_seconds": 7},
+        ]
+        return httpx.Response(200, json={"results": results})
+
+    async with client(answer) as http:
+        entries = [make_entry(message_id=f"m-{number}") for number in (1, 2, 3)]
+        answers = await EmailApi(URL, http, 1.0).send(entries)
+    assert [item["key"] for item in sent] == ["m-1", "m-2", "m-3"]
+    assert [item["text"] for item in sent] == ["Hi"] * 3
+    assert isinstance(answers[0], Accepted)
+    assert isinstance(answers[1], Refused)
+    assert not answers[1].retryable
+    assert isinstance(answers[2], Refused)
+    assert (answers[2].retryable, answers[2].wait_seconds) == (True, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class", "retryable", "maybe_accepted"),
+    [
+        (400, "Rejected", False, False),
+        (401, "Rejected", False, False),
+        (409, "KeyConflict", False, True),
+        (422, "Rejected", False, False),
+        (429, "Busy", True, False),
+        (500, "Broken", True, True),
+        (502, "Broken", True, True),
+        (503, "Busy", True, False),
+        (504, "Broken", True, True),
+    ],
+)
+async def test_a_status_says_whether_a_retry_can_help(
+    make_entry: Make, status: int, error_class: str, retryable: bool, maybe_accepted: bool
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers={"Retry-After": "9"})
+
+    async with client(answer) as http:
+        with pytest.raises(ProviderError) as caught:
+            await HttpApi("sms-api", URL, http, 1.0).send([make_entry()])
+    refused = caught.value.refused()
+    assert refused.error_class == error_class
+    assert (refused.retryable, refused.maybe_accepted) == (retryable, maybe_accepted)
+
+
+@pytest.mark.parametrize(
+    ("error", "error_class", "maybe_accepted"),
+    [
+        (httpx.ConnectError("refused"), "Unreachable", False),
+        (httpx.ConnectTimeout("slow"), "Unreachable", False),
+        (httpx.ReadTimeout("silent"), "NoAnswer", True),
+        (httpx.RemoteProtocolError("hung up"), "NoAnswer", True),
+        (httpx.WriteError("broken pipe"), "NoAnswer", True),
+    ],
+)
+async def test_a_silence_is_a_doubt_only_if_something_was_sent(
+    make_entry: Make, error: httpx.TransportError, error_class: str, maybe_accepted: bool
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    async with client(answer) as http:
+        with pytest.raises(ProviderError) as caught:
+            await HttpApi("sms-api", URL, http, 1.0).send([make_entry()])
+    assert caught.value.refused().error_class == error_class
+    assert caught.value.maybe_accepted is maybe_accepted
+    assert caught.value.retryable
+
+
+async def test_a_batch_answer_that_does_not_fit_is_a_doubt(make_entry: Make) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"results": []})
+
+    async with client(answer) as http:
+        with pytest.raises(ProviderError) as caught:
+            await EmailApi(URL, http, 1.0).send([make_entry(), make_entry(message_id="m-2")])
+    assert caught.value.maybe_accepted
+
+
+def test_a_mail_has_both_parts_and_the_same_bytes_each_time(
+    make_queued: Callable[..., MessageQueued],
+) -> None:
+    variables = {
+        "first_name": "Zoë",
+        "tenant_name": "Café & Co",
+        "booking_link": "https://b.example",
+    }
+    content = arrive(make_queued(variables=variables), Identity()).content
+    assert content is not None
+    mail = mime_of(content.send())
+    assert mail.content == mime_of(content.send()).content
+    read = message_from_bytes(mail.content, policy=default)
+    assert (mail.sender, mail.recipient) == ("acme@mail.leadflow.example", "ann@example.com")
+    assert read["Subject"] == "Hello Zoë"
+    assert read["From"].addresses[0].display_name == "Café & Co"
+    assert read["X-Leadflow-Message-Id"] == "5f0c7a3e-0000-5000-8000-000000000001"
+    assert [part.get_content_type() for part in read.iter_parts()] == ["text/plain", "text/html"]

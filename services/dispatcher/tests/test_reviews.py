@@ -1,0 +1,83 @@
+"""What a reviewer's word does to a held message."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dispatcher.callbacks import Reported
+from dispatcher.content import Identity
+from dispatcher.reviews import Approve, Refuse, Reject, judge
+from leadflow.records import MessageReviewed
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+MESSAGE = Reported(
+    message_id="m-1",
+    tenant_id="acme",
+    lead_id="lead-1",
+    owner=None,
+    enrollment_id=None,
+    sequence_id=None,
+    step_id=None,
+    channel="email",
+    recipient="ann@example.com",
+    provider=None,
+    provider_id=None,
+)
+
+
+def word(decision: str, body_hash: str = "h", **edited: str) -> MessageReviewed:
+    return MessageReviewed(
+        event_id="r-1",
+        tenant_id="acme",
+        occurred_at=NOW,
+        recorded_at=NOW,
+        source="portal-api",
+        lead_id="lead-1",
+        message_id="m-1",
+        decision=decision,
+        body_hash=body_hash,
+        reviewer="ren",
+        edited_subject=edited.get("subject"),
+        edited_body=edited.get("body"),
+    )
+
+
+def judged(review: MessageReviewed, rule: str, sha256: str | None) -> Approve | Reject | Refuse:
+    return judge(review, MESSAGE, rule, sha256, Identity())
+
+
+def test_an_approval_of_these_bytes_lets_it_go() -> None:
+    assert judged(word("approved", "h"), "review", "h") == Approve(None)
+
+
+def test_an_approval_of_other_bytes_changes_nothing() -> None:
+    judgement = judged(word("approved", "old"), "review", "h")
+    assert isinstance(judgement, Refuse)
+    assert judgement.rule == "approval_covers_other_bytes"
+
+
+def test_an_approval_cannot_fill_a_hole() -> None:
+    assert isinstance(judged(word("approved", ""), "template_value_missing", None), Refuse)
+
+
+@pytest.mark.parametrize("rule", ["paused", "no_consent"])
+def test_no_approval_gets_round_a_pause_or_a_missing_consent(rule: str) -> None:
+    assert isinstance(judged(word("approved", "h"), rule, "h"), Refuse)
+    assert isinstance(judged(word("edited", subject="a", body="b"), rule, "h"), Refuse)
+
+
+def test_an_edit_brings_its_own_bytes() -> None:
+    judgement = judged(
+        word("edited", subject="Hi\r\nBcc: x", body="Hello Ann"), "template_value_missing", None
+    )
+    assert isinstance(judgement, Approve)
+    assert judgement.content is not None
+    send = judgement.content.send()
+    assert (send["subject"], send["text"]) == ("Hi Bcc: x", "Hello Ann")
+
+
+@pytest.mark.parametrize("rule", ["review", "paused", "template_error"])
+def test_a_rejection_ends_it(rule: str) -> None:
+    assert isinstance(judged(word("rejected"), rule, "h"), Reject)

@@ -1,0 +1,161 @@
+"""One round of the send loop, on a ledger and a provider that only remember."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import cast
+
+import pytest
+
+from dispatcher.controls import Controls
+from dispatcher.decide import Retries
+from dispatcher.ledger import Ledger, Settled
+from dispatcher.model import Accepted, Answer, Entry, Known, State
+from dispatcher.pace import Wakeup
+from dispatcher.providers.base import NoAnswer, Outbound, Provider
+from dispatcher.worker import Pace, Route, Sender
+from leadflow.codec import Codec
+from leadflow.health import Health
+
+Make = Callable[..., Entry]
+
+
+class FakeLedger:
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = list(entries)
+        self.settled: list[Settled] = []
+
+    async def claim(
+        self, channel: str, provider: str, *, limit: int, lease_seconds: float
+    ) -> list[Entry]:
+        claimed, self.entries = self.entries[:limit], self.entries[limit:]
+        return claimed
+
+    async def settle(self, outcomes: Sequence[Settled]) -> int:
+        self.settled.extend(outcomes)
+        return len(outcomes)
+
+
+class FakeProvider:
+    name = "email-api"
+    keyed = True
+    batch = 100
+    at_once = 4
+
+    def __init__(self, silent: bool = False) -> None:
+        self.calls: list[list[str]] = []
+        self.silent = silent
+
+    async def send(self, messages: Sequence[Outbound]) -> Sequence[Answer]:
+        self.calls.append([message.message_id for message in messages])
+        if self.silent:
+            raise NoAnswer("email-api: ReadTimeout")
+        return [Accepted(provider_id="p", response="{}") for _ in messages]
+
+    async def close(self) -> None: ...
+
+
+class FakeClock:
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self.elapsed = [0.0]
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self.elapsed.pop(0) if len(self.elapsed) > 1 else self.elapsed[0]
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@pytest.fixture
+def clock(now: datetime) -> FakeClock:
+    return FakeClock(now)
+
+
+def sender(ledger: FakeLedger, provider: FakeProvider | None, clock: FakeClock) -> Sender:
+    codec = Codec()
+    return Sender(
+        Route(channel="email", provider=cast("Provider | None", provider)),
+        ledger=cast(Ledger, ledger),
+        controls=Controls(codec),
+        codec=codec,
+        clock=clock,
+        health=Health(),
+        pace=Pace(lease_seconds=20, timeout_seconds=8, retries=Retries()),
+        to_send=Wakeup(),
+        to_publish=Wakeup(),
+    )
+
+
+def states(ledger: FakeLedger) -> dict[str, State]:
+    return {each.entry.message_id: each.decision.state for each in ledger.settled}
+
+
+async def test_first_tries_go_together_and_second_tries_alone(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    ledger = FakeLedger(
+        [
+            make_entry(message_id="a"),
+            make_entry(message_id="b", attempts=1),
+            make_entry(message_id="c"),
+        ]
+    )
+    provider = FakeProvider()
+    assert await sender(ledger, provider, clock).round() == 3
+    assert provider.calls == [["a", "c"], ["b"]]
+    assert set(states(ledger).values()) == {State.SENT}
+
+
+async def test_what_is_suppressed_never_reaches_the_provider(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    ledger = FakeLedger(
+        [
+            make_entry(message_id="a", known=Known(suppressed_by="opt_out")),
+            make_entry(message_id="b"),
+        ]
+    )
+    provider = FakeProvider()
+    await sender(ledger, provider, clock).round()
+    assert provider.calls == [["b"]]
+    assert states(ledger) == {"a": State.SUPPRESSED, "b": State.SENT}
+
+
+async def test_a_silence_puts_every_message_of_the_call_back_in_doubt(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    ledger = FakeLedger([make_entry(message_id="a"), make_entry(message_id="b")])
+    await sender(ledger, FakeProvider(silent=True), clock).round()
+    assert states(ledger) == {"a": State.QUEUED, "b": State.QUEUED}
+    assert all(each.decision.in_doubt and each.event is None for each in ledger.settled)
+
+
+async def test_a_lease_that_could_end_during_the_call_is_given_back(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    clock.elapsed = [0.0, 12.5]  # claimed at 0 for 20 s; the call may take 8
+    ledger, provider = FakeLedger([make_entry()]), FakeProvider()
+    await sender(ledger, provider, clock).round()
+    assert provider.calls == []
+    assert states(ledger) == {"m-1": State.QUEUED}
+    assert not ledger.settled[0].decision.presented
+
+
+async def test_every_outcome_but_a_retry_has_its_event(make_entry: Make, clock: FakeClock) -> None:
+    ledger = FakeLedger([make_entry()])
+    await sender(ledger, FakeProvider(), clock).round()
+    event = ledger.settled[0].event
+    assert event is not None
+    record = Codec().decode(event)
+    assert record.TYPE == "MessageSent"
+    assert record.to_avro()["body_hash"] == make_entry().content.sha256
+
+
+async def test_without_a_provider_it_is_recorded(make_entry: Make, clock: FakeClock) -> None:
+    ledger = FakeLedger([make_entry(channel="task")])
+    await sender(ledger, None, clock).round()
+    assert states(ledger) == {"m-1": State.RECORDED}

@@ -1,0 +1,783 @@
+"""The dispatcher as a process, on real Kafka and PostgreSQL, against the sandbox's providers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import socket
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import confluent_kafka
+import httpx
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from leadflow import database, ids, topics
+from leadflow.codec import Codec
+from leadflow.kafka.confluent import ConfluentProducer
+from leadflow.kafka.port import Outgoing
+from leadflow.records import (
+    AutomationPaused,
+    AutomationResumed,
+    ConsentChanged,
+    LeadRecord,
+    MessageQueued,
+    MessageReviewed,
+    Record,
+    ReplyReceived,
+)
+
+pytestmark = pytest.mark.integration
+
+SOURCES = (topics.LEAD_EVENTS, topics.MESSAGES, topics.MESSAGE_REVIEWS)
+FINAL = {"MessageSent", "MessageRecorded", "MessageFailed", "MessageSuppressed", "MessageUnknown"}
+TOPIC_OF = {
+    record_type: topic.name
+    for topic in (*SOURCES, topics.AUTOMATION_CONTROLS)
+    for record_type in topic.records
+}
+DEADLINE_SECONDS = 90
+
+
+async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """The condition's first truthy answer."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                if answer := await condition():
+                    return answer
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"within {DEADLINE_SECONDS} s: {what}") from None
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+# --- messages, and what people and providers say --------------------------------------------
+
+
+def queued(tenant_id: str, number: int | str = 0, **changes: Any) -> MessageQueued:
+    """A step's e-mail to a lead of its own."""
+    now = datetime.now(UTC)
+    lead_id = changes.pop("lead_id", None) or ids.lead_id(tenant_id, "test", str(number))
+    step_id = changes.pop("step_id", "hello")
+    enrollment_id = ids.enrollment_id(lead_id, "first-touch", 1)
+    message_id = ids.message_id(enrollment_id, step_id)
+    fields: dict[str, Any] = {
+        "event_id": ids.derived_id("MessageQueued", message_id),
+        "tenant_id": tenant_id,
+        "occurred_at": now,
+        "recorded_at": now,
+        "source": "sequencer",
+        "lead_id": lead_id,
+        "owner": "dana",
+        "message_id": message_id,
+        "enrollment_id": enrollment_id,
+        "sequence_id": f"{tenant_id}.first-touch",
+        "step_id": step_id,
+        "channel": "email",
+        "attempt": 1,
+        "recipient": f"{number}@{tenant_id}.example",
+        "template_name": "hello",
+        "subject": "Hello {{ first_name }}",
+        "body": "Hi {{ first_name }},\n\nStop these: {{ unsubscribe_url }}",
+        "variables": {"first_name": f"Ann {number}"},
+        "compliance_note": "no refusal recorded",
+        "send_state": "queued",
+        "enrolled_at": now - timedelta(minutes=1),
+        "stop_on": ("reply", "booking"),
+        "due_at": now,
+    }
+    return MessageQueued(**{**fields, **changes})
+
+
+def said(message: MessageQueued, record_type: type[Record], **fields: Any) -> Any:
+    """A record of lead-events about the lead of a message, recorded now."""
+    now = datetime.now(UTC)
+    return record_type(
+        event_id=str(uuid4()),
+        tenant_id=message.tenant_id,
+        occurred_at=now,
+        recorded_at=now,
+        source="test",
+        lead_id=message.lead_id,  # type: ignore[call-arg]
+        cause_id=str(uuid4()),
+        **fields,
+    )
+
+
+def callback(message: MessageQueued, kind: str, **payload: Any) -> dict[str, Any]:
+    """A raw event as a provider's webhook would bring it."""
+    return {
+        "event_id": str(uuid4()),
+        "tenant_id": message.tenant_id,
+        "source": "email-api",
+        "kind": kind,
+        "external_id": str(uuid4()),
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "payload": payload,
+    }
+
+
+# --- the world around the dispatcher --------------------------------------------------------
+
+
+@dataclass
+class World:
+    bootstrap: str
+    sandbox: httpx.AsyncClient
+    smtp_port: int
+    engine: AsyncEngine
+    database_url: str
+    group: str
+    producer: ConfluentProducer
+    logs: Path
+    told_here: Reader
+    tenant: str = field(default_factory=lambda: f"t-{uuid4()}")
+    codec: Codec = field(default_factory=Codec)
+
+    async def publish(self, *records: Record) -> None:
+        await self.producer.send(
+            [
+                Outgoing(TOPIC_OF[type(record)], key_of(record), self.codec.encode(record))
+                for record in records
+            ]
+        )
+
+    async def report(self, *events: Mapping[str, Any]) -> None:
+        """Raw events, as JSON."""
+        await self.producer.send(
+            [
+                Outgoing(topics.RAW_EVENTS.name, event["external_id"].encode(), as_json(event))
+                for event in events
+            ]
+        )
+
+    async def fault(self, **rule: Any) -> None:
+        (await self.sandbox.post("/faults", json=rule)).raise_for_status()
+
+    async def no_faults(self) -> None:
+        (await self.sandbox.delete("/faults")).raise_for_status()
+
+    async def accepted(self, channel: str = "email") -> list[dict[str, Any]]:
+        page = await self.sandbox.get("/accepted", params={"channel": channel, "limit": 10_000})
+        items: list[dict[str, Any]] = page.raise_for_status().json()["items"]
+        return items
+
+    def events(self) -> dict[str, list[LeadRecord]]:
+        """Records of message-events by message, each event_id once, in their order."""
+        found: dict[str, dict[str, LeadRecord]] = {}
+        for message in self.told_here.read():
+            record = self.codec.decode(message.value())
+            if isinstance(record, LeadRecord) and record.tenant_id == self.tenant:
+                about = found.setdefault(record.to_avro()["message_id"], {})
+                about.setdefault(record.event_id, record)
+        return {message_id: list(records.values()) for message_id, records in found.items()}
+
+    async def told(self, message: MessageQueued) -> list[str]:
+        """The types of the events about a message, in their order."""
+        events = await asyncio.to_thread(self.events)
+        return [record.TYPE for record in events.get(message.message_id, [])]
+
+    async def becomes(self, message: MessageQueued, record_type: str) -> Any:
+        """Wait for a type of event about a message, and return the event."""
+
+        async def there() -> Any:
+            events = (await asyncio.to_thread(self.events)).get(message.message_id, [])
+            return next((record for record in events if record_type == record.TYPE), None)
+
+        return await until(there, f"a {record_type} is published")
+
+    async def all_final(self, messages: Sequence[MessageQueued]) -> dict[str, list[LeadRecord]]:
+        """Wait until every message has a final event; return all events."""
+        wanted = {message.message_id for message in messages}
+
+        async def done() -> bool:
+            async with self.engine.connect() as connection:
+                open_states = "('queued', 'claimed', 'held')"
+                known = await connection.scalar(text("SELECT count(*) FROM ledger"))
+                left = await connection.scalar(
+                    text(f"SELECT count(*) FROM ledger WHERE state IN {open_states}")
+                )
+                unsent = await connection.scalar(text("SELECT count(*) FROM outbox"))
+            return (known, left, unsent) == (len(wanted), 0, 0)
+
+        await until(done, "every message has come to its end")
+        events = await asyncio.to_thread(self.events)
+        assert events.keys() == wanted
+        return events
+
+    @asynccontextmanager
+    async def running(self, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The dispatcher as a process; ended with SIGTERM unless it is dead by then."""
+        environ = {
+            **os.environ,
+            "LEADFLOW_KAFKA_BOOTSTRAP": self.bootstrap,
+            "LEADFLOW_DATABASE_URL": self.database_url,
+            "LEADFLOW_PROVIDERS_URL": f"{str(self.sandbox.base_url).rstrip('/')}/providers",
+            "LEADFLOW_SMTP_URL": f"smtp://127.0.0.1:{self.smtp_port}",
+            "LEADFLOW_GROUP": self.group,
+            "LEADFLOW_HEALTH_PORT": "0",
+            "LEADFLOW_RETRY_FIRST_SECONDS": "0.2",
+            "LEADFLOW_PROVIDER_TIMEOUT_SECONDS": "1",
+            "LEADFLOW_LEASE_SECONDS": "2",
+            **settings,
+        }
+        with (self.logs / f"dispatcher-{uuid4()}.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "dispatcher", env=environ, stderr=log
+            )
+            try:
+                yield process
+                if process.returncode is None:
+                    process.terminate()
+                    assert await asyncio.wait_for(process.wait(), 30) == 0
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+
+def key_of(record: Record) -> bytes:
+    if isinstance(record, (AutomationPaused, AutomationResumed)):
+        return record.scope.encode()
+    assert isinstance(record, LeadRecord)
+    return record.lead_id.encode()
+
+
+def as_json(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(event).encode()
+
+
+def headers_of(message: confluent_kafka.Message) -> dict[str, Any]:
+    headers: Any = message.headers()
+    return dict(headers)
+
+
+def read_all(bootstrap: str, topic: str) -> list[confluent_kafka.Message]:
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": str(uuid4()), "enable.partition.eof": True}
+    )
+    try:
+        numbers = consumer.list_topics(topic, 10).topics[topic].partitions
+        consumer.assign([confluent_kafka.TopicPartition(topic, n, 0) for n in numbers])
+        found: list[confluent_kafka.Message] = []
+        ended: set[int | None] = set()
+        while len(ended) < len(numbers):
+            messages = consumer.consume(1_000, 10)
+            assert messages, f"{topic} could not be read to its end"
+            for message in messages:
+                if message.error() is None:
+                    found.append(message)
+                else:
+                    ended.add(message.partition())
+        return found
+    finally:
+        consumer.close()
+
+
+class Reader:
+    """What has been written to a topic since the reader was made."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._consumer = new_consumer(bootstrap, str(uuid4()))
+        self._found: list[confluent_kafka.Message] = []
+        self._consumer.assign(ends_of(self._consumer, [topic]))
+
+    def read(self) -> list[confluent_kafka.Message]:
+        while messages := self._consumer.consume(1_000, 0.1):
+            self._found += [message for message in messages if message.error() is None]
+        return list(self._found)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def new_consumer(bootstrap: str, group: str) -> confluent_kafka.Consumer:
+    return confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+
+
+def ends_of(
+    consumer: confluent_kafka.Consumer, names: Sequence[str]
+) -> list[confluent_kafka.TopicPartition]:
+    """The end of every partition. A topic that is new may have no leader yet: ask again."""
+    deadline = monotonic() + 30
+    ends = []
+    for name in names:
+        for number in consumer.list_topics(name, 10).topics[name].partitions:
+            place = confluent_kafka.TopicPartition(name, number)
+            while True:
+                try:
+                    place.offset = consumer.get_watermark_offsets(place, 10)[1]
+                    break
+                except confluent_kafka.KafkaException:
+                    if monotonic() > deadline:
+                        raise
+                    consumer.poll(0.2)
+            ends.append(place)
+    return ends
+
+
+def start_at_the_end(bootstrap: str, group: str, names: Sequence[str]) -> None:
+    """Commit the ends of topics, so that a new group does not read what others left there."""
+    consumer = new_consumer(bootstrap, group)
+    try:
+        consumer.commit(offsets=ends_of(consumer, names), asynchronous=False)
+    finally:
+        consumer.close()
+
+
+@asynccontextmanager
+async def own_database(admin_url: str, secret: str) -> AsyncIterator[str]:
+    """A ledger of one's own: any dispatcher sends what is due in the ledger that it sees."""
+    name = f"dispatcher_{uuid4().hex}"
+    admin = database.engine(admin_url, pool_size=1).execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        async with admin.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+        own = make_url(admin_url).set(database=name).render_as_string(hide_password=False)
+        await asyncio.to_thread(database.provision, own, secret)
+        url = database.role_url(own, "dispatcher", secret)
+        await asyncio.to_thread(database.migrate, "dispatcher", url)
+        yield url
+        async with admin.connect() as connection:
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        await admin.dispose()
+
+
+@pytest.fixture
+async def world(
+    kafka_bootstrap: str, admin_url: str, secret: str, tmp_path: Path
+) -> AsyncIterator[World]:
+    group = f"dispatcher-{uuid4()}"
+    start_at_the_end(kafka_bootstrap, group, [topic.name for topic in SOURCES])
+    start_at_the_end(kafka_bootstrap, f"{group}-callbacks", [topics.RAW_EVENTS.name])
+    async with AsyncExitStack() as stack:
+        database_url = await stack.enter_async_context(own_database(admin_url, secret))
+        engine = database.engine(database_url, pool_size=2)
+        stack.push_async_callback(engine.dispose)
+        producer = ConfluentProducer(kafka_bootstrap, "test")
+        stack.push_async_callback(producer.close)
+        port, smtp_port = free_port(), free_port()
+        environ = {
+            **os.environ,
+            "LEADFLOW_SANDBOX_PORT": str(port),
+            "LEADFLOW_SMTP_SINK_PORT": str(smtp_port),
+        }
+        sandbox = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sandbox", env=environ, stderr=asyncio.subprocess.PIPE
+        )
+        stack.push_async_callback(sandbox.communicate)
+        stack.callback(sandbox.kill)
+        assert sandbox.stderr is not None
+        async with asyncio.timeout(20):
+            assert b"listening" in await sandbox.stderr.readline()
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30)
+        )
+        told_here = Reader(kafka_bootstrap, topics.MESSAGE_EVENTS.name)
+        stack.callback(told_here.close)
+        yield World(
+            kafka_bootstrap,
+            http,
+            smtp_port,
+            engine,
+            database_url,
+            group,
+            producer,
+            tmp_path,
+            told_here,
+        )
+
+
+# --- once ------------------------------------------------------------------------------------
+
+
+async def kill_while_sending(
+    world: World, channel: str, wanted: int, kills: int, seed: int, **settings: str
+) -> None:
+    """Run one dispatcher after the other, each killed once it has got a little further."""
+    choose = random.Random(seed)
+    before = 0
+    for _ in range(kills):
+        goal = min(wanted - 1, before + choose.randint(1, max(1, wanted // (kills + 1))))
+
+        async with world.running(**settings) as process:
+
+            async def got_further(
+                goal: int = goal, process: asyncio.subprocess.Process = process
+            ) -> bool:
+                assert process.returncode is None, "the dispatcher ended by itself"
+                return len(await world.accepted(channel)) >= goal
+
+            await until(got_further, f"{goal} messages are accepted")
+            process.kill()
+            await process.wait()
+        before = len(await world.accepted(channel))
+
+
+async def test_killed_again_and_again_each_key_is_accepted_exactly_once(world: World) -> None:
+    """The sandbox fails, stalls, and drops answers after accepting."""
+    messages = [queued(world.tenant, number) for number in range(400)]
+    await world.fault(target="email", mode="fail", rate=0.1, seed=1, match={"to": "7@"})
+    await world.fault(
+        target="email", mode="drop_after_accept", rate=0.2, seed=2, match={"to": "3@"}
+    )
+    await world.fault(target="email", mode="stall", stall_seconds=3, times=3, match={"to": "5@"})
+    await world.publish(*messages)
+    attempts = {"LEADFLOW_RETRY_ATTEMPTS": "50"}
+    await kill_while_sending(world, "email", len(messages), kills=5, seed=3, **attempts)
+    await world.no_faults()
+    async with world.running(**attempts), world.running(**attempts):
+        events = await world.all_final(messages)
+    assert Counter(entry["key"] for entry in await world.accepted()) == Counter(
+        message.message_id for message in messages
+    )
+    for records in events.values():
+        assert [record.TYPE for record in records if record.TYPE in FINAL] == ["MessageSent"]
+
+
+async def test_over_smtp_a_doubt_is_unknown_and_nothing_goes_out_twice(world: World) -> None:
+    """SMTP has no keys: a lost answer or a kill leaves at most one doubt for each loop."""
+    messages = [queued(world.tenant, number) for number in range(120)]
+    await world.fault(target="smtp", mode="drop_after_accept", times=4)
+    await world.publish(*messages)
+    settings = {"LEADFLOW_EMAIL_VIA": "smtp", "LEADFLOW_EMAIL_WORKERS": "2"}
+    kills = 3
+    await kill_while_sending(world, "smtp", len(messages), kills=kills, seed=4, **settings)
+    async with world.running(**settings):
+        events = await world.all_final(messages)
+    taken = Counter(entry["key"] for entry in await world.accepted("smtp"))
+    assert max(taken.values()) == 1
+    ended = {
+        message_id: next(record.TYPE for record in records if record.TYPE in FINAL)
+        for message_id, records in events.items()
+    }
+    assert set(ended.values()) == {"MessageSent", "MessageUnknown"}
+    assert {message_id for message_id, end in ended.items() if end == "MessageSent"} <= set(taken)
+    unknown = sum(end == "MessageUnknown" for end in ended.values())
+    assert 4 <= unknown <= 4 + kills * 2
+
+
+async def test_a_message_that_is_queued_twice_goes_out_once(world: World) -> None:
+    message = queued(world.tenant)
+    await world.publish(message, message)
+    async with world.running():
+        await world.becomes(message, "MessageSent")
+        await world.publish(message, later := queued(world.tenant, 1))
+        await world.becomes(later, "MessageSent")
+    assert [entry["attempts"] for entry in await world.accepted()] == [1, 1]
+    assert await world.told(message) == ["MessageSent"]
+
+
+async def test_an_smtp_mail_arrives_whole(world: World) -> None:
+    message = queued(world.tenant)
+    await world.publish(message)
+    async with world.running(LEADFLOW_EMAIL_VIA="smtp"):
+        await world.becomes(message, "MessageSent")
+    [entry] = await world.accepted("smtp")
+    mail = (await world.sandbox.get(f"/accepted/{entry['id']}")).json()
+    assert mail["subject"] == "Hello Ann 0"
+    url = f"http://127.0.0.1:8080/unsubscribe/{message.message_id}"
+    assert mail["text"].splitlines() == ["Hi Ann 0,", "", f"Stop these: {url}"]
+    assert f'<a href="{url}">' in mail["html"]
+    assert mail["headers"]["List-Unsubscribe"] == f"<{url}>"
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+
+async def test_a_message_whose_provider_fails_goes_out_later_and_holds_up_nobody(
+    world: World,
+) -> None:
+    slow, quick = queued(world.tenant, "slow"), queued(world.tenant, "quick")
+    await world.fault(target="email", mode="fail", status=500, match={"to": "slow@"})
+    await world.publish(slow, quick)
+    async with world.running(LEADFLOW_RETRY_ATTEMPTS="50"):
+        await world.becomes(quick, "MessageSent")
+        assert await world.told(slow) == []
+        await world.no_faults()
+        await world.becomes(slow, "MessageSent")
+    assert {entry["to"] for entry in await world.accepted()} == {slow.recipient, quick.recipient}
+
+
+async def test_a_channel_that_is_down_holds_up_no_other(world: World) -> None:
+    mail = queued(world.tenant, "mail")
+    task = queued(world.tenant, "task", channel="task", recipient="dana")
+    await world.fault(target="email", mode="stall", stall_seconds=60)
+    await world.publish(mail, task)
+    async with world.running(LEADFLOW_RETRY_ATTEMPTS="50"):
+        recorded = await world.becomes(task, "MessageRecorded")
+        assert await world.told(mail) == []
+    assert (recorded.subject, recorded.channel) == ("Hello Ann task", "task")
+
+
+async def test_an_answer_that_is_dropped_after_accepting_is_asked_for_again(world: World) -> None:
+    message = queued(world.tenant)
+    await world.fault(target="email", mode="drop_after_accept", times=2)
+    await world.publish(message)
+    async with world.running():
+        await world.becomes(message, "MessageSent")
+    [entry] = await world.accepted()
+    assert (entry["key"], entry["attempts"]) == (message.message_id, 3)
+
+
+async def test_a_refused_message_fails_and_a_failing_one_fails_in_the_end(world: World) -> None:
+    never, busy = queued(world.tenant, "never"), queued(world.tenant, "busy")
+    await world.fault(target="email", mode="reject", match={"to": "never@"})
+    await world.fault(target="email", mode="fail", status=503, match={"to": "busy@"})
+    await world.publish(never, busy)
+    async with world.running(LEADFLOW_RETRY_ATTEMPTS="3"):
+        refused = await world.becomes(never, "MessageFailed")
+        exhausted = await world.becomes(busy, "MessageFailed")
+    assert (refused.error_class, refused.attempts) == ("Rejected", 1)
+    assert (exhausted.error_class, exhausted.attempts) == ("retries_exhausted", 3)
+    assert await world.accepted() == []
+
+
+async def test_messages_of_one_lead_keep_their_order_through_a_failure(world: World) -> None:
+    lead_id = ids.lead_id(world.tenant, "test", "one")
+    steps = [
+        queued(world.tenant, f"step{number}", lead_id=lead_id, step_id=str(number))
+        for number in range(4)
+    ]
+    await world.fault(target="email", mode="fail", times=2, match={"to": "step0@"})
+    await world.publish(*steps)
+    async with world.running():
+        await world.becomes(steps[-1], "MessageSent")
+    assert [entry["to"] for entry in await world.accepted()] == [step.recipient for step in steps]
+
+
+# --- what must not go out --------------------------------------------------------------------
+
+
+async def test_a_template_with_a_hole_is_held_and_the_others_go_on(world: World) -> None:
+    hole = queued(world.tenant, "hole", body="Hi {{ last_name }}")
+    whole = queued(world.tenant, "whole")
+    await world.publish(hole, whole)
+    async with world.running():
+        held = await world.becomes(hole, "MessageHeld")
+        await world.becomes(whole, "MessageSent")
+    assert (held.rule, held.inputs) == ("template_value_missing", {"value": "last_name"})
+    assert [entry["to"] for entry in await world.accepted()] == [whole.recipient]
+
+
+async def test_a_held_message_goes_out_as_the_reviewer_wrote_it(world: World) -> None:
+    message = queued(world.tenant, body="Hi {{ last_name }}")
+    await world.publish(message)
+    async with world.running():
+        await world.becomes(message, "MessageHeld")
+        now = datetime.now(UTC)
+        await world.publish(
+            MessageReviewed(
+                event_id=str(uuid4()),
+                tenant_id=world.tenant,
+                occurred_at=now,
+                recorded_at=now,
+                source="portal-api",
+                lead_id=message.lead_id,
+                message_id=message.message_id,
+                decision="edited",
+                body_hash="",
+                edited_subject="Hello",
+                edited_body="Dear Ann",
+                reviewer="ren",
+            )
+        )
+        await world.becomes(message, "MessageSent")
+    [entry] = await world.accepted()
+    assert (await world.sandbox.get(f"/accepted/{entry['id']}")).json()["text"] == "Dear Ann"
+
+
+async def test_an_opt_out_and_a_reply_before_the_send_suppress_it(world: World) -> None:
+    out, replied = queued(world.tenant, "out"), queued(world.tenant, "replied")
+    onboarding = queued(world.tenant, "kept", stop_on=())
+    await world.publish(
+        said(out, ConsentChanged, channel="email", granted=False, address=out.recipient.upper()),
+        said(replied, ReplyReceived, channel="email", automatic=False),
+        said(onboarding, ReplyReceived, channel="email", automatic=False),
+    )
+    # The same address under another lead is on the list, too.
+    other = queued(world.tenant, "other", recipient=out.recipient)
+    async with world.running():
+        await world.publish(queued(world.tenant, "first"))
+        await until(world.accepted, "what was said is applied")
+        await world.publish(out, replied, other, onboarding)
+        rules = {
+            message.recipient + message.lead_id: (
+                await world.becomes(message, "MessageSuppressed")
+            ).rule
+            for message in (out, replied, other)
+        }
+        await world.becomes(onboarding, "MessageSent")
+    assert list(rules.values()) == ["stopped_by_opt_out", "stopped_by_reply", "suppression_list"]
+    assert {entry["to"] for entry in await world.accepted()} == {
+        onboarding.recipient,
+        f"first@{world.tenant}.example",
+    }
+
+
+async def test_a_text_message_waits_for_consent_and_goes_when_it_comes(world: World) -> None:
+    message = queued(world.tenant, channel="sms", recipient="+15125550100", subject="")
+    await world.publish(message)
+    async with world.running():
+        held = await world.becomes(message, "MessageHeld")
+        assert held.rule == "no_consent"
+        assert await world.accepted("sms") == []
+        await world.publish(
+            said(message, ConsentChanged, channel="sms", granted=True, address="+15125550100")
+        )
+        await world.becomes(message, "MessageSent")
+    [entry] = await world.accepted("sms")
+    assert entry["key"] == message.message_id
+
+
+async def test_a_pause_holds_and_its_end_lets_go(world: World) -> None:
+    now = datetime.now(UTC)
+    scope = f"tenant:{world.tenant}"
+    common: dict[str, Any] = {
+        "tenant_id": world.tenant,
+        "occurred_at": now,
+        "recorded_at": now,
+        "source": "portal-api",
+        "scope": scope,
+        "reason": "test",
+        "verification_status": "open",
+    }
+    await world.publish(
+        AutomationPaused(
+            **common, event_id=str(uuid4()), workflow="all", rollback="resume", paused_by="ops"
+        )
+    )
+    message = queued(world.tenant)
+    await world.publish(message)
+    async with world.running():
+        held = await world.becomes(message, "MessageHeld")
+        assert (held.rule, held.inputs) == ("paused", {"scope": scope})
+        assert await world.accepted() == []
+        await world.publish(AutomationResumed(**common, event_id=str(uuid4()), resumed_by="ops"))
+        await world.becomes(message, "MessageSent")
+
+
+async def test_a_record_that_cannot_be_read_is_a_dead_letter_and_the_others_go_on(
+    world: World,
+) -> None:
+    key, nonsense = str(uuid4()).encode(), b"\x00\x01nonsense"
+    message = queued(world.tenant)
+    fax = queued(world.tenant, "fax", channel="fax")
+    await world.producer.send([Outgoing(topics.MESSAGES.name, key, nonsense)])
+    await world.publish(fax, message)
+    async with world.running():
+        await world.becomes(message, "MessageSent")
+
+        async def letters() -> Any:
+            found = {
+                letter.key(): letter
+                for letter in read_all(world.bootstrap, topics.DISPATCHER_DLQ.name)
+                if letter.key() in (key, fax.lead_id.encode())
+            }
+            return found if len(found) == 2 else None
+
+        found = await until(letters, "both are dead letters")
+    assert found[key].value() == nonsense
+    assert found[fax.lead_id.encode()].value() == world.codec.encode(fax)
+    headers = headers_of(found[fax.lead_id.encode()])
+    assert headers["dlq-reason"] == b"unknown_channel: 'fax' is not a channel"
+
+
+# --- what providers report -------------------------------------------------------------------
+
+
+async def test_callbacks_are_applied_once_and_a_hard_bounce_ends_it(world: World) -> None:
+    message = queued(world.tenant)
+    await world.publish(message)
+    async with world.running():
+        sent = await world.becomes(message, "MessageSent")
+        delivered = callback(message, "delivered", provider_id=sent.provider_id)
+        opened = callback(
+            message, "opened", message_id=message.message_id, user_agent="GoogleImageProxy"
+        )
+        bounced = callback(message, "bounced", message_id=message.message_id, bounce_type="hard")
+        foreign = {
+            **callback(message, "complained", message_id=message.message_id),
+            "tenant_id": "somebody-else",
+        }
+        await world.report(delivered, delivered, foreign, opened, opened, bounced)
+        event = await world.becomes(message, "MessageBounced")
+        assert (event.cause_id, event.bounce_type) == (bounced["event_id"], "hard")
+        await world.becomes(message, "MessageOpened")
+        await world.becomes(message, "MessageDelivered")
+        again = queued(world.tenant, step_id="second")
+        await world.publish(again)
+        suppressed = await world.becomes(again, "MessageSuppressed")
+    assert suppressed.rule == "stopped_by_bounce"
+    assert sorted(await world.told(message)) == [
+        "MessageBounced",
+        "MessageDelivered",
+        "MessageOpened",
+        "MessageSent",
+    ]
+    assert len(await world.accepted()) == 1
+
+
+async def test_a_callback_that_comes_before_its_message_waits_for_it(world: World) -> None:
+    message = queued(world.tenant)
+    nameless = callback(message, "delivered", url="https://x.example")
+    async with world.running():
+        await world.report(callback(message, "delivered", message_id=message.message_id), nameless)
+
+        async def kept() -> Any:
+            async with world.engine.connect() as connection:
+                return await connection.scalar(text("SELECT count(*) FROM callbacks"))
+
+        await until(kept, "the callback is kept")
+        await world.publish(message)
+        await world.becomes(message, "MessageDelivered")
+    reasons = [
+        headers_of(letter)["dlq-reason"]
+        for letter in read_all(world.bootstrap, topics.DISPATCHER_DLQ.name)
+        if letter.key() == nameless["external_id"].encode()
+    ]
+    assert reasons == [b"callback_names_no_message: neither message_id nor provider_id"]
+
+
+# --- the ledger ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("sent", "queued"), ("unknown", "claimed"), ("queued", "sent")]
+)
+async def test_the_database_refuses_what_the_state_machine_does_not_allow(
+    world: World, source: str, target: str
+) -> None:
+    path = {"queued": (), "sent": ("claimed", "sent"), "unknown": ("claimed", "unknown")}[source]
+    move = text("UPDATE ledger SET state = :state")
+    async with world.engine.connect() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO ledger (message_id, tenant_id, lead_id, channel, attempt, recipient,"
+                " address, compliance_note, stop_on, due_at, ready_at, payload, state) VALUES"
+                " ('m', 't', 'l', 'email', 1, 'a', 'a', '', '{}', now(), now(), '{}', 'queued')"
+            )
+        )
+        for state in path:
+            await connection.execute(move, {"state": state})
+        with pytest.raises(IntegrityError):
+            await connection.execute(move, {"state": target})
