@@ -9,10 +9,8 @@ import sys
 
 from leadflow.clock import SystemClock
 from leadflow.errors import SettingError
-from leadflow.service import run
 from leadflow.settings import Environment
 from portal_api.auth import TICKET_LENGTH, Role
-from portal_api.main import PARTS, main
 from portal_api.store import credentials
 from portal_api.store.connection import engine
 
@@ -51,6 +49,10 @@ async def _grant(arguments: argparse.Namespace, env: Environment) -> str:
 if __name__ == "__main__":
     chosen = _arguments()
     if chosen.command is None:
+        # The server is a second's import: a key is had without it.
+        from leadflow.service import run
+        from portal_api.main import PARTS, main
+
         run("portal-api", main, health_port=None, parts=PARTS)
     else:
         try:

@@ -1,0 +1,161 @@
+"""Sequences as they are edited, and the gate to `active`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from leadflow import ids
+from leadflow.records import SequencePublished, SequenceStep, Trigger
+from portal_api import editing
+from portal_api.editing import Refused
+from portal_api.wording import check_template, filled
+
+
+def step(step_id: str, minutes: int, delay_from: str = "enrollment") -> SequenceStep:
+    return SequenceStep(
+        step_id=step_id,
+        channel="sms",
+        delay_minutes=minutes,
+        delay_from=delay_from,
+        template_name="",
+        subject="",
+        body="Hi",
+    )
+
+
+def test_an_edit_is_the_next_version_and_leaves_this_one_alone(
+    sequence: SequencePublished, t0: datetime
+) -> None:
+    changed = editing.next_version(sequence, t0, name="Welcome")
+    assert (changed.version, changed.name) == (4, "Welcome")
+    assert (sequence.version, sequence.name) == (3, "First touch")
+    assert changed.event_id == ids.derived_id("SequencePublished", "acme.first-touch", 4)
+
+
+def test_the_gate_lists_everything_that_is_missing(sequence: SequencePublished) -> None:
+    bare = replace(
+        sequence,
+        trigger=Trigger(kind="stage", value=""),
+        owner=None,
+        consent_rule="",
+        duplicate_rule="",
+        rollback_path="",
+        incident_owner="",
+        steps=(),
+    )
+    assert editing.missing_for_activation(bare) == [
+        "trigger",
+        "owner",
+        "consent rule",
+        "duplicate rule",
+        "rollback path",
+        "incident owner",
+        "at least one step",
+    ]
+    with pytest.raises(Refused) as refused:
+        editing.check_activation(bare)
+    assert "rollback path" in refused.value.missing
+
+
+def test_a_step_without_text_keeps_the_gate_shut(sequence: SequencePublished) -> None:
+    empty = replace(sequence.steps[1], body=" ")
+    closed = replace(sequence, steps=(sequence.steps[0], empty))
+    assert editing.missing_for_activation(closed) == ["text of step 2"]
+
+
+def test_a_complete_sequence_may_be_active(sequence: SequencePublished) -> None:
+    assert editing.missing_for_activation(sequence) == []
+    editing.check_activation(sequence)
+
+
+def test_a_draft_may_lack_anything(sequence: SequencePublished) -> None:
+    editing.check_activation(replace(sequence, status="draft", owner=None, steps=()))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "delay_from", "order"),
+    [
+        (60, "enrollment", ["hello", "new", "call", "last"]),
+        (1440, "enrollment", ["hello", "call", "new", "last"]),
+        (99999, "enrollment", ["hello", "call", "last", "new"]),
+        (5, "previous", ["hello", "call", "last", "new"]),
+    ],
+)
+def test_a_new_step_goes_where_its_time_puts_it(
+    sequence: SequencePublished, minutes: int, delay_from: str, order: list[str]
+) -> None:
+    steps = editing.with_step(sequence, step("new", minutes, delay_from))
+    assert [each.step_id for each in steps] == order
+
+
+def test_a_step_with_a_new_time_moves(sequence: SequencePublished) -> None:
+    moved = replace(sequence.steps[0], delay_minutes=2880)
+    assert [each.step_id for each in editing.replace_step(sequence, moved)] == [
+        "call",
+        "hello",
+        "last",
+    ]
+
+
+def test_a_step_that_is_not_there_cannot_be_removed(sequence: SequencePublished) -> None:
+    with pytest.raises(KeyError):
+        editing.without_step(sequence, "nobody")
+
+
+def test_ids_are_readable_and_taken_once(sequence: SequencePublished) -> None:
+    taken = ["acme.first-touch", "acme.first-touch-2"]
+    assert editing.free_id("acme", "First touch!", taken) == "acme.first-touch-3"
+    assert editing.free_id("acme", "¿?", []) == "acme.sequence"
+    assert editing.free_step_id(sequence, "hello") == "hello-2"
+
+
+def test_a_trigger_stage_must_be_in_the_pipeline(sequence: SequencePublished) -> None:
+    with pytest.raises(Refused, match="no stage 'new'"):
+        editing.check_pipeline(sequence, ("offer-sent", "assigned"))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"name": " "},
+        {"trigger": Trigger(kind="event", value="full_moon")},
+        {"trigger": Trigger(kind="weather", value="")},
+        {"stop_on": ("boredom",)},
+        {"steps": (step("a", 0), step("a", 1))},
+        {"steps": (step("a", -1),)},
+        {"steps": (replace(step("a", 0), subject="two\nlines"),)},
+    ],
+)
+def test_what_makes_no_sequence_is_refused(
+    sequence: SequencePublished, broken: dict[str, object]
+) -> None:
+    with pytest.raises(Refused):
+        editing.check(replace(sequence, **broken))  # type: ignore[arg-type]
+
+
+def test_what_is_stored_of_a_sequence_reads_as_it_was(sequence: SequencePublished) -> None:
+    stored = sequence.to_avro()
+    for name in ("occurred_at", "recorded_at"):
+        stored[name] = stored[name].isoformat()
+    assert editing.from_definition(stored) == sequence
+
+
+@pytest.mark.parametrize("text", ["{{ first_name", "{% if city %}", "{{ password }}"])
+def test_a_template_that_cannot_be_sent_is_refused_when_written(text: str) -> None:
+    with pytest.raises(Refused):
+        check_template("template_body", text)
+
+
+def test_a_template_of_known_variables_is_taken() -> None:
+    check_template(
+        "template_body", 'Hi {{ first_name | default: "there" }} {% if city %}x{% endif %}'
+    )
+
+
+def test_a_template_is_shown_with_its_values_in() -> None:
+    assert filled('Hi {{ first_name | default: "there" }}', {"first_name": "Maria"}) == "Hi Maria"
+    assert filled('Hi {{ first_name | default: "there" }}', {}) == "Hi there"
+    assert filled("{{ broken", {}) == "{{ broken"
