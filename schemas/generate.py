@@ -158,7 +158,7 @@ def render_class(schema: Schema) -> str:
         if back := shape(field["type"])[2]:
             value = f'data["{field["name"]}"]'
             lines.append(f"        {value} = {back.format(value, value)}")
-    lines.append("        return cls(**data)")
+    lines.append("        return assemble(cls, data)")
     return "\n".join(lines)
 
 
@@ -170,7 +170,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from leadflow.records.base import LeadRecord, Nested, Record
+from leadflow.records.base import LeadRecord, Nested, Record, assemble
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import FrozenInstanceError, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from leadflow import ids
 from leadflow.codec import Codec, schema_fingerprint, schemas
 from leadflow.plain import avro_values
-from leadflow.records import RECORD_TYPES
+from leadflow.records import RECORD_TYPES, Record
 
 FOLDER = Path(__file__).resolve().parents[3] / "schemas/examples"
 SCHEMAS = [
@@ -96,3 +97,15 @@ def test_a_member_that_the_schema_does_not_have_is_refused() -> None:
 def test_the_newest_version_of_every_type_is_the_class() -> None:
     newest = {schema["name"]: schema["version"] for schema in schemas()}
     assert {record_type.TYPE: record_type.VERSION for record_type in RECORD_TYPES} == newest
+
+
+@pytest.mark.parametrize("record_type", RECORD_TYPES, ids=lambda each: each.TYPE)
+def test_a_decoded_record_is_like_one_made_by_hand(
+    record_type: type[Record], examples: dict[tuple[str, int], dict[str, Any]]
+) -> None:
+    made = record_type.from_avro(examples[record_type.TYPE, record_type.VERSION])
+    by_hand = record_type(**{each.name: getattr(made, each.name) for each in fields(record_type)})
+    assert made == by_hand
+    assert repr(made) == repr(by_hand)
+    with pytest.raises(FrozenInstanceError):
+        made.event_id = "other"  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from leadflow.records.base import LeadRecord
+from leadflow.records.base import LeadRecord, assemble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class EnrollRequested(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class EnrollmentPauseRequested(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class EnrollmentResumeRequested(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class EnrollmentStopRequested(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,7 @@ class EnrollmentMigrateRequested(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ class ResendRequested(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,4 +231,4 @@ class TaskCompleted(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)

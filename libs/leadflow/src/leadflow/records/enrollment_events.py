@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from leadflow.records.base import LeadRecord
+from leadflow.records.base import LeadRecord, assemble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Enrolled(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class EnrollmentRefused(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class StepScheduled(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +161,7 @@ class StepSkipped(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +203,7 @@ class StepFired(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +239,7 @@ class EnrollmentPaused(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +277,7 @@ class EnrollmentResumed(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +313,7 @@ class EnrollmentStopped(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,4 +345,4 @@ class EnrollmentCompleted(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)

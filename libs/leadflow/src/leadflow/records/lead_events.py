@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from leadflow.records.base import LeadRecord
+from leadflow.records.base import LeadRecord, assemble
 from leadflow.records.common import Address, Attribution, ConsentGrant, Metric, Money, Reason
 
 
@@ -103,7 +103,7 @@ class LeadCreated(LeadRecord):
             None if data["attribution"] is None else Attribution.from_avro(data["attribution"])
         )
         data["consent"] = tuple([ConsentGrant.from_avro(item) for item in data["consent"]])
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +204,7 @@ class LeadUpdated(LeadRecord):
         )
         data["consent"] = tuple([ConsentGrant.from_avro(item) for item in data["consent"]])
         data["changed"] = tuple(data["changed"])
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +236,7 @@ class LeadMerged(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +279,7 @@ class LeadQualified(LeadRecord):
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
         data["reasons"] = tuple([Reason.from_avro(item) for item in data["reasons"]])
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,7 +317,7 @@ class StageChanged(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,7 +355,7 @@ class CallMissed(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,7 +397,7 @@ class QuoteRequested(LeadRecord):
     def from_avro(cls, data: dict[str, Any]) -> Self:
         data["photos"] = tuple(data["photos"])
         data["budget"] = None if data["budget"] is None else Money.from_avro(data["budget"])
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,7 +435,7 @@ class ReplyReceived(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,7 +471,7 @@ class BookingMade(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -507,7 +507,7 @@ class JobCompleted(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -547,7 +547,7 @@ class ConsentChanged(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -588,4 +588,4 @@ class ProviderEnriched(LeadRecord):
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
         data["metrics"] = tuple([Metric.from_avro(item) for item in data["metrics"]])
-        return cls(**data)
+        return assemble(cls, data)

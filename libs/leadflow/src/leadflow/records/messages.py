@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from leadflow.records.base import LeadRecord
+from leadflow.records.base import LeadRecord, assemble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,4 +68,4 @@ class MessageQueued(LeadRecord):
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
         data["stop_on"] = tuple(data["stop_on"])
-        return cls(**data)
+        return assemble(cls, data)

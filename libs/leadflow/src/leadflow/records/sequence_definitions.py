@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from leadflow.records.base import Record
+from leadflow.records.base import Record, assemble
 from leadflow.records.common import SequenceStep, Trigger
 
 
@@ -69,4 +69,4 @@ class SequencePublished(Record):
         data["trigger"] = Trigger.from_avro(data["trigger"])
         data["stop_on"] = tuple(data["stop_on"])
         data["steps"] = tuple([SequenceStep.from_avro(item) for item in data["steps"]])
-        return cls(**data)
+        return assemble(cls, data)

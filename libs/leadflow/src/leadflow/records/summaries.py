@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from leadflow.records.base import LeadRecord
+from leadflow.records.base import LeadRecord, assemble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class SummaryCreated(LeadRecord):
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
         data["risk_flags"] = tuple(data["risk_flags"])
-        return cls(**data)
+        return assemble(cls, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,4 +90,4 @@ class SummaryReviewed(LeadRecord):
 
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
-        return cls(**data)
+        return assemble(cls, data)
