@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -385,7 +386,9 @@ class Portal:
     def client(self, role: str, tenant: str = "", subject: str = "") -> httpx.Client:
         who = (role, tenant, subject)
         if who not in self.keys:
-            self.keys[who] = asyncio.run(self._key(*who))
+            # On a thread: the browser's driver has an event loop of its own on this one.
+            with ThreadPoolExecutor(1) as thread:
+                self.keys[who] = thread.submit(asyncio.run, self._key(*who)).result()
         return httpx.Client(
             base_url=f"{self.url}/api/v1",
             headers={"Authorization": f"Bearer {self.keys[who]}"},

@@ -63,7 +63,10 @@ function morph(now, wanted) {
     if (!wanted.hasAttribute(name) && !(name === "open" && now.tagName === "DETAILS")) now.removeAttribute(name);
   }
   for (const { name, value } of wanted.attributes) {
-    if (now.getAttribute(name) !== value) now.setAttribute(name, value);
+    if (now.getAttribute(name) === value) continue;
+    // The page's policy refuses a style attribute; a script's own style it takes.
+    if (name === "style") now.style.cssText = value;
+    else now.setAttribute(name, value);
   }
   morphChildren(now, wanted);
 }
