@@ -185,8 +185,6 @@ class Sender:
         for entry, decision in decided:
             metrics.MESSAGES.labels(entry.channel, decision.state).inc()
         self._to_publish.set()
-        if any(decision.state is not State.QUEUED for _, decision in decided):
-            self._to_send.set()  # the next message of the same lead may now be due
 
 
 def _groups(entries: Sequence[Entry], batch: int) -> list[Sequence[Entry]]:

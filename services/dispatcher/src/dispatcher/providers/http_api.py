@@ -110,6 +110,6 @@ def as_object(response: httpx.Response) -> dict[str, Any]:
 def accepted(provider_id: Any, response: str) -> Accepted:
     """A yes, with what the provider said, fit for the ledger."""
     return Accepted(
-        provider_id=provider_id if isinstance(provider_id, str) and provider_id else None,
+        provider_id=cleaned(provider_id)[:200] or None if isinstance(provider_id, str) else None,
         response=cleaned(response[:MAX_KEPT_CHARS]),
     )
