@@ -47,7 +47,9 @@ def test_a_step_is_never_due_before_the_one_before_it(story: Any, words: Any) ->
     story.publish("odd", words.step("a", 60), words.step("b", 10))
     story.when("LeadCreated")
     assert story.passes(10) == []
-    assert words.steps_sent(story.passes(60)) == ["a", "b"]
+    told = story.passes(60)
+    assert words.steps_sent(told) == ["a", "b"]
+    assert [each.due_at for each in words.queued(told)] == [words.at(60), words.at(60)]
 
 
 def test_a_wait_sends_nothing_and_delays_what_follows(story: Any, words: Any) -> None:

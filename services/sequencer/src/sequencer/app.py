@@ -96,7 +96,7 @@ class Worker:
         )
         self.app.tables.add(self.table)
         self.table.use(producer, self._due, self._recovered)
-        processor = LeadProcessor(
+        self._processor = LeadProcessor(
             codec=codec,
             rows=_TableRows(self.table),
             producer=producer,
@@ -105,7 +105,7 @@ class Worker:
             setting=setting,
             clock=clock,
         )
-        self._pipeline = Pipeline(processor, self._due)
+        self._pipeline = Pipeline(self._processor, self._due)
         # acks=False: Faust neither counts nor commits what it reads here.
         stream = self.app.topic(
             *STREAM_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False
@@ -165,6 +165,7 @@ class Worker:
         """Finish what is under way before anybody else may own these partitions."""
         self._health.not_ready(PART, "partitions are being dealt out")
         await self._settle()
+        self._processor.forget()
         self.table.disown()
 
     async def _settle(self) -> None:
@@ -235,24 +236,29 @@ class Worker:
         """Report progress to the watchdog unless there are records and none is being done."""
         done = -1
         while True:
-            consumer = self.app.consumer
-            lag = 0
+            idle = False
             if not self.app.rebalancing:
-                places = [tp for tp in consumer.assignment() if tp.topic in STREAM_TOPICS]
-                for place in places:
-                    position = await consumer.position(place)
-                    end = consumer.highwater(place)
-                    if position is not None and end is not None:
-                        lag += max(0, end - position)
+                lag = await self._lag()
                 metrics.LAG.labels(LOOP).set(lag)
-            unfinished = self._pipeline.offsets.unfinished()
-            moving = self._pipeline.handled != done or self._recovering()
-            if moving or (lag == 0 and unfinished == 0):
+                idle = lag == 0 and self._pipeline.offsets.unfinished() == 0
+            if idle or self._pipeline.handled != done or self._recovering():
                 self._health.progress(PART)
             done = self._pipeline.handled
             await self._clock.sleep(5.0)
 
+    async def _lag(self) -> int:
+        """Records behind the ends of the partitions that are ours."""
+        consumer = self.app.consumer
+        lag = 0
+        for place in consumer.assignment():
+            if place.topic in STREAM_TOPICS:
+                position, end = await consumer.position(place), consumer.highwater(place)
+                if position is not None and end is not None:
+                    lag += max(0, end - position)
+        return lag
+
     def _recovering(self) -> bool:
+        """Whether rows have been recovered since the last question."""
         recovery = self.app.tables.recovery
         remaining = recovery.active_remaining_total()
         before, self._remaining = self._remaining, remaining

@@ -14,7 +14,7 @@ import structlog
 from leadflow import metrics, topics
 from leadflow.clock import Clock
 from leadflow.codec import Codec
-from leadflow.errors import RecordRefused, is_retryable
+from leadflow.errors import LeadflowError, RecordRefused, is_retryable
 from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
 from leadflow.kafka.port import Message, Outgoing, Producer
 from leadflow.records import LeadRecord, MessageQueued
@@ -26,6 +26,7 @@ from sequencer.model import Decision, LeadRow, Setting
 log = structlog.get_logger()
 
 LOOP = "sequencer"
+RECENT_ROWS = 5_000
 
 Durable = Coroutine[Any, Any, None]
 """To be awaited: ends when what was decided is durable."""
@@ -72,19 +73,21 @@ class LeadProcessor:
         self._due = due
         self._setting = setting
         self._clock = clock
+        # Rows written last, decoded: the events of a lead come in bursts.
+        self._recent: dict[bytes, LeadRow] = {}
 
     def event(self, message: Message) -> Durable | None:
         """Decide on one record. What is returned is to be awaited: it ends when everything
         that follows from the record is durable. None if nothing follows."""
         key = message.key or b""
-        stored = self._rows.get(message.partition, key)
+        stored = self._stored(message.partition, key)
         try:
             event = self._codec.decode(message.value)
             if not isinstance(event, LeadRecord):
                 raise RecordRefused("not_about_a_lead", f"a {event.TYPE} in {message.topic}")
             if event.lead_id.encode() != key:
                 raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
-            row = None if stored is None else rowcodec.decode(key, stored)
+            row = rowcodec.decode(key, stored) if isinstance(stored, bytes) else stored
             decision = decide(row, event, self._clock.now(), self._setting)
             return self._follow(message.partition, key, decision)
         except Exception as error:
@@ -92,11 +95,11 @@ class LeadProcessor:
 
     def due(self, partition: int, key: bytes) -> Durable | None:
         """Fire what is due for a lead, in the same way."""
-        stored = self._rows.get(partition, key)
+        stored = self._stored(partition, key)
         if stored is None:
             return None
         try:
-            row = rowcodec.decode(key, stored)
+            row = rowcodec.decode(key, stored) if isinstance(stored, bytes) else stored
             decision = fire(row, self._clock.now(), self._setting)
             if not decision.changed:
                 # Not due after all: its time was moved while it waited for its turn.
@@ -104,7 +107,17 @@ class LeadProcessor:
             return self._follow(partition, key, decision)
         except Exception as error:
             # The lead stays as it is until its next event; its row is kept for inspection.
-            return self._bury(Message(self._rows.name, partition, -1, key, stored, (), -1), error)
+            row_bytes = self._rows.get(partition, key)
+            letter = Message(self._rows.name, partition, -1, key, row_bytes, (), -1)
+            return self._bury(letter, error)
+
+    def forget(self) -> None:
+        """Partitions are being dealt out anew: what is remembered may be somebody else's."""
+        self._recent.clear()
+
+    def _stored(self, partition: int, key: bytes) -> LeadRow | bytes | None:
+        """The lead's row, decoded if it was written lately."""
+        return self._recent.get(key) or self._rows.get(partition, key)
 
     def _follow(self, partition: int, key: bytes, decision: Decision) -> Durable | None:
         if not decision.changed and not decision.effects:
@@ -138,7 +151,14 @@ class LeadProcessor:
             await self._producer.send(effects)
         if encoded is not None:
             await self._rows.put(partition, key, encoded)
+            self._remember(key, row)
             self._note_due(partition, key, row)
+
+    def _remember(self, key: bytes, row: LeadRow) -> None:
+        self._recent.pop(key, None)
+        self._recent[key] = row
+        if len(self._recent) > RECENT_ROWS:
+            del self._recent[next(iter(self._recent))]
 
     def _note_due(self, partition: int, key: bytes, row: LeadRow) -> None:
         at = row.next_due()
@@ -148,7 +168,7 @@ class LeadProcessor:
     async def _bury(self, message: Message, error: Exception) -> None:
         if is_retryable(error):
             raise error
-        if not isinstance(error, RecordRefused):
+        if not isinstance(error, LeadflowError):
             log.error("record failed", topic=message.topic, exc_info=error)
         await self._dead_letters.bury([DeadLetter(message, error)])
         metrics.DEAD_LETTERS.labels(LOOP).inc()

@@ -17,7 +17,6 @@ from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import fastavro
 from fastavro import schemaless_reader, schemaless_writer
@@ -122,7 +121,7 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
         ],
         "live": [
             {
-                "enrollment_id": UUID(each.enrollment_id).bytes,
+                "enrollment_id": bytes.fromhex(each.enrollment_id.replace("-", "")),
                 "sequence_id": each.sequence_id,
                 "version": each.version,
                 "entry": each.entry,
@@ -147,6 +146,11 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
     }
 
 
+def _uuid(data: bytes) -> str:
+    text = data.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
     applied: bytes = data["applied"]
     data["profile"] = Profile(**data["profile"])
@@ -157,7 +161,7 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
         Enrollment(
             **{
                 **each,
-                "enrollment_id": str(UUID(bytes=each["enrollment_id"])),
+                "enrollment_id": _uuid(each["enrollment_id"]),
                 "enrolled_at": from_ms(each["enrolled_at"]),
                 "due_at": from_ms(each["due_at"]),
             }
