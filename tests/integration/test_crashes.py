@@ -17,6 +17,7 @@ import pytest
 from leadflow.records import (
     LeadCreated,
     LeadUpdated,
+    MessageHeld,
     MessageQueued,
     MessageRecorded,
     MessageSent,
@@ -49,6 +50,9 @@ def expected_outcomes(events: list[dict[str, Any]]) -> Counter[str]:
     return Counter(outcomes[event["event_id"].partition("/")[2]] for event in events)
 
 
+Stories = dict[str, frozenset[tuple[str, ...]]]
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of one tenant's leads, each thing counted once by its id.
@@ -62,7 +66,7 @@ class Result:
     queued: frozenset[str]
     sent: frozenset[str]
     recorded: frozenset[str]
-    stories: dict[str, frozenset[tuple[str, ...]]]
+    stories: Stories
 
 
 def result(system: Any, tenant: str) -> Result:
@@ -86,6 +90,8 @@ def result(system: Any, tenant: str) -> Result:
     facts: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for topic in ("lead-events", "enrollment-events", "messages", "summaries", "message-events"):
         for record in system.log.records(topic, tenant=tenant):
+            if isinstance(record, MessageHeld):
+                continue  # it waited for what lead-events had to say: a matter of timing
             sequence = getattr(record, "sequence_id", None) or ""
             step = getattr(record, "step_id", None) or ""
             facts[record.lead_id].add((record.TYPE, sequence.partition(".")[2], step))
@@ -105,6 +111,14 @@ def result(system: Any, tenant: str) -> Result:
             if len(causes[lead]) == 1
         },
     )
+
+
+def differences(one: Stories, other: Stories) -> dict[str, frozenset[tuple[str, ...]]]:
+    """What only one of them tells, by the event that made the lead."""
+    nothing: frozenset[tuple[str, ...]] = frozenset()
+    events = one.keys() | other.keys()
+    found = {each: one.get(each, nothing) ^ other.get(each, nothing) for each in events}
+    return {each: told for each, told in found.items() if told}
 
 
 def settled(system: Any, tenant: str, wanted: Counter[str]) -> Callable[[], Result | None]:
@@ -155,7 +169,7 @@ def test_killing_a_service_changes_no_count_and_doubles_no_message(
         settled(system, tenant, wanted), f"everything rests after {victim} was killed"
     )
     assert found.outcomes == wanted
-    assert found.stories == undisturbed.stories
+    assert differences(found.stories, undisturbed.stories) == {}
     acceptances = Counter(each["key"] for each in system.accepted())
     assert {key: acceptances[key] for key in found.sent} == dict.fromkeys(found.sent, 1)
 
@@ -169,7 +183,7 @@ def test_killing_a_service_changes_no_count_and_doubles_no_message(
     )
     with system.portal("admin", tenant) as portal:
         system.wait_until(
-            lambda: portal_counts(portal) == dict(wanted),
+            lambda: portal_counts(portal) == {name: wanted[name] for name in SHOWN},
             f"the portal shows the same counts after {victim} was killed",
         )
 
@@ -184,10 +198,10 @@ def crm_contacts(system: Any) -> set[str]:
         found |= {item["external_id"] for item in items}
 
 
+# A record that cannot be read belongs to no tenant: its dead letter is in nobody's share.
+SHOWN = ("normalized", "merged", "quarantined")
+
+
 def portal_counts(portal: httpx.Client) -> dict[str, int]:
     counts = portal.get("/api/v1/pipeline").raise_for_status().json()
-    return {
-        name: counts[name]
-        for name in ("normalized", "merged", "quarantined", "dlq")
-        if counts[name]
-    }
+    return {name: counts[name] for name in SHOWN}
