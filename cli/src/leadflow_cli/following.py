@@ -72,11 +72,10 @@ class Follower:
             if before is None or look != before:
                 moved = now
             before = look
-            if now - moved > STILL_SECONDS or now - began > DEADLINE_SECONDS:
-                raise CliError(
-                    f"not all came to its end, and nothing moved for {now - moved:.0f} s: "
-                    + "; ".join(look.missing)
-                )
+            if now - moved > STILL_SECONDS:
+                raise CliError(_unfinished(f"nothing moved for {STILL_SECONDS:.0f} s", look))
+            if now - began > DEADLINE_SECONDS:
+                raise CliError(_unfinished(f"{DEADLINE_SECONDS:.0f} s are over", look))
             self._pause(LOOK_EVERY_SECONDS)
 
     def _look(self) -> Look:
@@ -105,3 +104,8 @@ class Follower:
             for name in own
             if self.totals[name] != own[name]
         ]
+
+
+def _unfinished(why: str, look: Look) -> str:
+    missing = "; ".join(look.missing) or "the topics still grow"
+    return f"not everything came to its end, and {why}. Missing: {missing}"

@@ -40,5 +40,6 @@ def serve(stack: Stack, then: Callable[[Stack], None]) -> None:
 
 
 def _stay(stack: Stack) -> None:
+    say("Sign in with the link of 'leadflow token --role admin --link'.")
     say("Ctrl-C stops everything.")
     stack.wait()
