@@ -146,6 +146,13 @@ def test_a_sequence_shows_what_seed_003_asks_for(ops: httpx.Client) -> None:
     assert (personal["counts"]["sent"], personal["counts"]["scheduled"]) == (2, 2)
 
 
+def test_the_dashboard_adds_up_all_sequences(ops: httpx.Client) -> None:
+    stats = ops.get("/sequences/stats").json()
+    assert (stats["enrolled"], stats["running"], stats["sent"]) == (5, 4, 7)
+    assert stats["open_rate"] == round(3 / 7, 4)
+    assert stats["sequences"] == len(stats["items"])
+
+
 def test_the_enrollments_and_messages_of_a_sequence_come_in_pages(
     ops: httpx.Client, told: Any
 ) -> None:

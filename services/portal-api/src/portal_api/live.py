@@ -63,6 +63,10 @@ class Subscriber:
             self._pending.add(change)
             self._woken.set()
 
+    def wake(self) -> None:
+        """Let `take` return, with whatever there is."""
+        self._woken.set()
+
     async def take(self, timeout: float) -> Change:
         """What changed since the last time; empty after `timeout` seconds without a change."""
         try:
@@ -88,6 +92,11 @@ class Broadcaster:
         for subscriber in self._subscribers:
             subscriber.tell(change)
 
+    def close(self) -> None:
+        """Wake all who listen, so that their streams end with the process, not after it."""
+        for subscriber in self._subscribers:
+            subscriber.wake()
+
     @contextmanager
     def subscription(self, tenant: str | None) -> Iterator[Subscriber]:
         """`tenant` None hears of every tenant."""
@@ -97,6 +106,3 @@ class Broadcaster:
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
-
-    def __len__(self) -> int:
-        return len(self._subscribers)

@@ -112,6 +112,7 @@ async def main(
         )
         health.ready("library")
         await stop.wait()
+        broadcaster.close()
 
     try:
         await run_all(

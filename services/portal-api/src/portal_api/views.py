@@ -88,6 +88,7 @@ def stats(counts: Counts, steps: int) -> dict[str, Any]:
         "running": counts.get("active", 0),
         **{name: counts.get(name, 0) for name in ENROLLMENT_NAMES},
         **{name: counts.get(name, 0) for name in MESSAGE_NAMES},
+        "sent_email": counts.get("sent_email", 0),
         "open_rate": rate(counts.get("opened", 0), counts.get("sent_email", 0)),
         "click_rate": rate(counts.get("clicked", 0), counts.get("sent_email", 0)),
         "reply_rate": rate(counts.get("replied", 0), counts.get("sent", 0)),

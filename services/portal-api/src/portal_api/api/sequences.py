@@ -58,14 +58,13 @@ async def sequence_stats(
     items = answer["items"]
     total = {
         name: sum(item["stats"][name] for item in items)
-        for name in ("enrolled", "running", *views.MESSAGE_NAMES)
+        for name in ("enrolled", "running", "sent_email", *views.MESSAGE_NAMES)
     }
-    emails = total["sent"]
     return {
         "sequences": len(items),
         "active": sum(item["status"] == "active" for item in items),
         **total,
-        "open_rate": views.rate(total["opened"], emails),
+        "open_rate": views.rate(total["opened"], total["sent_email"]),
         "reply_rate": views.rate(total["replied"], total["sent"]),
         "items": [{"id": item["id"], "name": item["name"], **item["stats"]} for item in items],
     }
