@@ -12,6 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
 from leadflow_cli.embedded import account
 from leadflow_cli.embedded.kafka import KafkaServer
 from leadflow_cli.embedded.postgres import PostgresServer

@@ -108,7 +108,7 @@ def test_a_template_that_fails_holds_its_message_and_no_other(system: Any) -> No
     event = lead(unique("template"))
     with system.portal("admin", TENANT) as portal:
         sequence = portal.post("/api/v1/sequences", json=broken_sequence()).raise_for_status()
-        sequence_id = sequence.json()["sequence_id"]
+        sequence_id = sequence.json()["id"]
         system.send(event)
         system.wait_until(lambda: sent_to(system, event), "the lead was answered")
         portal.post(
@@ -130,13 +130,13 @@ def test_a_template_that_fails_holds_its_message_and_no_other(system: Any) -> No
 
 
 def broken_sequence() -> dict[str, Any]:
-    """A sequence by hand whose one step names a value that no lead has."""
+    """A sequence by hand whose one step names a value that our leads do not have."""
     return {
         "name": unique("Broken"),
         "trigger": {"kind": "manual", "value": ""},
         "status": "active",
         "owner": "dana.whitfield",
-        "trigger_source": "any",
+        "source": "website-form",
         "consent_rule": "not_opted_out",
         "duplicate_rule": "external id, e-mail, phone and name",
         "rollback_path": "pause the sequence",
@@ -146,8 +146,8 @@ def broken_sequence() -> dict[str, Any]:
                 "channel": "email",
                 "delay_minutes": 0,
                 "template_name": "broken",
-                "subject": "About {{ no_such_thing }}",
-                "body": "Hello {{ no_such_thing }}",
+                "template_subject": "About {{ company }}",
+                "template_body": "Hello {{ company }}",
             }
         ],
     }
@@ -169,7 +169,7 @@ def test_a_provider_that_answers_500_delays_its_own_messages_only(system: Any) -
 
 def test_a_crm_that_refuses_a_lead_keeps_the_others_in_step(system: Any) -> None:
     marked, other = lead(unique("refused-by-crm")), lead(unique("welcome"))
-    system.faults(target="crm", mode="reject", status=422, match={"external_id": lead_id(marked)})
+    system.faults(target="crm", mode="reject", status=422, match={"to": lead_id(marked)})
     try:
         system.send(marked, other)
         system.wait_until(lambda: in_crm(system, other), "the other lead is in the CRM")
@@ -190,7 +190,7 @@ def test_a_crm_that_refuses_a_lead_keeps_the_others_in_step(system: Any) -> None
 
 def test_a_crm_that_is_down_for_a_while_ends_equal_to_the_log(system: Any) -> None:
     event = lead(unique("crm-down"))
-    system.faults(target="crm", mode="fail", status=503, match={"external_id": lead_id(event)})
+    system.faults(target="crm", mode="fail", status=503, match={"to": lead_id(event)})
     try:
         system.send(event)
         system.wait_until(

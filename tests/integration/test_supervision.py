@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from leadflow_cli.child import Program
 from leadflow_cli.errors import ChildDied, CliError, NotReady
 from leadflow_cli.ports import check_ports
