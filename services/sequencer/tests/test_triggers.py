@@ -86,6 +86,15 @@ def test_new_leads_enter_the_highest_active_version(story: Any, words: Any) -> N
     assert told[0].sequence_version == 2
 
 
+@pytest.mark.parametrize("status", ["archived", "paused"])
+def test_a_sequence_whose_newest_version_is_closed_takes_nobody_in(
+    story: Any, words: Any, status: str
+) -> None:
+    story.publish("first-touch", words.step("one"))
+    story.publish("first-touch", words.step("one"), version=2, status=status)
+    assert story.when("LeadCreated") == []
+
+
 def test_sequences_of_another_tenant_are_none_of_the_leads_business(story: Any, words: Any) -> None:
     story.publish("first-touch", words.step("one"), tenant_id="somebody-else")
     assert story.when("LeadCreated") == []

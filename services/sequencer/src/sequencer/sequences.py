@@ -70,11 +70,14 @@ class _Lookup:
 
     def __init__(self, definitions: dict[bytes, SequencePublished]) -> None:
         self.versions = {(each.sequence_id, each.version): each for each in definitions.values()}
-        self.active: dict[str, SequencePublished] = {}
+        # The newest version that is no draft has the word: archived, it takes nobody in, even
+        # though an older version was active.
+        newest: dict[str, SequencePublished] = {}
         for each in definitions.values():
-            best = self.active.get(each.sequence_id)
-            if each.status == "active" and (best is None or each.version > best.version):
-                self.active[each.sequence_id] = each
+            best = newest.get(each.sequence_id)
+            if each.status != "draft" and (best is None or each.version > best.version):
+                newest[each.sequence_id] = each
+        self.active = {name: each for name, each in newest.items() if each.status == "active"}
         triggered: dict[TriggerKey, list[SequencePublished]] = {}
         for each in self.active.values():
             key = (each.tenant_id, each.trigger.kind, each.trigger.value)
