@@ -83,6 +83,10 @@ class KafkaServer(EmbeddedServer):
         return [
             str(JAVA),
             f"-Xmx{HEAP_MEGABYTES}m",
+            # A small heap beside five services: collector and compiler that take no core of
+            # their own. What they would gain in the long run, a development broker never sees.
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
             f"-Dlog4j2.configurationFile={_LOG4J}",
             "-Djava.awt.headless=true",
             "-XX:+ExitOnOutOfMemoryError",

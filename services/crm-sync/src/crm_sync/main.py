@@ -25,6 +25,8 @@ from leadflow.records import Record
 from leadflow.settings import Environment, ServiceSettings
 
 SERVICE = "crm-sync"
+# The CRM may be a moment behind; larger batches are what keeps it from falling further behind.
+GATHER_MS = 100
 SOURCES = (
     topics.LEAD_EVENTS.name,
     topics.ENROLLMENT_EVENTS.name,
@@ -83,7 +85,9 @@ async def main(
     tools = Tools(store, Synchronizer(store, crm), producer, dead_letters, policy, clock)
 
     def consumer(name: str) -> ConfluentConsumer:
-        return ConfluentConsumer(settings.kafka_bootstrap, name, client_id=SERVICE)
+        return ConfluentConsumer(
+            settings.kafka_bootstrap, name, client_id=SERVICE, gather_ms=GATHER_MS
+        )
 
     loops = [
         ConsumerLoop(

@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 PARTS = ("projection", "http", "library")
 LARGEST_BATCH = 2000
+# A page may be a moment behind; a transaction for each handful of records may not pay.
+GATHER_MS = 100
 # What this process is told to read: everything but clocks and the CRM's waiting room.
 PROJECTED = tuple(topic.name for topic in topics.ALL if "portal-api" in topic.consumers)
 GRACE_SECONDS = 2
@@ -68,6 +70,7 @@ async def main(
             portal.group,
             client_id="portal-api",
             assignor="cooperative-sticky",
+            gather_ms=GATHER_MS,
         ),
         topics=PROJECTED,
         decode=decoder(codec),
