@@ -91,10 +91,33 @@ def test_an_opt_out_stops_refuses_the_channel_and_lists_the_address() -> None:
 
 def test_an_opt_in_lifts_the_opt_out_and_stops_nothing() -> None:
     facts = facts_of(
-        [ConsentChanged(**COMMON, channel="sms", granted=True, address="+15125550100")]
+        [
+            ConsentChanged(
+                **COMMON, channel="sms", granted=True, address="+15125550100", basis="opt-in"
+            )
+        ]
     )
     assert [type(fact).__name__ for fact in facts] == ["Consent", "Suppression"]
     assert [fact.active for fact in facts if isinstance(fact, Suppression)] == [False]
+
+
+def test_a_missed_call_allows_a_text_and_takes_no_opt_out_of_its_number_back() -> None:
+    facts = facts_of(
+        [
+            ConsentChanged(
+                **COMMON, channel="sms", granted=True, address="+15125550100", basis="inbound call"
+            )
+        ]
+    )
+    assert facts == [
+        Consent(lead_id="lead-1", channel="sms", granted=True, explicit=False, at=RECORDED)
+    ]
+
+
+def test_a_consent_dated_ahead_counts_from_when_it_was_recorded() -> None:
+    ahead = datetime(2030, 1, 1, tzinfo=UTC)
+    facts = facts_of([created("active", ConsentGrant(channel="sms", granted=True, at=ahead))])
+    assert [fact.at for fact in facts] == [RECORDED]
 
 
 def test_an_opt_out_of_all_lists_a_number_on_every_channel_of_numbers() -> None:

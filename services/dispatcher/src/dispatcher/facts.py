@@ -18,6 +18,9 @@ from leadflow.records.base import Record
 
 PERSON_CHANNELS = ("email", "sms", "whatsapp", "call")
 STOPPING_STAGES = frozenset({"won", "lost"})
+# The basis of a word by which a person takes an opt-out back. A permission that somebody reads
+# out of what the person did, such as a call that was missed, is worth what a profile's is.
+OPT_IN = "opt-in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,8 @@ def facts_of(records: Iterable[Record]) -> list[Fact]:
                     channel=channel,
                     granted=grant.granted,
                     explicit=False,
-                    at=grant.at or record.recorded_at,
+                    # Given for a time to come it would outlast every refusal until then.
+                    at=min(grant.at or record.recorded_at, record.recorded_at),
                 )
                 for grant in record.consent
                 for channel in _channels(grant.channel)
@@ -98,6 +102,7 @@ def facts_of(records: Iterable[Record]) -> list[Fact]:
 
 def _changed(record: ConsentChanged) -> Sequence[Fact]:
     facts: list[Fact] = []
+    explicit = not record.granted or record.basis == OPT_IN
     if not record.granted:
         facts.append(Stop(lead_id=record.lead_id, stop="opt_out", at=record.recorded_at))
     for channel in _channels(record.channel):
@@ -106,11 +111,11 @@ def _changed(record: ConsentChanged) -> Sequence[Fact]:
                 lead_id=record.lead_id,
                 channel=channel,
                 granted=record.granted,
-                explicit=True,
+                explicit=explicit,
                 at=record.recorded_at,
             )
         )
-        if record.address and ("@" in record.address) == (channel == "email"):
+        if explicit and record.address and ("@" in record.address) == (channel == "email"):
             facts.append(
                 Suppression(
                     tenant_id=record.tenant_id,
