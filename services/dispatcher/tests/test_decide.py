@@ -162,6 +162,13 @@ def test_the_provider_may_ask_for_more_time_but_not_for_less(make_entry: Make) -
     assert after(make_entry(), refused(wait_seconds=1.0)).delay_seconds == 5.0
 
 
+@pytest.mark.parametrize("asked", [1e300, float("inf"), float("nan")])
+def test_a_provider_that_asks_for_ages_is_asked_again_the_next_day(
+    make_entry: Make, asked: float
+) -> None:
+    assert after(make_entry(), refused(wait_seconds=asked)).delay_seconds == 86_400.0
+
+
 def test_a_lasting_no_is_failed_at_once(make_entry: Make) -> None:
     decision = after(make_entry(), refused(error_class="Rejected", retryable=False))
     assert (decision.state, decision.rule) == (State.FAILED, "Rejected")

@@ -13,9 +13,9 @@ import pytest
 from dispatcher.content import Identity, arrive
 from dispatcher.model import Accepted, Entry, Refused
 from dispatcher.providers.api_email import EmailApi
-from dispatcher.providers.base import ProviderError
+from dispatcher.providers.base import ProviderError, Rejected
 from dispatcher.providers.http_api import HttpApi
-from dispatcher.providers.smtp import mime_of
+from dispatcher.providers.smtp import Smtp, mime_of
 from leadflow.records import MessageQueued
 
 Make = Callable[..., Entry]
@@ -104,10 +104,11 @@ async def test_a_status_says_whether_a_retry_can_help(
         (httpx.ReadTimeout("silent"), "NoAnswer", True),
         (httpx.RemoteProtocolError("hung up"), "NoAnswer", True),
         (httpx.WriteError("broken pipe"), "NoAnswer", True),
+        (httpx.DecodingError("not gzip after all"), "NoAnswer", True),
     ],
 )
 async def test_a_silence_is_a_doubt_only_if_something_was_sent(
-    make_entry: Make, error: httpx.TransportError, error_class: str, maybe_accepted: bool
+    make_entry: Make, error: httpx.RequestError, error_class: str, maybe_accepted: bool
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise error
@@ -148,3 +149,13 @@ def test_a_mail_has_both_parts_and_the_same_bytes_each_time(
     assert read["From"].addresses[0].display_name == "Café & Co"
     assert read["X-Leadflow-Message-Id"] == "5f0c7a3e-0000-5000-8000-000000000001"
     assert [part.get_content_type() for part in read.iter_parts()] == ["text/plain", "text/html"]
+
+
+async def test_an_address_that_smtp_cannot_carry_is_refused_before_anything_is_sent(
+    make_entry: Make, make_queued: Callable[..., MessageQueued]
+) -> None:
+    content = arrive(make_queued(recipient="jürgen@example.com"), Identity()).content
+    assert content is not None
+    smtp = Smtp("smtp://127.0.0.1:1", 1.0)
+    with pytest.raises(Rejected):
+        await smtp.send([make_entry(content=content)])

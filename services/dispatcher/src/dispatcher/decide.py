@@ -17,6 +17,8 @@ from dispatcher.model import (
 
 # These stop a sequence whether or not it names them.
 ALWAYS_STOP = frozenset({"opt_out", "bounce", "complaint"})
+# A provider that names a longer wait is asked again all the same.
+LONGEST_ASKED_WAIT_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,9 @@ def after_answer(entry: Entry, answer: Answer, retries: Retries, *, keyed: bool)
         state=State.QUEUED,
         rule=answer.error_class,
         reason=answer.reason,
-        delay_seconds=max(retries.delay(attempts), answer.wait_seconds or 0.0),
+        delay_seconds=max(
+            retries.delay(attempts), min(LONGEST_ASKED_WAIT_SECONDS, answer.wait_seconds or 0.0)
+        ),
         presented=True,
         in_doubt=doubt,
     )

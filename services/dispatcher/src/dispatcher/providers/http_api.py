@@ -70,7 +70,7 @@ class HttpApi:
                 response = await self._client.post(url, content=body, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Unreachable(f"{self.name}: {type(error).__name__}") from error
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.RequestError, TimeoutError) as error:
             raise NoAnswer(f"{self.name}: {type(error).__name__}") from error
         if not response.is_success:
             raise refusal(self.name, response.status_code, retry_after(response))

@@ -52,7 +52,12 @@ class Smtp:
 
     async def send(self, messages: Sequence[Outbound]) -> Sequence[Answer]:
         (message,) = messages
-        mail = mime_of(message.content.send())
+        try:
+            mail = mime_of(message.content.send())
+            mail.recipient.encode("ascii")
+        except (ValueError, LookupError) as error:
+            # RFC 6531 addresses take a server with SMTPUTF8, which not every one on the way is.
+            raise Rejected(f"smtp: {type(error).__name__}") from error
         content_sent = False
         try:
             async with asyncio.timeout(self._timeout):
