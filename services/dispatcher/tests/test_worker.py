@@ -145,6 +145,20 @@ async def test_a_lease_that_could_end_during_the_call_is_given_back(
     assert not ledger.settled[0].decision.presented
 
 
+async def test_what_a_first_wave_of_calls_does_not_take_is_looked_at_again_before_it_is_sent(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    again = [make_entry(message_id=f"m-{number}", attempts=1) for number in range(6)]
+    ledger, provider = FakeLedger(again), FakeProvider()
+    await sender(ledger, provider, clock).round()
+    assert provider.calls == [["m-0"], ["m-1"], ["m-2"], ["m-3"]]
+    assert [each.entry.message_id for each in ledger.settled if not each.decision.presented] == [
+        "m-4",
+        "m-5",
+    ]
+    assert states(ledger)["m-4"] is State.QUEUED
+
+
 async def test_every_outcome_but_a_retry_has_its_event(make_entry: Make, clock: FakeClock) -> None:
     ledger = FakeLedger([make_entry()])
     await sender(ledger, FakeProvider(), clock).round()

@@ -137,11 +137,12 @@ class Sender:
                 decided.append((entry, decision))
         if provider is not None:
             groups = _groups(to_send, provider.batch)
-            for start in range(0, len(groups), provider.at_once):
-                side_by_side = groups[start : start + provider.at_once]
-                calls = [self._send(provider, group, deadline) for group in side_by_side]
-                for answered in await asyncio.gather(*calls):
-                    decided.extend(answered)
+            calls = [self._send(provider, group, deadline) for group in groups[: provider.at_once]]
+            for answered in await asyncio.gather(*calls):
+                decided.extend(answered)
+            # By the time of a second wave of calls somebody may have opted out or paused:
+            # the rest is claimed again, and looked at again.
+            decided.extend(_back(entry) for group in groups[provider.at_once :] for entry in group)
         await self._settle(decided)
         return len(entries)
 
@@ -150,9 +151,7 @@ class Sender:
     ) -> list[tuple[Entry, Decision]]:
         if self._clock.monotonic() + self._pace.timeout_seconds > deadline:
             # The lease could end while the provider has them: give them back untouched.
-            return [
-                (entry, Decision(state=State.QUEUED, in_doubt=entry.in_doubt)) for entry in group
-            ]
+            return [_back(entry) for entry in group]
         started = self._clock.monotonic()
         answers: Sequence[Answer]
         try:
@@ -185,6 +184,11 @@ class Sender:
         for entry, decision in decided:
             metrics.MESSAGES.labels(entry.channel, decision.state).inc()
         self._to_publish.set()
+
+
+def _back(entry: Entry) -> tuple[Entry, Decision]:
+    """To be claimed again as it was."""
+    return entry, Decision(state=State.QUEUED, in_doubt=entry.in_doubt)
 
 
 def _groups(entries: Sequence[Entry], batch: int) -> list[Sequence[Entry]]:
