@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,31 +23,32 @@ _KINDS = (LEADS, SEQUENCES, ENROLLMENTS, MESSAGES, SUMMARIES, CONTROLS, RAW_EVEN
 
 @dataclass(slots=True)
 class Change:
-    """Which kinds of things of which tenants and sequences changed."""
+    """Which kinds of things, and which sequences, changed."""
 
     kinds: set[str] = field(default_factory=set)
-    tenants: set[str] = field(default_factory=set)
     sequences: set[str] = field(default_factory=set)
 
     def add(self, other: Change) -> None:
         self.kinds |= other.kinds
-        self.tenants |= other.tenants
         self.sequences |= other.sequences
 
     def __bool__(self) -> bool:
         return bool(self.kinds)
 
 
-def change_of(rows: Rows) -> Change:
-    """What a batch of rows changed."""
-    change = Change()
+def changes_of(rows: Rows) -> dict[str, Change]:
+    """What a batch of rows changed, by tenant: a sequence's id is nobody else's to hear.
+
+    What belongs to no tenant, as an unreadable record, stands under the empty name.
+    """
+    changes: dict[str, Change] = {}
     for table in _KINDS:
         for row in rows.of(table):
+            change = changes.setdefault(row.get("tenant_id") or "", Change())
             change.kinds.add(table.name)
-            change.tenants.add(row.get("tenant_id") or "")
             if sequence := row.get("sequence_id"):
                 change.sequences.add(sequence)
-    return change
+    return changes
 
 
 class Subscriber:
@@ -58,10 +59,11 @@ class Subscriber:
         self._pending = Change()
         self._woken = asyncio.Event()
 
-    def tell(self, change: Change) -> None:
-        if self._tenant is None or self._tenant in change.tenants:
-            self._pending.add(change)
-            self._woken.set()
+    def tell(self, changes: Mapping[str, Change]) -> None:
+        for tenant, change in changes.items():
+            if self._tenant in (None, tenant):
+                self._pending.add(change)
+                self._woken.set()
 
     def wake(self) -> None:
         """Let `take` return, with whatever there is."""
@@ -88,9 +90,10 @@ class Broadcaster:
     def __init__(self) -> None:
         self._subscribers: set[Subscriber] = set()
 
-    def publish(self, change: Change) -> None:
+    def publish(self, changes: Mapping[str, Change]) -> None:
+        """`changes` by tenant."""
         for subscriber in self._subscribers:
-            subscriber.tell(change)
+            subscriber.tell(changes)
 
     def close(self) -> None:
         """Wake all who listen, so that their streams end with the process, not after it."""

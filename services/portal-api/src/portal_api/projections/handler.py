@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from leadflow.kafka.loop import Received, Stateless
 from leadflow.records import LeadRecord
-from portal_api.live import Broadcaster, change_of
+from portal_api.live import Broadcaster, changes_of
 from portal_api.projections import project
 from portal_api.projections.rows import Row, Rows
 from portal_api.projections.tables import TIMELINE
@@ -43,8 +43,7 @@ class Projection(Stateless):
             rows: Rows = project(fresh(batch, new))
             await upsert(connection, rows)
             await derive(connection, rows)
-        if change := change_of(rows):
-            self._broadcaster.publish(change)
+        self._broadcaster.publish(changes_of(rows))
 
 
 def fresh(batch: Sequence[Received], new: set[str]) -> list[Received]:
