@@ -1,8 +1,16 @@
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from leadflow.database import role_password
 from leadflow.errors import SettingError
-from leadflow_cli.prepare import derived_passwords, given_passwords, roles, url_of
+from leadflow_cli.errors import CliError
+from leadflow_cli.prepare import (
+    derived_passwords,
+    given_passwords,
+    prepare_database,
+    roles,
+    url_of,
+)
 
 GIVEN = {
     "LEADFLOW_INTAKE_PASSWORD": "i",
@@ -39,3 +47,17 @@ def test_a_missing_password_is_named(missing: str) -> None:
 def test_a_role_connects_where_the_administrator_does() -> None:
     admin = "postgresql://postgres:top@db.example:5432/leadflow"
     assert url_of(admin, "intake", "p@ss") == "postgresql://intake:p%40ss@db.example:5432/leadflow"
+
+
+def test_what_the_database_refused_is_told_without_the_statement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_arguments: object) -> None:
+        statement = "ALTER ROLE intake LOGIN PASSWORD 'hush'"
+        raise DBAPIError(statement, None, Exception("permission denied to alter role"))
+
+    monkeypatch.setattr("leadflow.database.provision", refused)
+    with pytest.raises(CliError, match="permission denied to alter role") as caught:
+        prepare_database("postgresql://postgres:top@db.example:5432/leadflow", {})
+    assert "hush" not in str(caught.value)
+    assert "top" not in str(caught.value)

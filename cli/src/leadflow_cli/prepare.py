@@ -62,8 +62,7 @@ def prepare_database(
 ) -> None:
     """Bring about every role and schema, and migrate those of `packages` (None: of all).
 
-    `passwords` has one for each of `roles()`. Raises CliError, which does not hold the
-    administrator's password.
+    `passwords` has one for each of `roles()`. Raises CliError, which holds no password.
     """
     from leadflow.database import SCHEMAS, migrate, provision
 
@@ -74,4 +73,6 @@ def prepare_database(
                 migrate(package, url_of(admin_url, role, passwords[role]))
     except (OSError, SQLAlchemyError) as error:
         address = make_url(admin_url).render_as_string(hide_password=True)
-        raise CliError(f"the database at {address} cannot be prepared: {error}") from error
+        # SQLAlchemy's text repeats the statement, and ALTER ROLE names a password.
+        reason = getattr(error, "orig", None) or error
+        raise CliError(f"the database at {address} cannot be prepared: {reason}") from error
