@@ -33,6 +33,12 @@ def test_kafka_makes_no_topic_by_itself_and_one_copy_of_its_own(tmp_path: Path) 
     assert told["group.initial.rebalance.delay.ms"] == "0"
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CliError, match="set XDG_CACHE_HOME"):
+        jars.kafka_classpath(quiet, tmp_path / "file" / "cache")
+
+
 def test_a_cache_counts_only_when_every_jar_is_whole(tmp_path: Path) -> None:
     folder = tmp_path / "kafka-4.1.1"
     folder.mkdir()

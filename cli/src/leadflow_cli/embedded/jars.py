@@ -46,9 +46,15 @@ def kafka_classpath(say: Say, cache: Path | None = None) -> list[Path]:
     cached = _whole(folder)
     if cached:
         return cached
-    cache.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(cache)
-    arriving = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=cache))
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(cache)
+        arriving = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=cache))
+    except OSError as error:
+        raise CliError(
+            f"{cache} cannot hold Kafka's jars ({error.strerror}): "
+            "set XDG_CACHE_HOME to a folder of yours"
+        ) from error
     try:
         _download(arriving, say)
         if folder.exists() and not _whole(folder):
