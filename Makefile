@@ -1,5 +1,6 @@
 # Everything a newcomer needs; `make help` tells what there is.
-# Needs Python >= 3.11 and make. uv and all packages go into .venv, nothing else is touched.
+# Needs Python >= 3.11 and make. uv and all packages go into .venv; what runs keeps its data in
+# ~/.leadflow and Kafka's jars in ~/.cache/leadflow (as root, PostgreSQL's in /var/lib/leadflow).
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -24,7 +25,7 @@ $(VENV)/.ready: uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "leadflow needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) \
-		|| { echo "cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+		|| { rm -rf $(VENV); echo "cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
 	@echo "installing packages into $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(VENV)/bin/uv sync --frozen --quiet
