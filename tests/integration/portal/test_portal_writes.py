@@ -354,6 +354,11 @@ def test_another_site_cannot_write_with_our_cookie(portal: Any, told: Any) -> No
         assert browser.get("/api/v1/sequences").status_code == 401
 
 
+def test_signing_out_with_a_key_leaves_the_key_alone(portal: Any, ops: httpx.Client) -> None:
+    httpx.post(f"{portal.url}/logout", headers={"Authorization": ops.headers["Authorization"]})
+    assert ops.get("/sequences").status_code == 200
+
+
 def test_an_unsubscribe_link_asks_first_and_then_acts(
     portal: Any, ops: httpx.Client, told: Any
 ) -> None:

@@ -62,7 +62,7 @@ async def logout(request: Request, context: Ctx) -> Response:
     principal = await principal_of(request)
     if principal is not None:
         async with context.engine.begin() as connection:
-            await credentials.revoke(connection, principal.credential_id, context.clock.now())
+            await credentials.end_session(connection, principal.credential_id, context.clock.now())
     response = JSONResponse({})
     response.delete_cookie(COOKIE)
     return response

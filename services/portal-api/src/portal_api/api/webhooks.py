@@ -54,7 +54,7 @@ async def receive(source: str, request: Request, context: Ctx, principal: Operat
 def _events(body: bytes, source: str) -> list[dict[str, Any]]:
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the body is not JSON") from None
     events = data if isinstance(data, list) else [data]
     if not 1 <= len(events) <= LARGEST_BATCH:

@@ -78,9 +78,13 @@ async def use_ticket(connection: AsyncConnection, ticket: str, now: datetime) ->
     return None if found is None else _principal(found)
 
 
-async def revoke(connection: AsyncConnection, credential_id: str, now: datetime) -> None:
+async def end_session(connection: AsyncConnection, credential_id: str, now: datetime) -> None:
+    """End a session; an API key of that id is left alone."""
     await connection.execute(
-        text("UPDATE credentials SET revoked_at = :now WHERE credential_id = :id"),
+        text(
+            "UPDATE credentials SET revoked_at = :now "
+            "WHERE credential_id = :id AND kind = 'session'"
+        ),
         {"id": credential_id, "now": now},
     )
 
