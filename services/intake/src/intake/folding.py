@@ -15,7 +15,6 @@ from leadflow import ids
 from leadflow.records import Address, Attribution, RawEvent
 from leadflow.tenants import Tenant
 
-PERSON = ("first_name", "last_name", "email", "phone")
 NEWEST_WINS = ("company", "title", "service", "message", "urgency", "budget", "language")
 NOT_COMPARED = frozenset({"revision", "seen_at", "received", "extra", "temperature"})
 

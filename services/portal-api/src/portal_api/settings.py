@@ -22,7 +22,6 @@ class PortalSettings:
     group: str
     library: Path
     tenants_file: Path | None
-    public_url: str
 
     @classmethod
     def read(cls, env: Environment) -> PortalSettings:
@@ -43,5 +42,4 @@ class PortalSettings:
             group=env.text("GROUP", "portal-api"),
             library=env.path("LIBRARY", str(default_folder())),
             tenants_file=Path(tenants_file) if tenants_file else None,
-            public_url=env.url("PUBLIC_URL", f"http://127.0.0.1:{port}"),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from portal_api.store.connection import row, rows
+from portal_api.store.connection import rows
 
 
 async def find(
@@ -110,13 +110,4 @@ async def timeline(
         ORDER BY occurred_at, recorded_at, event_id LIMIT :limit
         """,
         {"lead": lead_id, "at": after[0], "id": after[1], "limit": limit + 1},
-    )
-
-
-async def owner_of(connection: AsyncConnection, lead_id: str) -> dict[str, Any] | None:
-    """{tenant_id, owner, status, merged_into}."""
-    return await row(
-        connection,
-        "SELECT tenant_id, owner, status, merged_into FROM leads WHERE lead_id = :lead",
-        {"lead": lead_id},
     )
