@@ -1,13 +1,13 @@
 """Events a second of one sequencer worker, beside an empty Faust agent in the same run.
 
-    python bench/sequencer_events.py --bootstrap 127.0.0.1:19092 [--leads 5000] [--rounds 3]
+    python bench/sequencer_events.py [--leads 5000] [--rounds 3]
 
 Produces a mix to the topics of the catalogue: for each lead a LeadCreated that enrolls it and
 sends its first message, a LeadQualified, a MessageSent, a MessageDelivered and, for one in ten,
 a reply that stops it. Both programs then read the same records with groups of their own, each
 as a process of its own; the sequencer has its effects acknowledged by all replicas, then its
-row, then commits. Prints both rates and their ratio for each round. Use a Kafka of its own: it
-leaves its records and changelog behind.
+row, then commits. Prints both rates and their ratio for each round. Starts a Kafka of its own on
+free ports of 127.0.0.1; with --bootstrap it uses another, where records and changelogs stay.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ from leadflow.kafka.admin import ensure_topics
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.port import Outgoing
 from leadflow.records.common import SequenceStep, Trigger
+from leadflow_cli.embedded.kafka import KafkaServer
+from leadflow_cli.processes import free_ports
 from sequencer.app import STREAM_TOPICS, Worker, WorkerSettings, make_app
+from sequencer.main import spare_the_collector
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
@@ -43,6 +47,7 @@ from sequencer.sequences import PublishedSequences
 TENANT = "bench"
 SEQUENCE = f"{TENANT}.first-touch"
 IDLE_SECONDS = 60.0
+ROLES = ("empty", "worker")
 
 
 def definition() -> records.SequencePublished:
@@ -238,10 +243,10 @@ async def worker(bootstrap: str, total: int) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--bootstrap", help="a Kafka to use instead of one of its own")
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--role", choices=("empty", "worker"), help=argparse.SUPPRESS)
+    parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)
     parser.add_argument("--total", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     logs.configure("bench", "warning")
@@ -249,32 +254,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run = empty if options.role == "empty" else worker
 
         async def measure() -> None:
+            spare_the_collector()  # as the sequencer does; the empty agent has it too
             print(await run(options.bootstrap, options.total), flush=True)
             os._exit(0)  # nothing of this run is worth a drain
 
         uvloop.run(measure())
-    ensure_topics(options.bootstrap)
-    asyncio.run(produce(options.bootstrap, options.leads))
-    total = existing(options.bootstrap)
-    print(f"{total} records")
-    for number in range(1, options.rounds + 1):
-        rates = {
-            role: float(
-                subprocess.run(
-                    [
-                        *(sys.executable, __file__, "--bootstrap", options.bootstrap),
-                        *("--role", role, "--total", str(total)),
-                    ],
-                    stdout=subprocess.PIPE,
-                    check=True,
-                ).stdout.split()[-1]
+    with ExitStack() as until_done:
+        bootstrap = options.bootstrap or own_kafka(until_done)
+        ensure_topics(bootstrap)
+        asyncio.run(produce(bootstrap, options.leads))
+        total = existing(bootstrap)
+        print(f"{total} records", flush=True)
+        for number in range(1, options.rounds + 1):
+            empty_rate, rate = (in_a_process(bootstrap, role, total) for role in ROLES)
+            print(
+                f"round {number}: empty agent {empty_rate:,.0f}/s, sequencer {rate:,.0f}/s, "
+                f"ratio {rate / empty_rate:.2f}",
+                flush=True,
             )
-            for role in ("empty", "worker")
-        }
-        print(
-            f"round {number}: empty agent {rates['empty']:,.0f}/s, "
-            f"sequencer {rates['worker']:,.0f}/s, ratio {rates['worker'] / rates['empty']:.2f}"
-        )
+
+
+def own_kafka(until_done: ExitStack) -> str:
+    """The bootstrap address of a broker that ends with `until_done`."""
+    folder = Path(until_done.enter_context(tempfile.TemporaryDirectory(prefix="bench-kafka-")))
+    port, controller_port = free_ports(2)
+    server = KafkaServer(folder, port=port, controller_port=controller_port)
+    return until_done.enter_context(server).bootstrap
+
+
+def in_a_process(bootstrap: str, role: str, total: int) -> float:
+    """What one of the two programs reaches, started anew."""
+    command = [sys.executable, __file__, "--bootstrap", bootstrap]
+    command += ["--role", role, "--total", str(total)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()[-1])
 
 
 def existing(bootstrap: str) -> int:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 NAMESPACE = UUID("6f0c2d3e-8a43-5d0c-9f6b-1c1f2b7d4e55")
+_NAMESPACE = NAMESPACE.bytes
 
 
 def derived_id(*parts: str | int) -> str:
-    """uuid5 of `parts`, joined by a character that no part holds."""
-    return str(uuid5(NAMESPACE, "\x1f".join(map(str, parts))))
+    """uuid5 of `parts`, joined by a character that no part holds.
+
+    Written out (RFC 9562, section 5.5), for the standard library's way through an integer takes
+    twice the time, and every decision derives several.
+    """
+    name = "\x1f".join(map(str, parts)).encode()
+    made = bytearray(sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
+    made[6] = made[6] & 0x0F | 0x50
+    made[8] = made[8] & 0x3F | 0x80
+    text = made.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def lead_id(tenant_id: str, source: str, external_id: str) -> str:

@@ -23,6 +23,17 @@ def assemble(cls: type[Made], data: dict[str, Any]) -> Made:
     return made
 
 
+def changed(record: Made, **changes: Any) -> Made:
+    """A copy of a slotted dataclass with some fields changed, as `dataclasses.replace`, which
+    takes three times as long. Raises TypeError for a field that there is not."""
+    made = object.__new__(type(record))
+    for put, name in _slots(type(record)):  # type: ignore[arg-type]
+        put(made, changes.pop(name) if name in changes else getattr(record, name))
+    if changes:
+        raise TypeError(f"{type(record).__name__} has no {', '.join(changes)}")
+    return made
+
+
 @cache
 def _slots(cls: Any) -> tuple[tuple[Callable[[object, Any], None], str], ...]:
     """What fills each slot. Looked up once a class."""

@@ -6,7 +6,6 @@ their causes, so deciding the same again yields the same effects.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from leadflow.errors import RecordRefused
@@ -29,6 +28,7 @@ from leadflow.records import (
     ReplyReceived,
     StageChanged,
 )
+from leadflow.records.base import changed
 from sequencer.decide import commands, facts, steps, stops, triggers
 from sequencer.decide.case import Case
 from sequencer.model import APPLIED_LIMIT, Decision, LeadRow, Setting, digest
@@ -51,7 +51,7 @@ def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setti
         # Kept even if nothing came of it: a reply that stopped nothing, or a refused command,
         # must not act when it is repeated on what has come since.
         applied = (*case.row.applied, mark)[-APPLIED_LIMIT:]
-        case.row = replace(case.row, applied=applied)
+        case.row = changed(case.row, applied=applied)
     steps.fire_due(case)
     return Decision(case.row, tuple(case.effects), changed=case.row is not before)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from leadflow import ids
 from leadflow.records import LeadRecord
+from leadflow.records.base import changed
 from sequencer.model import Enrollment, Finished, LeadRow, Setting
 
 SOURCE = "sequencer"
@@ -73,10 +73,10 @@ class Case:
             enrollment if each.enrollment_id == enrollment.enrollment_id else each
             for each in self.row.live
         )
-        self.row = replace(self.row, live=live)
+        self.row = changed(self.row, live=live)
 
     def begin(self, enrollment: Enrollment) -> None:
-        self.row = replace(self.row, live=(*self.row.live, enrollment))
+        self.row = changed(self.row, live=(*self.row.live, enrollment))
 
     def end(self, enrollment: Enrollment, outcome: str) -> None:
         """Shrink a live enrollment to its line among the finished ones."""
@@ -86,7 +86,7 @@ class Case:
             ended_at=self.now,
             outcome=outcome,
         )
-        self.row = replace(
+        self.row = changed(
             self.row,
             live=tuple(
                 each for each in self.row.live if each.enrollment_id != enrollment.enrollment_id

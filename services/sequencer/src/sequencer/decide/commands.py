@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from leadflow.errors import RecordRefused
 from leadflow.records import (
     EnrollmentPaused,
@@ -13,6 +11,7 @@ from leadflow.records import (
     EnrollmentStopRequested,
     EnrollRequested,
 )
+from leadflow.records.base import changed
 from sequencer.decide import stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
@@ -33,7 +32,7 @@ def pause(case: Case, event: EnrollmentPauseRequested) -> None:
     enrollment = _live(case, event.enrollment_id)
     if enrollment is None or enrollment.paused_by == "manual":
         return
-    case.change(replace(enrollment, paused_by="manual", held_by=""))
+    case.change(changed(enrollment, paused_by="manual", held_by=""))
     case.tell_of(
         EnrollmentPaused,
         enrollment,
@@ -49,7 +48,7 @@ def resume(case: Case, event: EnrollmentResumeRequested) -> None:
     enrollment = _live(case, event.enrollment_id)
     if enrollment is None or enrollment.paused_by != "manual":
         return
-    case.change(replace(enrollment, paused_by=""))
+    case.change(changed(enrollment, paused_by=""))
     case.tell_of(
         EnrollmentResumed,
         enrollment,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from leadflow.records import (
@@ -15,6 +14,7 @@ from leadflow.records import (
     LeadUpdated,
     StageChanged,
 )
+from leadflow.records.base import changed
 from sequencer.decide import stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Consent, Profile
@@ -28,7 +28,7 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
     before = case.row
     newest = event.revision > before.profile_revision
     if newest:
-        case.row = replace(
+        case.row = changed(
             case.row,
             tenant_id=event.tenant_id,
             owner=event.owner,
@@ -41,7 +41,7 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
             at = grant.at or event.occurred_at
             _note_consent(case, grant.channel, grant.granted, grant.basis, at, opt_in=False)
     if isinstance(event, LeadCreated):
-        case.row = replace(case.row, created=True, source=event.source)
+        case.row = changed(case.row, created=True, source=event.source)
     _follow_status(case, event)
     row = case.row
     if not row.created or row.status != ACTIVE:
@@ -71,7 +71,7 @@ def stage_changed(case: Case, event: StageChanged) -> None:
 
 def qualified(case: Case, event: LeadQualified) -> None:
     if case.row.temperature != event.temperature:
-        case.row = replace(case.row, temperature=event.temperature)
+        case.row = changed(case.row, temperature=event.temperature)
 
 
 def consent_changed(case: Case, event: ConsentChanged) -> None:
@@ -98,7 +98,7 @@ def _note_consent(
         return
     new = Consent(channel=channel, granted=granted, basis=basis or "", at=at)
     others = tuple(each for each in case.row.consent if each.channel != channel)
-    case.row = replace(case.row, consent=(*others, new))
+    case.row = changed(case.row, consent=(*others, new))
 
 
 def _profile(event: LeadCreated | LeadUpdated) -> Profile:
@@ -123,7 +123,7 @@ def _take_stage(case: Case, stage: str, revision: int) -> bool:
     row = case.row
     if revision <= row.stage_revision:
         return False
-    case.row = replace(row, stage=stage, stage_revision=revision)
+    case.row = changed(row, stage=stage, stage_revision=revision)
     return stage != row.stage
 
 
@@ -145,7 +145,7 @@ def _follow_status(case: Case, event: LeadRecord) -> None:
     status = case.row.status
     for enrollment in case.row.live:
         if status == ACTIVE and enrollment.paused_by.startswith("lead_"):
-            case.change(replace(enrollment, paused_by=""))
+            case.change(changed(enrollment, paused_by=""))
             case.tell_of(
                 EnrollmentResumed,
                 enrollment,
@@ -157,7 +157,7 @@ def _follow_status(case: Case, event: LeadRecord) -> None:
             )
         elif status != ACTIVE and not enrollment.paused_by:
             rule = f"lead_{status}"
-            case.change(replace(enrollment, paused_by=rule))
+            case.change(changed(enrollment, paused_by=rule))
             case.tell_of(
                 EnrollmentPaused,
                 enrollment,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from leadflow import ids
@@ -16,6 +15,7 @@ from leadflow.records import (
     StepScheduled,
     StepSkipped,
 )
+from leadflow.records.base import changed
 from leadflow.records.common import SequenceStep
 from sequencer.decide import conditions, recipients
 from sequencer.decide.case import Case, inputs
@@ -45,7 +45,7 @@ def schedule(
     step = sequence.steps[index]
     start = after if step.delay_from == "previous" else enrollment.enrolled_at
     due = max(after, start + timedelta(minutes=step.delay_minutes))
-    enrollment = replace(enrollment, step_index=index, due_at=due, held_by="")
+    enrollment = changed(enrollment, step_index=index, due_at=due, held_by="")
     case.change(enrollment)
     case.tell_of(
         StepScheduled,
@@ -98,7 +98,7 @@ def _is_scope(hold: str) -> bool:
 def _advance(case: Case, enrollment: Enrollment) -> None:
     hold = _hold(case, enrollment)
     if hold:
-        case.change(replace(enrollment, held_by=hold))
+        case.change(changed(enrollment, held_by=hold))
         case.tell_of(
             EnrollmentPaused,
             enrollment,
