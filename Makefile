@@ -43,7 +43,7 @@ unit: setup ## Unit tests: no socket, seconds
 	@$(RUN) pytest -q -m "not integration" $(ARGS)
 
 integration: setup ## Integration tests; LEADFLOW_TEST_KAFKA=container|embedded forces the servers
-	@$(RUN) pytest -q -m integration tests/integration $(ARGS)
+	@$(RUN) pytest -q -m integration $(ARGS)
 
 check: setup ## Lint, types, generated files up to date
 	@$(RUN) ruff check .
