@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from leadflow import topics
 from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.health import Health
 from leadflow.kafka.port import Outgoing, Producer
-from leadflow.records import Record
+from leadflow.records import RawEvent, Record
 from leadflow.tenants import Tenant
 from leadflow.topic import Topic
 from portal_api.client import ClientReader
@@ -45,6 +46,13 @@ class Context:
                 Outgoing(topic.name, key.encode(), self.codec.encode(record))
                 for key, record in records
             ]
+        )
+
+    async def publish_raw(self, events: Sequence[RawEvent]) -> None:
+        """`publish` to raw-events, under the key that its catalogue entry says."""
+        await self.publish(
+            topics.RAW_EVENTS,
+            [(f"{each.tenant_id}:{each.source}:{each.external_id}", each) for each in events],
         )
 
     async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float) -> bool:

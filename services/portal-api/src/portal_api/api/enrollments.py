@@ -148,9 +148,7 @@ async def change_enrollment(
                 event_id=write.event_id("opt-out", enrollment_id),
                 now=write.now,
             )
-            await context.publish(
-                topics.RAW_EVENTS, [(f"{said.tenant_id}:{said.source}:{said.external_id}", said)]
-            )
+            await context.publish_raw([said])
 
         async def changed() -> bool:
             async with context.engine.connect() as connection:

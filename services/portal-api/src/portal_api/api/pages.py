@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 
-from leadflow import ids, topics
+from leadflow import ids
 from portal_api import editing
 from portal_api.api.access import COOKIE, Ctx, principal_of
 from portal_api.auth import SESSION_LENGTH, Principal, Role, sign
@@ -117,9 +117,7 @@ async def unsubscribe(request: Request, context: Ctx, message_id: str) -> Respon
         event_id=ids.derived_id("unsubscribe", message_id),
         now=now,
     )
-    await context.publish(
-        topics.RAW_EVENTS, [(f"{said.tenant_id}:{said.source}:{said.external_id}", said)]
-    )
+    await context.publish_raw([said])
     return templates.TemplateResponse(request, "unsubscribe.html", {"state": "done"})
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from leadflow import topics
 from leadflow.errors import Malformed
 from leadflow.raw_json import raw_event_from_json
 from leadflow.records import RawEvent
@@ -40,10 +39,7 @@ async def receive(source: str, request: Request, context: Ctx, principal: Operat
             if principal.tenant_id not in (None, record.tenant_id):
                 raise Problem(HTTPStatus.FORBIDDEN, f"this key is for tenant {principal.tenant_id}")
             records.append(record)
-        await context.publish(
-            topics.RAW_EVENTS,
-            [(f"{each.tenant_id}:{each.source}:{each.external_id}", each) for each in records],
-        )
+        await context.publish_raw(records)
         event_ids = [record.event_id for record in records]
         detail = {"events": len(event_ids)}
         return Done(HTTPStatus.ACCEPTED, {"event_ids": event_ids}, detail=detail)
