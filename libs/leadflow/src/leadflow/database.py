@@ -1,4 +1,4 @@
-"""PostgreSQL: one schema and one role a service; the client role sees one view only.
+"""PostgreSQL: one schema and one role a service; the client role sees two views.
 
 A service connects as its own role and can touch no other schema. Provisioning is done once
 by an administrator's connection; each service then migrates its own schema.
