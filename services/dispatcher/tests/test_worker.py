@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import cast
@@ -75,7 +76,13 @@ def clock(now: datetime) -> FakeClock:
     return FakeClock(now)
 
 
-def sender(ledger: FakeLedger, provider: FakeProvider | None, clock: FakeClock) -> Sender:
+def sender(
+    ledger: FakeLedger,
+    provider: FakeProvider | None,
+    clock: FakeClock,
+    health: Health | None = None,
+    to_send: Wakeup | None = None,
+) -> Sender:
     codec = Codec()
     return Sender(
         Route(channel="email", provider=cast("Provider | None", provider)),
@@ -83,9 +90,9 @@ def sender(ledger: FakeLedger, provider: FakeProvider | None, clock: FakeClock) 
         controls=Controls(codec),
         codec=codec,
         clock=clock,
-        health=Health(),
+        health=health or Health(),
         pace=Pace(lease_seconds=20, timeout_seconds=8, retries=Retries()),
-        to_send=Wakeup(),
+        to_send=to_send or Wakeup(),
         to_publish=Wakeup(),
     )
 
@@ -157,6 +164,23 @@ async def test_what_a_first_wave_of_calls_does_not_take_is_looked_at_again_befor
         "m-5",
     ]
     assert states(ledger)["m-4"] is State.QUEUED
+
+
+@pytest.mark.parametrize("part", ["automation-controls", "lead-events"])
+async def test_nothing_is_sent_while_pauses_or_stops_from_before_are_unknown(
+    make_entry: Make, clock: FakeClock, part: str
+) -> None:
+    class Looks(Wakeup):
+        async def wait(self, ticket: asyncio.Event, seconds: float) -> None:
+            calls.append(list(provider.calls))
+            health.ready(part)
+            if len(calls) == 2:
+                stop.set()
+
+    calls: list[list[list[str]]] = []
+    stop, health, provider = asyncio.Event(), Health((part,)), FakeProvider()
+    await sender(FakeLedger([make_entry()]), provider, clock, health, Looks()).run(stop)
+    assert calls == [[], [["m-1"]]]
 
 
 async def test_every_outcome_but_a_retry_has_its_event(make_entry: Make, clock: FakeClock) -> None:

@@ -8,6 +8,7 @@ import socket
 from contextlib import AsyncExitStack
 from functools import partial
 
+from dispatcher.catch_up import STOPS, CatchUp
 from dispatcher.controls import Controls
 from dispatcher.intake import CallbackApplier, CallbackHandler, LeadHandler, decode_callback
 from dispatcher.ledger import Ledger
@@ -28,13 +29,14 @@ from leadflow.kafka.compacted import CompactedTopic
 from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.loop import ConsumerLoop
+from leadflow.kafka.progress import reach_of
 from leadflow.service import codec_for, run_all
 from leadflow.settings import Environment, ServiceSettings
 
 SERVICE = "dispatcher"
 HEALTH_PORT = 8093
 CONTROLS = topics.AUTOMATION_CONTROLS.name
-PARTS = ("messages", "callbacks", "publisher", "upkeep", CONTROLS)
+PARTS = ("messages", "callbacks", "publisher", "upkeep", CONTROLS, STOPS)
 # Topics whose partition numbers one worker must own together.
 LEAD_TOPICS = (topics.LEAD_EVENTS.name, topics.MESSAGES.name, topics.MESSAGE_REVIEWS.name)
 
@@ -129,6 +131,9 @@ async def main(
             )
             for route in routes
         ]
+        catch_up = CatchUp(
+            partial(reach_of, bootstrap, settings.group, STOPS), clock=clock, health=health
+        )
         publisher = Publisher(engine, producer, clock, health, to_publish)
         upkeep = Upkeep(engine, ledger, controls, applier, health=health, to_send=to_send)
         await run_all(
@@ -137,5 +142,6 @@ async def main(
             callbacks.run(stop),
             publisher.run(stop),
             upkeep.run(stop),
+            catch_up.run(stop),
             *(sender.run(stop) for sender in senders),
         )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from dispatcher import events, metrics
+from dispatcher.catch_up import STOPS
 from dispatcher.controls import Controls
 from dispatcher.decide import Decision, Retries, after_answer, before_sending
 from dispatcher.ledger import Ledger, Settled
@@ -32,7 +33,8 @@ from leadflow.health import Health
 log = structlog.get_logger()
 
 IDLE_SECONDS = 0.5
-CONTROLS = topics.AUTOMATION_CONTROLS.name
+# Without pauses and stops nothing goes out: there may be one that we cannot see.
+NEEDED = frozenset({topics.AUTOMATION_CONTROLS.name, STOPS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +93,7 @@ class Sender:
         failures = 0
         while not stop.is_set():
             ticket = self._to_send.ticket()
-            if CONTROLS in self._health.waiting():
-                # Without the pauses nothing goes out: there may be one that we cannot see.
+            if NEEDED & self._health.waiting().keys():
                 await self._to_send.wait(ticket, IDLE_SECONDS)
                 continue
             try:
