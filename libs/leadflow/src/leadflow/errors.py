@@ -58,11 +58,17 @@ class DeadLetterError(LeadflowError):
     """The dead-letter topic did not take a record: the process ends rather than skip it."""
 
 
+PASSING_SQLSTATES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58", "XX")
+
+
 def is_retryable(error: BaseException) -> bool:
     """Whether doing the same again may help: our own errors say so, connections always may.
 
     The database driver's errors are told by their SQLSTATE class (PostgreSQL, appendix A):
-    08 connection, 40 serialization and deadlock, 53 resources, 57 operator intervention.
+    08 connection, 25006 a standby that takes no writes, 28 and 3D a login or a database that is
+    being changed, 40 serialization and deadlock, 53 resources, 55P03 a lock, 57 operator
+    intervention, 58 and XX a server in trouble. None of them is the fault of a record, so none
+    may send records to a dead-letter topic.
     """
     if isinstance(error, LeadflowError):
         return error.retryable
@@ -71,7 +77,7 @@ def is_retryable(error: BaseException) -> bool:
     cause: BaseException | None = error
     while cause is not None:
         sqlstate = getattr(cause, "sqlstate", None)
-        if isinstance(sqlstate, str) and sqlstate[:2] in ("08", "40", "53", "57"):
+        if isinstance(sqlstate, str) and sqlstate.startswith(PASSING_SQLSTATES):
             return True
         if getattr(cause, "connection_invalidated", False) or isinstance(cause, OSError):
             return True
