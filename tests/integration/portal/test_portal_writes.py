@@ -379,6 +379,10 @@ def test_an_unsubscribe_link_asks_first_and_then_acts(
     assert httpx.get(f"{portal.url}/unsubscribe/{uuid4()}").status_code == 404
 
 
+def test_an_unsubscribe_link_with_a_nul_is_no_failure_of_ours(portal: Any) -> None:
+    assert httpx.get(f"{portal.url}/unsubscribe/%00").status_code == 422
+
+
 def test_every_write_is_in_the_audit_log(portal: Any, ops: httpx.Client, told: Any) -> None:
     made = a_sequence(ops)
     assert ops.put(f"/sequences/{made['id']}", json={"status": "active"}).status_code == 422

@@ -8,7 +8,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+
+# PostgreSQL's SQLSTATE for a byte that no text of its encoding has (its manual, appendix A).
+NO_SUCH_CHARACTER = "22021"
 
 
 class Problem(Exception):
@@ -57,6 +61,12 @@ def install(app: FastAPI) -> None:
         first = wrong[0]
         detail = f"{first['at']}: {first['problem']}"
         return answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=wrong)
+
+    @app.exception_handler(DBAPIError)
+    async def _database(_request: Request, error: DBAPIError) -> JSONResponse:
+        if getattr(error.orig, "sqlstate", None) == NO_SUCH_CHARACTER:
+            return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "A text holds a NUL character.")
+        raise error
 
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
