@@ -7,6 +7,8 @@ UV_VERSION := 0.13.8
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 ARGS ?=
+# Integration tests mostly wait: two workers, each with servers of its own, halve the time.
+WORKERS ?= 2
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 # Trust what the machine trusts, so that a company's own certificate authority works.
@@ -43,7 +45,7 @@ unit: setup ## Unit tests: no socket, seconds
 	@$(RUN) pytest -q -m "not integration" $(ARGS)
 
 integration: setup ## Integration tests; LEADFLOW_TEST_KAFKA=container|embedded forces the servers
-	@$(RUN) pytest -q -m integration $(ARGS)
+	@$(RUN) pytest -q -m integration -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: setup ## Lint, types, generated files up to date
 	@$(RUN) ruff check .
