@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -15,8 +16,6 @@ from leadflow.kafka.port import Message, Outgoing, Rebalanced, TopicPartition
 
 FULL_QUEUE_WAIT_SECONDS = 0.01
 GATHER_BYTES = 65_536
-SERVE_SECONDS = 0.002
-CLOSE_SECONDS = 30
 
 
 class ConfluentProducer:
@@ -41,42 +40,41 @@ class ConfluentProducer:
                 "log_level": 3,
             }
         )
-        self._serving: asyncio.TimerHandle | None = None
+        self._open = True
+        self._poller = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
+        self._poller.start()
 
-    def _serve(self) -> None:
-        """Call what waits for acknowledgements, and again soon while any is outstanding.
-
-        On the loop and not on a thread of its own: threads that take turns at every record
-        cost more than the records.
-        """
-        self._producer.poll(0)
-        self._serving = None
-        self._serve_soon()
-
-    def _serve_soon(self) -> None:
-        # Its length is what is not acknowledged yet or whose acknowledgement nobody has served.
-        if self._serving is None and len(self._producer):
-            loop = asyncio.get_running_loop()
-            self._serving = loop.call_later(SERVE_SECONDS, self._serve)
+    def _poll(self) -> None:
+        while self._open:
+            self._producer.poll(0.2)
 
     async def send(self, batch: Sequence[Outgoing]) -> None:
         if not batch:
             return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
         waiting = len(batch)
         failure: Exception | None = None
+        lock = threading.Lock()
 
-        def count_down(by: int, error: Any) -> None:
-            nonlocal waiting, failure
-            waiting -= by
-            if error is not None:
-                failure = BrokerError(f"not acknowledged: {error.str()}")
-            if waiting or done.done():
+        def settle() -> None:
+            if done.done():
                 return
             if failure is None:
                 done.set_result(None)
             else:
                 done.set_exception(failure)
+
+        def count_down(by: int, error: Any) -> None:
+            nonlocal waiting, failure
+            with lock:
+                waiting -= by
+                if error is not None:
+                    failure = BrokerError(f"not acknowledged: {error.str()}")
+                last = waiting == 0
+            # One wake-up a batch, not one a record: crossing threads is what costs.
+            if last:
+                loop.call_soon_threadsafe(settle)
 
         def delivered(error: Any, _message: Any) -> None:
             count_down(1, error)
@@ -92,12 +90,10 @@ class ConfluentProducer:
                     self._producer.produce(record.topic, record.value, **arguments)
                     break
                 except BufferError:  # the bounded queue is full: wait for the broker
-                    self._serve_soon()
                     await asyncio.sleep(FULL_QUEUE_WAIT_SECONDS)
                 except KafkaException as error:
                     count_down(len(batch) - index, error.args[0])
                     break
-            self._serve_soon()
             if failure is not None:
                 break
         await done
@@ -109,15 +105,19 @@ class ConfluentProducer:
         """
         if record.partition is None:
             raise ValueError("an offset means something in a known partition only")
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[int] = loop.create_future()
 
-        def delivered(error: Any, message: Any) -> None:
+        def settle(error: Any, offset: int) -> None:
             if done.done():
                 return
             if error is None:
-                done.set_result(message.offset())
+                done.set_result(offset)
             else:
                 done.set_exception(BrokerError(f"not acknowledged: {error.str()}"))
+
+        def delivered(error: Any, message: Any) -> None:
+            loop.call_soon_threadsafe(settle, error, message.offset())
 
         while True:
             try:
@@ -134,19 +134,14 @@ class ConfluentProducer:
                 await asyncio.sleep(FULL_QUEUE_WAIT_SECONDS)
             except KafkaException as error:
                 raise BrokerError(f"not accepted: {error.args[0].str()}") from error
-        self._serve_soon()
         return await done
 
     async def close(self) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + CLOSE_SECONDS
-        while (left := len(self._producer)) and loop.time() < deadline:
-            self._serve_soon()
-            await asyncio.sleep(SERVE_SECONDS)
-        if self._serving is not None:
-            self._serving.cancel()
+        left = await asyncio.to_thread(self._producer.flush, 30)
+        self._open = False
+        await asyncio.to_thread(self._poller.join)
         if left:
-            raise BrokerError(f"{left} records were not acknowledged within {CLOSE_SECONDS} s")
+            raise BrokerError(f"{left} records were not acknowledged within 30 s")
 
 
 class ConfluentConsumer:
