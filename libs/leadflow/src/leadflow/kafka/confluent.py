@@ -92,9 +92,10 @@ class ConfluentProducer:
                 except BufferError:  # the bounded queue is full: wait for the broker
                     await asyncio.sleep(FULL_QUEUE_WAIT_SECONDS)
                 except KafkaException as error:
-                    count_down(len(batch) - index, error.args[0])
+                    count_down(1, error.args[0])
                     break
-            if failure is not None:
+            if failure is not None:  # this one, or one before it while this one waited for room
+                count_down(len(batch) - index - 1, None)
                 break
         await done
 
