@@ -87,10 +87,11 @@ class Running:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said += line
-            if line.startswith("Ctrl-C stops everything"):
-                self._ready.set()
+        with self.process.stdout as output:
+            for line in output:
+                self.said += line
+                if line.startswith("Ctrl-C stops everything"):
+                    self._ready.set()
         self._ready.set()
 
     def until_table(self) -> str:
