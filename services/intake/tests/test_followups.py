@@ -128,9 +128,12 @@ def test_stop_in_a_text_withdraws_that_channel(desk: Any, lead_id: str, channel:
     assert granted(desk) == {**dict.fromkeys(granted(desk), True), channel: False}
 
 
-def test_stop_in_a_mail_is_a_word(desk: Any, lead_id: str) -> None:
-    records = desk.take("reply", {"from": "maria@example.com", "text": "STOP"})
-    assert [record.TYPE for record in records] == ["ReplyReceived"]
+def test_stop_on_top_of_a_mail_withdraws_email(desk: Any, lead_id: str) -> None:
+    text = "Stop\n\n> We have your message about the roof"
+    reply, changed = desk.take("reply", {"from": "maria@example.com", "text": text})
+    assert reply.TYPE == "ReplyReceived"
+    assert (changed.channel, changed.granted, changed.keyword) == ("email", False, "STOP")
+    assert changed.address.casefold() == "maria@example.com"
 
 
 def test_start_takes_a_stop_back(desk: Any, lead_id: str) -> None:

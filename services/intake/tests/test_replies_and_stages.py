@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from intake import stages
-from intake.replies import is_automatic, keyword
+from intake.replies import is_automatic, keyword, wish_word
 from leadflow.tenants import DEFAULT_PIPELINE
 
 
@@ -31,6 +31,26 @@ from leadflow.tenants import DEFAULT_PIPELINE
 )
 def test_a_text_that_is_a_keyword_is_one(text: str | None, word: str | None) -> None:
     assert keyword(text) == word
+
+
+@pytest.mark.parametrize(
+    ("channel", "text", "word"),
+    [
+        ("email", "Stop\n\nOn Friday Acme Roofing wrote:\n> We have your message", "STOP"),
+        ("email", "\n  unsubscribe.  \n", "UNSUBSCRIBE"),
+        ("email", "Please stop by on Friday", None),
+        ("email", "Thanks!\n> STOP", None),
+        ("email", "START", None),
+        ("email", "", None),
+        ("sms", "START", "START"),
+        ("whatsapp", "stop", "STOP"),
+        ("call", "STOP", None),
+    ],
+)
+def test_a_stop_counts_on_every_channel_that_is_written(
+    channel: str, text: str, word: str | None
+) -> None:
+    assert wish_word(channel, text) == word
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from intake.consents import Wish, apply, decide_opt
 from intake.matching import found, newest
 from intake.model import Decision, Known, Lead, Prepared
 from intake.normalize.fields import line, text, time
-from intake.replies import KEYWORD_CHANNELS, START_WORDS, is_automatic, keyword
+from intake.replies import START_WORDS, is_automatic, wish_word
 from intake.sightings import decide_call, decide_sighting
 from leadflow.errors import RecordRefused
 from leadflow.records import (
@@ -102,7 +102,7 @@ def _reply(known: Known, prepared: Prepared, now: datetime) -> Decision:
         for lead in leads
     )
     decision = Decision(records=replies)
-    word = keyword(text(payload, "text")) if channel in KEYWORD_CHANNELS else None
+    word = wish_word(channel, text(payload, "text"))
     if word is not None:
         wish = Wish(
             granted=word in START_WORDS,

@@ -16,6 +16,18 @@ KEYWORD_CHANNELS = frozenset({"sms", "whatsapp"})
 BULK_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
 
 
+def wish_word(channel: str, text: str | None) -> str | None:
+    """The keyword of an answer. By e-mail a STOP is what stands in the first line, above the
+    quoted message; a START has its meaning on the channels of the carriers alone."""
+    if channel in KEYWORD_CHANNELS:
+        return keyword(text)
+    if channel != "email" or text is None:
+        return None
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    word = keyword(first)
+    return word if word in STOP_WORDS else None
+
+
 def keyword(text: str | None) -> str | None:
     """The STOP or START word that a text consists of, in capitals: `Stop.`, `opt-out`."""
     if text is None or len(text) > 40:
