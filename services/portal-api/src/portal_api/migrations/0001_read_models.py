@@ -308,7 +308,3 @@ def statements(part: str) -> None:
         if not quoted and line.rstrip().endswith(";"):
             op.execute("\n".join(statement))
             statement = []
-
-
-def downgrade() -> None:
-    raise NotImplementedError("a read model is rebuilt from the topics, not downgraded")
