@@ -117,30 +117,31 @@ def test_a_reply_of_a_shared_phone_is_one_of_every_lead_behind_it(desk: Any, lea
     assert len({reply.event_id for reply in replies}) == 2
 
 
-@pytest.mark.parametrize("channel", ["sms", "whatsapp"])
-def test_stop_in_a_text_withdraws_that_channel(desk: Any, lead_id: str, channel: str) -> None:
-    reply, changed = desk.take(
-        "reply", {"from": "+15125550163", "channel": channel, "text": "Stop"}
-    )
+@pytest.mark.parametrize(
+    ("channel", "sender", "text"),
+    [
+        ("sms", "+15125550163", "Stop"),
+        ("whatsapp", "+15125550163", "stop all"),
+        ("email", "maria@example.com", "Stop\n\n> We have your message about the roof"),
+    ],
+)
+def test_whoever_says_stop_is_left_alone_on_every_channel(
+    desk: Any, lead_id: str, channel: str, sender: str, text: str
+) -> None:
+    reply, *changes = desk.take("reply", {"from": sender, "channel": channel, "text": text})
     assert reply.TYPE == "ReplyReceived"
-    assert (changed.channel, changed.granted, changed.keyword) == (channel, False, "STOP")
-    assert changed.address == "+15125550163"
-    assert granted(desk) == {**dict.fromkeys(granted(desk), True), channel: False}
+    assert {each.channel for each in changes} == {"email", "sms", "call", "whatsapp"}
+    assert not any(each.granted for each in changes)
+    addresses = {each.channel: each.address.casefold() for each in changes}
+    assert (addresses["email"], addresses["sms"]) == ("maria@example.com", "+15125550163")
+    assert not any(granted(desk).values())
 
 
-def test_stop_on_top_of_a_mail_withdraws_email(desk: Any, lead_id: str) -> None:
-    text = "Stop\n\n> We have your message about the roof"
-    reply, changed = desk.take("reply", {"from": "maria@example.com", "text": text})
-    assert reply.TYPE == "ReplyReceived"
-    assert (changed.channel, changed.granted, changed.keyword) == ("email", False, "STOP")
-    assert changed.address.casefold() == "maria@example.com"
-
-
-def test_start_takes_a_stop_back(desk: Any, lead_id: str) -> None:
+def test_start_takes_a_stop_back_on_its_own_channel(desk: Any, lead_id: str) -> None:
     desk.take("reply", {"from": "+15125550163", "text": "STOP"})
     _, changed = desk.take("reply", {"from": "+15125550163", "text": "START"})
     assert changed.granted
-    assert granted(desk)["sms"]
+    assert granted(desk) == {"email": False, "sms": True, "call": False, "whatsapp": False}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from intake import facts, stages
 from intake.consents import Wish, apply, decide_opt
 from intake.matching import found, newest
-from intake.model import Decision, Known, Lead, Prepared
+from intake.model import CHANNELS, Decision, Known, Lead, Prepared
 from intake.normalize.fields import line, text, time
 from intake.replies import START_WORDS, is_automatic, wish_word
 from intake.sightings import decide_call, decide_sighting
@@ -104,9 +104,11 @@ def _reply(known: Known, prepared: Prepared, now: datetime) -> Decision:
     decision = Decision(records=replies)
     word = wish_word(channel, text(payload, "text"))
     if word is not None:
+        # Whoever says stop is left alone on every channel; START takes back its own alone.
+        granted = word in START_WORDS
         wish = Wish(
-            granted=word in START_WORDS,
-            channels=(channel,),
+            granted=granted,
+            channels=(channel,) if granted else CHANNELS,
             keyword=word,
             evidence=text(payload, "text"),
         )
