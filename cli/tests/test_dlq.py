@@ -24,6 +24,14 @@ def test_letters_are_numbered_from_the_oldest(message: Any) -> None:
     assert letters[0].origin == "raw-events[3]@41"
 
 
+def test_letters_of_one_moment_keep_their_numbers_however_they_are_read(message: Any) -> None:
+    places = [(1, 0), (0, 0), (0, 1)]
+    letters = [message("intake-dlq", b"x", partition=p, offset=o) for p, o in places]
+    forwards, backwards = numbered(letters), numbered(reversed(letters))
+    assert [each.message.place for each in forwards] == [each.message.place for each in backwards]
+    assert [each.message.offset for each in forwards] == [0, 1, 0]
+
+
 def test_letters_are_grouped_by_service_and_reason_the_largest_group_first(message: Any) -> None:
     letters = numbered(
         [

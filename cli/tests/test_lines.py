@@ -31,7 +31,15 @@ def test_a_broken_event_whose_key_can_be_read_keeps_its_place_among_those_of_tha
 
 @pytest.mark.parametrize(
     "value",
-    [b"FAX: call me", b'{"event_id": "cut', b"[]", b"7", line(tenant_id=None), line(source=" ")],
+    [
+        b"FAX: call me",
+        b'{"event_id": "cut',
+        b"[]",
+        b"7",
+        b'{"a":' * 100_000,
+        line(tenant_id=None),
+        line(source=" "),
+    ],
 )
 def test_what_cannot_be_read_is_keyed_by_its_hash(value: bytes) -> None:
     assert key_of(value) == b"unreadable:" + hashlib.sha256(value).hexdigest()[:32].encode()

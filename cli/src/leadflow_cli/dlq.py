@@ -42,7 +42,7 @@ class Group:
 
 def numbered(messages: Iterable[Message]) -> list[Dead]:
     """The letters in the order in which they were put away."""
-    ordered = sorted(messages, key=lambda each: (each.timestamp_ms, each.topic, each.offset))
+    ordered = sorted(messages, key=lambda each: (each.timestamp_ms, *each.place, each.offset))
     return [
         Dead(
             number=number,

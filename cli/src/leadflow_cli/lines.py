@@ -66,7 +66,7 @@ def key_of(line: bytes) -> bytes:
     """
     try:
         data: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or nested without end
         data = None
     if isinstance(data, dict):
         parts = [data.get(name) for name in _KEYED_BY]
