@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+import threading
+import time
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+)
 
 from leadflow import topics
 from leadflow.errors import BrokerError
 from leadflow.topic import Topic
+
+LEADER_SECONDS = 30.0
 
 
 def topic_config(topic: Topic) -> dict[str, str]:
@@ -51,4 +60,28 @@ def ensure_topics(bootstrap: str, *, replication: int = -1) -> list[str]:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerError(f"topic {name} was not created: {error.args[0].str()}") from error
+    _wait_for_leaders(admin, missing)
     return [topic.name for topic in missing]
+
+
+def _wait_for_leaders(admin: AdminClient, created: list[Topic]) -> None:
+    """Return once every partition answers: a broker says that a topic is there a moment before
+    it leads its partitions."""
+    asked = {
+        TopicPartition(topic.name, number): OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+        for topic in created
+        for number in range(topic.partitions)
+    }
+    deadline = time.monotonic() + LEADER_SECONDS
+    pause = threading.Event()
+    while True:
+        try:
+            for future in admin.list_offsets(asked, request_timeout=10).values():
+                future.result(timeout=15)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                reason = error.args[0].str()
+                raise BrokerError(f"new topics have no leaders: {reason}") from error
+            pause.wait(0.1)
+        else:
+            return
