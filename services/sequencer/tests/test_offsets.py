@@ -8,16 +8,18 @@ PLACE = TopicPartition("lead-events", 3)
 
 def test_nothing_is_committed_past_a_record_that_is_not_done() -> None:
     offsets = Offsets()
-    first, second, third = (offsets.begin(PLACE, offset) for offset in (5, 6, 9))
+    offsets.start({PLACE: 5})
+    first, second, third = (offsets.begin(PLACE, offset) for offset in (5, 6, 7))
     second.done = third.done = True
-    assert offsets.committable() == {PLACE: 5}
+    assert offsets.committable() == {}
     first.done = True
-    assert offsets.committable() == {PLACE: 10}
+    assert offsets.committable() == {PLACE: 8}
     assert offsets.unfinished() == 0
 
 
 def test_what_the_broker_has_is_not_committed_again() -> None:
     offsets = Offsets()
+    offsets.start({PLACE: 5})
     offsets.begin(PLACE, 5).done = True
     offsets.committed(offsets.committable())
     assert offsets.committable() == {}
@@ -28,10 +30,21 @@ def test_what_the_broker_has_is_not_committed_again() -> None:
 
 def test_after_a_new_deal_earlier_readings_count_no_more() -> None:
     offsets = Offsets()
+    offsets.start({PLACE: 5})
     stale = offsets.begin(PLACE, 5)
     offsets.forget()
+    assert offsets.next(PLACE) is None
+    offsets.start({PLACE: 5})
     again = offsets.begin(PLACE, 5)
     stale.done = True
-    assert offsets.committable() == {PLACE: 5}
+    assert offsets.committable() == {}
     again.done = True
     assert offsets.committable() == {PLACE: 6}
+
+
+def test_the_next_record_is_the_one_after_the_last_begun() -> None:
+    offsets = Offsets()
+    offsets.start({PLACE: 5})
+    assert offsets.next(PLACE) == 5
+    offsets.begin(PLACE, 5)
+    assert offsets.next(PLACE) == 6

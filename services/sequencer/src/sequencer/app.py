@@ -22,7 +22,7 @@ from leadflow.errors import BrokerError
 from leadflow.health import Health
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.dead_letters import DeadLetters
-from leadflow.kafka.port import Message, Outgoing
+from leadflow.kafka.port import Message, Outgoing, TopicPartition
 from leadflow.records import Tick
 from sequencer import rowcodec
 from sequencer.due import DueIndex
@@ -45,6 +45,7 @@ STREAM_TOPICS = (
 TICK_SECONDS = 1.0
 COMMIT_SECONDS = 1.0
 DRAIN_SECONDS = 25.0
+GO_BACK_SECONDS = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0)
 PART = "events"
 
 
@@ -84,6 +85,8 @@ class Worker:
         self._due = DueIndex()
         self._seen_changes = (0, 0)
         self._remaining = 0
+        self._going_back: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._waited_for: dict[TopicPartition, int] = {}
         self.app = make_app(settings)
         self.table: Any = LeadTable(
             self.app,
@@ -153,6 +156,8 @@ class Worker:
     async def _consume(self, stream: Any) -> None:
         async for event in stream.noack().events():
             raw = event.message
+            if not self._in_turn(TopicPartition(raw.topic, raw.partition), raw.offset):
+                continue
             message = Message(
                 raw.topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), -1
             )
@@ -160,6 +165,42 @@ class Worker:
                 self._pipeline.tick(message, self._now_ms())
             else:
                 await self._pipeline.event(message)
+
+    def _in_turn(self, place: TopicPartition, offset: int) -> bool:
+        """Whether this record is the next one of its partition. If records before it were
+        passed over, the consumer is sent back to them."""
+        wanted = self._pipeline.offsets.next(place)
+        if wanted is not None and offset > wanted:
+            self._go_back(place, wanted, offset)
+        return offset == wanted
+
+    def _go_back(self, place: TopicPartition, wanted: int, found: int) -> None:
+        if place in self._going_back:
+            return  # on its way there: what was fetched before arrives in between
+        log.warning(
+            "records were passed over: going back",
+            topic=place.topic,
+            partition=place.partition,
+            wanted=wanted,
+            found=found,
+        )
+        task = asyncio.create_task(self._seek(place, wanted))
+        self._going_back[place] = task
+        task.add_done_callback(lambda _done: self._going_back.pop(place, None))
+
+    async def _seek(self, place: TopicPartition, wanted: int) -> None:
+        """Seek until the record arrives. A seek in the middle of a batch is without effect:
+        Faust then goes on behind the batch, and drops what comes from before it."""
+        try:
+            for pause in GO_BACK_SECONDS:
+                await self.app.consumer.seek_wait({faust.types.TP(*place): wanted})
+                await self._clock.sleep(pause)
+                if self._pipeline.offsets.next(place) != wanted:
+                    return
+            raise BrokerError(f"{place.topic} {place.partition}: {wanted} cannot be read again")
+        except Exception as error:
+            if self._pipeline.offsets.next(place) == wanted:
+                self._pipeline.fail(error)
 
     async def _revoked(self, _app: Any, revoked: Any, **_rest: Any) -> None:
         """Finish what is under way before anybody else may own these partitions."""
@@ -179,7 +220,20 @@ class Worker:
         await self._commit()
         self._pipeline.offsets.forget()
 
-    def _recovered(self) -> None:
+    async def _recovered(self) -> None:
+        """The rows are there: read on from where the group has committed."""
+        consumer = self.app.consumer
+        try:
+            places = {tp for tp in consumer.assignment() if tp.topic in STREAM_TOPICS}
+            committed = await consumer.seek_to_committed()
+            earliest = await consumer.earliest_offsets(*places)
+            starts = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in places}
+            await consumer.seek_wait(starts)
+        except Exception as error:
+            # Faust would not look at it. Started again, the worker is dealt its part anew.
+            self._pipeline.fail(error)
+            raise
+        self._pipeline.offsets.start({TopicPartition(*tp): at for tp, at in starts.items()})
         log.info("assigned", group=self._settings.group, pending=len(self._due))
         self._health.ready(PART)
 
@@ -247,14 +301,23 @@ class Worker:
             await self._clock.sleep(5.0)
 
     async def _lag(self) -> int:
-        """Records behind the ends of the partitions that are ours."""
+        """Records behind the ends of the partitions that are ours. Where the consumer is past
+        a record that was never handed over, and nothing is under way, it is sent back."""
         consumer = self.app.consumer
+        offsets = self._pipeline.offsets
+        waited_for, self._waited_for = self._waited_for, {}
         lag = 0
-        for place in consumer.assignment():
-            if place.topic in STREAM_TOPICS:
-                position, end = await consumer.position(place), consumer.highwater(place)
-                if position is not None and end is not None:
-                    lag += max(0, end - position)
+        for tp in consumer.assignment():
+            place = TopicPartition(*tp)
+            wanted, end = offsets.next(place), consumer.highwater(tp)
+            if wanted is None or end is None or end <= wanted:
+                continue
+            lag += end - wanted
+            if offsets.unfinished() or (await consumer.position(tp) or 0) <= wanted:
+                continue
+            self._waited_for[place] = wanted
+            if waited_for.get(place) == wanted:
+                self._go_back(place, wanted, end)
         return lag
 
     def _recovering(self) -> bool:

@@ -64,9 +64,9 @@ class DueIndex:
             for key in tuple(entries.held):
                 self.put(partition, key, min(now_ms, entries.due.get(key, now_ms)), held=False)
 
-    def drop(self, partition: int) -> None:
-        """The partition is somebody else's now."""
-        self._partitions.pop(partition, None)
+    def clear(self) -> None:
+        """The partitions are being dealt out anew."""
+        self._partitions.clear()
 
     def __len__(self) -> int:
         """How many leads have something pending."""

@@ -1,7 +1,11 @@
-"""Which offset of each partition may be committed: the first whose record is not done yet.
+"""Which record of each partition comes next, and which offset may be committed.
 
 Records are done in any order. Committing past one that is not done would lose it at the next
 crash, so the place to read on from is always where the oldest unfinished record stands.
+
+The topics have neither gaps nor repeats, but what a consumer hands over in the middle of a
+rebalance may: it has been seen to pass over records that it had fetched (docs/adr/0010). So
+records are taken only in the order of their offsets, from where the group had committed.
 """
 
 from __future__ import annotations
@@ -22,20 +26,30 @@ class Reading:
 
 
 class Offsets:
-    """Records are begun in the order of their offsets, as the broker gives them."""
+    """The places of the partitions that are ours."""
 
     def __init__(self) -> None:
         self._open: dict[TopicPartition, deque[Reading]] = {}
+        self._next: dict[TopicPartition, int] = {}
         self._position: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
 
+    def start(self, places: Mapping[TopicPartition, int]) -> None:
+        """These partitions are ours, to be read from these offsets on."""
+        self.forget()
+        for place, offset in places.items():
+            self._open[place] = deque()
+            self._next[place] = self._position[place] = self._committed[place] = offset
+
+    def next(self, place: TopicPartition) -> int | None:
+        """The offset of the record to be read next; None if the partition is not ours."""
+        return self._next.get(place)
+
     def begin(self, place: TopicPartition, offset: int) -> Reading:
+        """The next record is on its way."""
         reading = Reading(offset)
-        waiting = self._open.get(place)
-        if waiting is None:
-            waiting = self._open[place] = deque()
-            self._position[place] = offset
-        waiting.append(reading)
+        self._open[place].append(reading)
+        self._next[place] = offset + 1
         return reading
 
     def committable(self) -> dict[TopicPartition, int]:
@@ -59,5 +73,6 @@ class Offsets:
     def forget(self) -> None:
         """Partitions are being dealt out anew: what was read before counts no more."""
         self._open.clear()
+        self._next.clear()
         self._position.clear()
         self._committed.clear()

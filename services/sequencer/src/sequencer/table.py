@@ -9,7 +9,7 @@ written, together with the offset up to which it follows the changelog.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
@@ -39,14 +39,15 @@ class LeadTable(faust.Table[bytes, bytes]):
 
     _producer: ConfluentProducer
     _due: DueIndex
-    _recovered: Callable[[], None]
+    _recovered: Callable[[], Awaitable[None]]
     _owned: frozenset[int] = frozenset()
+    _deal = 0
     data: Any  # the RocksDB store: its databases are what Faust has no public name for
 
     def use(
-        self, producer: ConfluentProducer, due: DueIndex, recovered: Callable[[], None]
+        self, producer: ConfluentProducer, due: DueIndex, recovered: Callable[[], Awaitable[None]]
     ) -> None:
-        """Hand in what the table works with; `recovered` is called when its rows are there."""
+        """Hand in what the table works with; `recovered` is awaited when its rows are there."""
         self._producer = producer
         self._due = due
         self._recovered = recovered
@@ -68,25 +69,29 @@ class LeadTable(faust.Table[bytes, bytes]):
 
     def disown(self) -> None:
         """Partitions are being dealt out anew."""
-        for partition in self._owned:
-            self._due.drop(partition)
+        self._deal += 1
+        self._due.clear()
         self._owned = frozenset()
 
     async def on_recovery_completed(self, active_tps: Any, standby_tps: Any) -> None:
-        """Build the index of what is due, before the first event is let in."""
+        """Build the index of what is due, before the first event is let in. Faust calls this
+        for every deal, and lets it run on when the next one has begun."""
+        deal = self._deal
         await super().on_recovery_completed(active_tps, standby_tps)
         partitions = frozenset(tp.partition for tp in active_tps)
         for partition in partitions:
-            self._due.drop(partition)
-            await self._index(partition)
-        self._owned = partitions
-        self._recovered()
+            await self._index(partition, deal)
+        if deal == self._deal:
+            self._owned = partitions
+            await self._recovered()
 
-    async def _index(self, partition: int) -> None:
+    async def _index(self, partition: int, deal: int) -> None:
         rows = self.data._visible_items(self.data._db_for_partition(partition))
         for number, (key, row) in enumerate(rows):
             if number % ROWS_A_BREATH == 0:
                 await asyncio.sleep(0)
+                if deal != self._deal:
+                    return
             head = rowcodec.header(row)
             if head.due_ms or head.held:
                 self._due.put(partition, key, head.due_ms, held=head.held)
