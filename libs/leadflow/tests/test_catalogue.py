@@ -14,8 +14,8 @@ SERVICES = {"intake", "sequencer", "dispatcher", "crm-sync", "portal-api"}
 BY_NAME = {topic.name: topic for topic in topics.ALL}
 EVERY_TOPIC = pytest.mark.parametrize("topic", topics.ALL, ids=str)
 
-# The table of design.md, "Topics", and MessageRecorded: a channel without a provider ends as
-# recorded (product.md).
+# The table of design.md, "Topics", and two more: a channel without a provider ends as recorded
+# (product.md), and a migration is an event for each lead.
 DESIGN = {
     "raw-events": "RawEvent",
     "lead-events": "LeadCreated LeadUpdated LeadMerged LeadQualified StageChanged CallMissed "
@@ -25,7 +25,8 @@ DESIGN = {
     "enrollment-commands": "EnrollRequested EnrollmentPauseRequested EnrollmentResumeRequested "
     "EnrollmentStopRequested EnrollmentMigrateRequested ResendRequested TaskCompleted",
     "enrollment-events": "Enrolled EnrollmentRefused StepScheduled StepSkipped StepFired "
-    "EnrollmentPaused EnrollmentResumed EnrollmentStopped EnrollmentCompleted",
+    "EnrollmentPaused EnrollmentResumed EnrollmentMigrated EnrollmentStopped "
+    "EnrollmentCompleted",
     "sequencer-ticks": "Tick",
     "messages": "MessageQueued",
     "message-reviews": "MessageReviewed",

@@ -20,6 +20,15 @@ Schema = dict[str, Any]
 Values = dict[str, Any]
 
 
+def same(found: Any, written: Any) -> bool:
+    """Whether what was read is what was written, but for fields that only one of them has."""
+    if isinstance(found, dict) and isinstance(written, dict):
+        return all(same(found[name], written[name]) for name in found.keys() & written.keys())
+    if isinstance(found, list) and isinstance(written, list):
+        return len(found) == len(written) and all(map(same, found, written))
+    return bool(found == written)
+
+
 def incompatibility(
     older: Schema, older_values: Values, newer: Schema, newer_values: Values
 ) -> str | None:
@@ -38,7 +47,7 @@ def incompatibility(
         except (fastavro.read.SchemaResolutionError, SchemaParseException, ValueError) as error:
             return f"v{reader['version']} cannot read v{writer['version']}: {error}"
         shared = set(values) & {field["name"] for field in reader["fields"]}
-        if lost := sorted(name for name in shared if found[name] != values[name]):
+        if lost := sorted(name for name in shared if not same(found[name], values[name])):
             return f"v{reader['version']} reads {lost} of v{writer['version']} as something else"
     return None
 

@@ -5,22 +5,41 @@
     timezone = "America/Chicago"     # where the tenant is; used when a lead's is unknown
     region = "US"                    # how a phone number without a country code is read
     owners = ["dana@acme.example"]
+    holidays = "US-TX"               # whose holidays are no business days
+    message_cap = 4                  # messages a lead gets in `cap_days`, over all sequences
+    send_hours = { sms = "08:00-21:00", call = "08:00-21:00" }   # where the recipient is
+    absences = [{ owner = "dana@acme.example", first = 2026-12-24, last = 2026-12-31 }]
 
 A tenant that the file does not name gets the defaults below.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import available_timezones
 
 from leadflow.errors import SettingError
 
 DEFAULT_PIPELINE = ("new", "contacted", "qualified", "proposal-sent", "won", "lost", "dormant")
+SEND_HOURS = MappingProxyType({"sms": "08:00-21:00", "call": "08:00-21:00"})
+"""When a person may be disturbed, by channel (product.md, "Sequencer")."""
+HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """Days on which an owner takes no tasks, the last one included, in the tenant's zone."""
+
+    owner: str
+    first: date
+    last: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +62,14 @@ class Tenant:
     services: tuple[str, ...] = ()  # what the ideal customer asks for
     minimum_budget: int = 0  # in whole units of `currency`
     service_regions: tuple[str, ...] = ()
+    holidays: str = ""  # country, or country-subdivision, as the holidays package names it
+    message_cap: int = 0  # messages to a lead in cap_days, over all sequences; 0: no cap
+    cap_days: int = 7
+    send_hours: Mapping[str, str] = field(
+        default_factory=lambda: SEND_HOURS
+    )  # "HH:MM-HH:MM" by channel
+    absences: tuple[Absence, ...] = ()
+    resume_per_minute: int = 600  # leads that a resume lets go on in a minute
 
 
 def load(path: Path | None) -> Mapping[str, Tenant]:
@@ -68,4 +95,13 @@ def _tenant(tenant_id: str, entry: dict[str, Any]) -> Tenant:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
     }
+    for channel, hours in entry.get("send_hours", {}).items():
+        if not isinstance(hours, str) or not HOURS.fullmatch(hours):
+            raise SettingError(
+                f"tenant {tenant_id}: send_hours of {channel}: {hours!r} is not HH:MM-HH:MM"
+            )
+    try:
+        values["absences"] = tuple(Absence(**each) for each in entry.get("absences", ()))
+    except TypeError as error:
+        raise SettingError(f"tenant {tenant_id}: an absence has owner, first and last") from error
     return Tenant(tenant_id=tenant_id, **values)

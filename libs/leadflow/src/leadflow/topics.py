@@ -83,6 +83,7 @@ ENROLLMENT_EVENTS = Topic(
         records.StepFired,
         records.EnrollmentPaused,
         records.EnrollmentResumed,
+        records.EnrollmentMigrated,
         records.EnrollmentStopped,
         records.EnrollmentCompleted,
     ),

@@ -4,12 +4,14 @@ from leadflow.records.automation_controls import AutomationPaused, AutomationRes
 from leadflow.records.base import LeadRecord, Nested, Record
 from leadflow.records.common import (
     Address,
+    Arm,
     Attribution,
     Condition,
     ConsentGrant,
     Metric,
     Money,
     Reason,
+    SendWindow,
     SequenceStep,
     Trigger,
 )
@@ -25,6 +27,7 @@ from leadflow.records.enrollment_commands import (
 from leadflow.records.enrollment_events import (
     Enrolled,
     EnrollmentCompleted,
+    EnrollmentMigrated,
     EnrollmentPaused,
     EnrollmentRefused,
     EnrollmentResumed,
@@ -77,6 +80,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     Enrolled,
     EnrollmentCompleted,
     EnrollmentMigrateRequested,
+    EnrollmentMigrated,
     EnrollmentPauseRequested,
     EnrollmentPaused,
     EnrollmentRefused,
@@ -121,6 +125,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
 __all__ = [
     "RECORD_TYPES",
     "Address",
+    "Arm",
     "Attribution",
     "AutomationPaused",
     "AutomationResumed",
@@ -133,6 +138,7 @@ __all__ = [
     "Enrolled",
     "EnrollmentCompleted",
     "EnrollmentMigrateRequested",
+    "EnrollmentMigrated",
     "EnrollmentPauseRequested",
     "EnrollmentPaused",
     "EnrollmentRefused",
@@ -169,6 +175,7 @@ __all__ = [
     "Record",
     "ReplyReceived",
     "ResendRequested",
+    "SendWindow",
     "SequencePublished",
     "SequenceStep",
     "StageChanged",

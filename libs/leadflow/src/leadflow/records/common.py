@@ -38,6 +38,32 @@ class Address(Nested):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arm(Nested):
+    """One variant of a step; a lead keeps its own."""
+
+    PII: ClassVar[frozenset[str]] = frozenset([])
+
+    name: str
+    weight: int
+    template_name: str
+    subject: str
+    body: str
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "weight": self.weight,
+            "template_name": self.template_name,
+            "subject": self.subject,
+            "body": self.body,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution(Nested):
     """Which campaign and page the lead came from."""
 
@@ -190,6 +216,31 @@ class Reason(Nested):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendWindow(Nested):
+    """When steps may go out, where the lead is."""
+
+    PII: ClassVar[frozenset[str]] = frozenset([])
+
+    start: str
+    end: str
+    days: tuple[str, ...] = ()
+    holidays: bool = True
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "end": self.end,
+            "days": self.days,
+            "holidays": self.holidays,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        data["days"] = tuple(data["days"])
+        return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceStep(Nested):
     """One step as published."""
 
@@ -203,6 +254,12 @@ class SequenceStep(Nested):
     subject: str
     body: str
     condition: Condition | None = None
+    delay_days: int = 0
+    delay_business_days: int = 0
+    spread_minutes: int = 0
+    blocks: bool = False
+    otherwise: str = ""
+    arms: tuple[Arm, ...] = ()
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -214,6 +271,12 @@ class SequenceStep(Nested):
             "subject": self.subject,
             "body": self.body,
             "condition": None if self.condition is None else self.condition.to_avro(),
+            "delay_days": self.delay_days,
+            "delay_business_days": self.delay_business_days,
+            "spread_minutes": self.spread_minutes,
+            "blocks": self.blocks,
+            "otherwise": self.otherwise,
+            "arms": [item.to_avro() for item in self.arms],
         }
 
     @classmethod
@@ -221,6 +284,7 @@ class SequenceStep(Nested):
         data["condition"] = (
             None if data["condition"] is None else Condition.from_avro(data["condition"])
         )
+        data["arms"] = tuple([Arm.from_avro(item) for item in data["arms"]])
         return assemble(cls, data)
 
 

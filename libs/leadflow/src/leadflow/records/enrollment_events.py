@@ -87,7 +87,7 @@ class StepScheduled(LeadRecord):
     """The next step has a time."""
 
     TYPE: ClassVar[str] = "StepScheduled"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset([])
 
@@ -98,6 +98,8 @@ class StepScheduled(LeadRecord):
     step_index: int
     channel: str
     due_at: datetime
+    rule: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -115,6 +117,8 @@ class StepScheduled(LeadRecord):
             "step_index": self.step_index,
             "channel": self.channel,
             "due_at": self.due_at,
+            "rule": self.rule,
+            "inputs": self.inputs,
         }
 
     @classmethod
@@ -169,7 +173,7 @@ class StepFired(LeadRecord):
     """A step came due and its message was queued."""
 
     TYPE: ClassVar[str] = "StepFired"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset([])
 
@@ -181,6 +185,7 @@ class StepFired(LeadRecord):
     channel: str
     message_id: str
     due_at: datetime
+    arm: str = ""
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -199,6 +204,7 @@ class StepFired(LeadRecord):
             "channel": self.channel,
             "message_id": self.message_id,
             "due_at": self.due_at,
+            "arm": self.arm,
         }
 
     @classmethod
@@ -273,6 +279,46 @@ class EnrollmentResumed(LeadRecord):
             "rule": self.rule,
             "inputs": self.inputs,
             "next_due_at": self.next_due_at,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentMigrated(LeadRecord):
+    """One enrollment goes on in another version of its sequence."""
+
+    TYPE: ClassVar[str] = "EnrollmentMigrated"
+    VERSION: ClassVar[int] = 1
+    PRIVACY_CLASS: ClassVar[str] = "internal"
+    PII: ClassVar[frozenset[str]] = frozenset([])
+
+    enrollment_id: str
+    sequence_id: str
+    sequence_version: int
+    from_version: int
+    next_step_id: str | None = None
+    rule: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "tenant_id": self.tenant_id,
+            "occurred_at": self.occurred_at,
+            "recorded_at": self.recorded_at,
+            "source": self.source,
+            "lead_id": self.lead_id,
+            "owner": self.owner,
+            "enrollment_id": self.enrollment_id,
+            "sequence_id": self.sequence_id,
+            "sequence_version": self.sequence_version,
+            "from_version": self.from_version,
+            "next_step_id": self.next_step_id,
+            "rule": self.rule,
+            "inputs": self.inputs,
         }
 
     @classmethod

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from leadflow.records.base import Record, assemble
-from leadflow.records.common import SequenceStep, Trigger
+from leadflow.records.common import SendWindow, SequenceStep, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class SequencePublished(Record):
     """A version of a sequence; it never changes."""
 
     TYPE: ClassVar[str] = "SequencePublished"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset([])
 
@@ -36,6 +36,8 @@ class SequencePublished(Record):
     priority: int
     stop_on: tuple[str, ...] = ()
     steps: tuple[SequenceStep, ...] = ()
+    exclusive_group: str = ""
+    window: SendWindow | None = None
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -62,6 +64,8 @@ class SequencePublished(Record):
             "priority": self.priority,
             "stop_on": self.stop_on,
             "steps": [item.to_avro() for item in self.steps],
+            "exclusive_group": self.exclusive_group,
+            "window": None if self.window is None else self.window.to_avro(),
         }
 
     @classmethod
@@ -69,4 +73,5 @@ class SequencePublished(Record):
         data["trigger"] = Trigger.from_avro(data["trigger"])
         data["stop_on"] = tuple(data["stop_on"])
         data["steps"] = tuple([SequenceStep.from_avro(item) for item in data["steps"]])
+        data["window"] = None if data["window"] is None else SendWindow.from_avro(data["window"])
         return assemble(cls, data)
