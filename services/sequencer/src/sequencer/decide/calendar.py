@@ -30,10 +30,12 @@ _SECOND = timedelta(seconds=1)
 _DAY = 86_400
 _HORIZON_SECONDS = HORIZON // _SECOND
 _NEVER = 1 << 60
-# Offsets that last shorter than this could be overlooked; no zone ever had one (tested).
+# Offsets that last shorter than this could be overlooked; no zone ever had one (a test looks).
 _PROBE = _DAY // 4
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
+_CODE = re.compile(r"([A-Z]{2})(?:-(.+))?")
+_WEEK = frozenset(range(7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Hours:
 
     start: int
     end: int
-    days: frozenset[int] = frozenset(range(7))
+    days: frozenset[int] = _WEEK
     holidays: str = ""
 
     def __post_init__(self) -> None:
@@ -60,9 +62,6 @@ class Hours:
             raise ValueError(f"days are 0 (Monday) to 6 (Sunday), not {sorted(self.days)}")
         if self.holidays:
             _closed_days(self.holidays, 1970)
-
-
-_WEEK = frozenset(range(7))
 
 
 def parse_hours(text: str) -> Hours:
@@ -118,6 +117,11 @@ def closes(at: datetime, zone: str, hours: Sequence[Hours]) -> datetime | None:
             found = _instant(until)
             return found if found - at <= HORIZON else None
     return None
+
+
+def local_day(at: datetime, zone: str) -> date:
+    """The day on the wall of `zone`."""
+    return at.astimezone(_zone(zone)).date()
 
 
 def add_days(at: datetime, zone: str, days: int) -> datetime:
@@ -239,13 +243,15 @@ def _is_holiday(day: int, code: str) -> bool:
 @cache
 def _closed_days(code: str, year: int) -> frozenset[int]:
     """The holidays of a year, as days since 1970-01-01."""
-    country, _, part = code.partition("-")
+    found = _CODE.fullmatch(code)
     try:
+        if found is None:
+            raise NotImplementedError
         # The neighbours too: a New Year on a Saturday may be kept in the year before.
-        found = country_holidays(country, part or None, years=(year - 1, year, year + 1))
+        kept = country_holidays(found[1], found[2], years=(year - 1, year, year + 1))
     except NotImplementedError as error:
         raise ValueError(f"no holiday calendar {code!r}: give one like US or US-TX") from error
-    return frozenset(day.toordinal() - _EPOCH_ORDINAL for day in found if day.year == year)
+    return frozenset(day.toordinal() - _EPOCH_ORDINAL for day in kept if day.year == year)
 
 
 # Bounded, as a zone is whatever a lead's record says.
