@@ -36,6 +36,7 @@ def step(
     channel: str = "email",
     delay_from: str = "enrollment",
     condition: tuple[str, str, str] | None = None,
+    **more: Any,
 ) -> SequenceStep:
     return SequenceStep(
         step_id=name,
@@ -48,17 +49,20 @@ def step(
         condition=None
         if condition is None
         else Condition(field=condition[0], op=condition[1], value=condition[2]),
+        **more,
     )
 
 
 class Story:
     """One lead, the sequences and pauses around it, and everything that followed so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, **tenant: Any) -> None:
         self.sequences = PublishedSequences(CODEC)
         self.pauses = AutomationPauses(CODEC)
-        tenant = Tenant(tenant_id=TENANT, name="Acme Roofing", agent_phone="+15125550100")
-        self.setting = Setting(self.sequences, self.pauses, {TENANT: tenant})
+        known: dict[str, Any] = {"name": "Acme Roofing", "agent_phone": "+15125550100", **tenant}
+        self.setting = Setting(
+            self.sequences, self.pauses, {TENANT: Tenant(tenant_id=TENANT, **known)}
+        )
         self.row: LeadRow | None = None
         self.told: list[LeadRecord] = []
         self._number = 0
@@ -197,6 +201,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "MessageBounced": {**ABOUT_A_MESSAGE, "bounce_type": "hard"},
     "MessageComplained": ABOUT_A_MESSAGE,
     "MessageDelivered": ABOUT_A_MESSAGE,
+    "MessageOpened": {**ABOUT_A_MESSAGE, "automated": False},
+    "TaskCompleted": {"completed_by": "dana"},
     "EnrollRequested": {"requested_by": "ops"},
     "EnrollmentPauseRequested": {"requested_by": "ops"},
     "EnrollmentResumeRequested": {"requested_by": "ops"},
@@ -233,7 +239,7 @@ class Words:
     steps_sent = staticmethod(steps_sent)
     types = staticmethod(types)
     rules = staticmethod(rules)
-    story: Callable[[], Story] = Story
+    story: Callable[..., Story] = Story
 
 
 @pytest.fixture

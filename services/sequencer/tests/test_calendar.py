@@ -191,6 +191,7 @@ def test_after_midnight_a_window_belongs_to_the_day_it_began() -> None:
     assert next_open(saturday, "UTC", [night]) == saturday
     assert closes(saturday, "UTC", [night]) == utc("2026-11-21T06:00")
     assert closes(utc("2026-11-20T23:00"), "UTC", [night]) == utc("2026-11-21T06:00")
+    assert opens("2026-11-21T06:00", "UTC", night) == utc("2026-11-27T22:00")
     assert opens("2026-11-20T03:00", "UTC", night) == utc("2026-11-20T22:00")
     assert opens("2026-11-21T22:30", "UTC", night) == utc("2026-11-27T22:00")
 
@@ -246,6 +247,7 @@ def test_a_skipped_wall_time_is_the_first_instant_after_the_gap() -> None:
 def test_a_repeated_wall_time_is_its_first_occurrence() -> None:
     assert add_days(utc("2026-10-31T05:30"), NEW_YORK, 1) == utc("2026-11-01T05:30")
     assert add_days(utc("2026-11-01T06:30"), NEW_YORK, 1) == utc("2026-11-02T06:30")
+    assert add_days(utc("2026-04-03T15:30"), SYDNEY, 1) == utc("2026-04-04T15:30")
 
 
 def test_no_days_later_is_the_instant_itself_even_in_a_repeated_hour() -> None:

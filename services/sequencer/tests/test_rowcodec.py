@@ -1,5 +1,6 @@
 """Rows as bytes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,13 +28,13 @@ def test_a_row_comes_back_as_it_went_in(story: Any, words: Any) -> None:
 
 def test_the_header_says_when_the_next_step_is_due(story: Any, words: Any) -> None:
     data = rowcodec.encode(a_row(story, words))
-    assert rowcodec.header(data) == (1, rowcodec.to_ms(words.at(60)), False)
+    assert rowcodec.header(data) == (2, rowcodec.to_ms(words.at(60)), False)
     story.pause("everything")
     story.passes(60)
-    assert rowcodec.header(rowcodec.encode(story.row)) == (1, 0, True)
+    assert rowcodec.header(rowcodec.encode(story.row)) == (2, 0, True)
 
 
-@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x02" + bytes(9), b"\x01" + bytes(9) + b"\xff"])
+@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x03" + bytes(9), b"\x02" + bytes(9) + b"\xff"])
 def test_bytes_that_are_no_row_say_so(broken: bytes) -> None:
     with pytest.raises(Malformed):
         rowcodec.decode(b"lead", broken)
@@ -41,3 +42,35 @@ def test_bytes_that_are_no_row_say_so(broken: bytes) -> None:
 
 def test_a_usual_row_is_small(story: Any, words: Any) -> None:
     assert len(rowcodec.encode(a_row(story, words))) < 400
+
+
+# Written by the program when rows had their first format.
+FIRST_FORMAT = bytes.fromhex(
+    "01000001a19bb39500000861636d65020864616e6118776562736974652d666f726d0c616374697665010206"
+    "41646102104c6f76656c616365021e616461406578616d706c652e636f6d02182b3135313235353530313131"
+    "00000208726f6f6600001e416d65726963612f4368696361676f0c6e6f726d616c02066e65770206686f7402"
+    "06736d73010a5354415254c0c3ecb7b3680002b7a86a536aae53f7bec4aad993c5b6ba1061636d652e6f6e65"
+    "0202809ae5b7b3680280d49cbbb368000000021061636d652e74776f02809ae5b7b36812636f6d706c657465"
+    "640030d47f0dba738c0f9dad1163cf949c808cc8d000f92448b4b0"
+)
+
+
+def test_a_row_of_the_first_format_is_read_and_written_again_in_the_newest(
+    story: Any, words: Any
+) -> None:
+    row = rowcodec.decode(words.LEAD.encode(), FIRST_FORMAT)
+    assert (row.profile.last_name, row.stage, row.temperature) == ("Lovelace", "new", "hot")
+    assert [each.sequence_id for each in row.live] == ["acme.one"]
+    assert row.live[0].waits_for == ""
+    assert row.sent == ()
+    again = rowcodec.encode(row)
+    assert rowcodec.header(again).version == rowcodec.VERSION
+    assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+def test_what_an_enrollment_waits_for_comes_back(story: Any, words: Any) -> None:
+    row = a_row(story, words)
+    live = replace(row.live[0], waits_for="call", passed=("a", "b"), outcomes=("a:opened",))
+    row = replace(row, live=(live,), sent=(words.at(1), words.at(2)))
+    assert rowcodec.decode(words.LEAD.encode(), rowcodec.encode(row)) == row
+    assert row.next_due() is None

@@ -123,7 +123,8 @@ def test_a_channel_is_used_on_a_basis_or_skipped(
     story: Any, words: Any, channel: str, granted: dict[str, bool], outcome: str
 ) -> None:
     story.publish("one", words.step("hello", channel=channel), consent_rule="internal")
-    told = story.when("LeadCreated", consent=consents(story, **granted))
+    day = 6 * 60  # 09:00 where the lead is
+    told = story.when("LeadCreated", day, consent=consents(story, **granted))
     if messages := words.queued(told):
         assert messages[0].compliance_note == outcome
     else:

@@ -43,7 +43,6 @@ def test_a_stop_ends_the_enrollment_and_nothing_more_goes_out(
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        ("ReplyReceived", {"automatic": True}),
         ("MessageBounced", {"bounce_type": "soft"}),
         ("MessageDelivered", {}),
         ("ConsentChanged", {"granted": True}),
@@ -137,7 +136,7 @@ def test_a_command_that_cannot_be_carried_out_is_refused_as_a_record(
     story: Any, words: Any
 ) -> None:
     start(story, words)
-    event = story.event("EnrollmentMigrateRequested", enrollment_id="e")
+    event = story.event("ResendRequested", message_id="m", requested_by="ops")
     with pytest.raises(RecordRefused, match="unsupported_command"):
         decide(story.row, event, words.at(1), story.setting)
 

@@ -48,7 +48,10 @@ class Enrollment:
 
     `step_index` is the next step and `due_at` when it may go out. `paused_by` names the rule
     that holds the enrollment until somebody resumes it; `held_by` names what held its next
-    step when it came due and is asked again at every chance.
+    step when it came due and is asked again at every chance. `waits_for` is the step whose task
+    a person has to do first. `passed` are the steps behind it in the versions that it was
+    migrated from. `outcomes` are what became of messages that a condition will ask about, each
+    as STEP_ID:WHAT.
     """
 
     enrollment_id: str
@@ -60,6 +63,9 @@ class Enrollment:
     due_at: datetime
     paused_by: str = ""
     held_by: str = ""
+    waits_for: str = ""
+    passed: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,7 @@ class LeadRow:
 
     `created` is false until its LeadCreated was seen: a LeadUpdated may overtake it.
     Profile and stage carry the revision that they came with; -1 is none yet.
+    `sent` are the times of the last messages to the lead, as many as its tenant's cap counts.
     `applied` are the digests of the last events that concerned the lead. A repeat of one of
     them does nothing; beyond that many, ids of effects still are the same.
     """
@@ -96,12 +103,17 @@ class LeadRow:
     consent: tuple[Consent, ...] = ()
     live: tuple[Enrollment, ...] = ()
     finished: tuple[Finished, ...] = ()
+    sent: tuple[datetime, ...] = ()
     applied: tuple[bytes, ...] = ()
 
     def next_due(self) -> datetime | None:
         """When a step of this lead is due next; None if none ever will be by itself."""
         return min(
-            (each.due_at for each in self.live if not each.paused_by and not each.held_by),
+            (
+                each.due_at
+                for each in self.live
+                if not each.paused_by and not each.held_by and not each.waits_for
+            ),
             default=None,
         )
 

@@ -3,7 +3,7 @@
     byte 0       version of the row's format
     bytes 1-8    when its next step is due, milliseconds since 1970, big-endian; 0: never
     byte 9       1 if a step is due that waits for automation to be resumed
-    bytes 10-    the row in Avro, by the schema of that version (`row.v1.avsc`)
+    bytes 10-    the row in Avro, by the schema of that version (`row.vN.avsc`)
 
 The index of what is due is rebuilt from the header alone, without decoding a row.
 """
@@ -24,7 +24,8 @@ from fastavro import schemaless_reader, schemaless_writer
 from leadflow.errors import Malformed
 from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile
 
-VERSION = 1
+VERSION = 2
+READABLE = range(1, VERSION + 1)
 HEADER = struct.Struct(">BqB")
 MARK_BYTES = 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,14 +67,16 @@ def encode(row: LeadRow) -> bytes:
 
 
 def decode(key: bytes, data: bytes) -> LeadRow:
-    """The row of the lead `key`. Raises Malformed."""
+    """The row of the lead `key`; what an older format lacks has its default. Raises Malformed."""
     version = header(data).version
-    if version != VERSION:
+    if version not in READABLE:
         raise Malformed(f"a row of version {version}, which this program does not know")
     body = BytesIO(data)
     body.seek(HEADER.size)
     try:
-        values: Any = schemaless_reader(body, _schema(version), None)
+        values: Any = schemaless_reader(
+            body, _schema(version), None if version == VERSION else _schema(VERSION)
+        )
         return _from_avro(key.decode(), values)
     except Exception as error:  # fastavro fails in many ways on broken bytes
         raise Malformed(f"not a row: {type(error).__name__}") from error
@@ -130,6 +133,9 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
                 "due_at": to_ms(each.due_at),
                 "paused_by": each.paused_by,
                 "held_by": each.held_by,
+                "waits_for": each.waits_for,
+                "passed": each.passed,
+                "outcomes": each.outcomes,
             }
             for each in row.live
         ],
@@ -142,6 +148,7 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
             }
             for each in row.finished
         ],
+        "sent": [to_ms(each) for each in row.sent],
         "applied": b"".join(row.applied),
     }
 
@@ -164,6 +171,8 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
                 "enrollment_id": _uuid(each["enrollment_id"]),
                 "enrolled_at": from_ms(each["enrolled_at"]),
                 "due_at": from_ms(each["due_at"]),
+                "passed": tuple(each["passed"]),
+                "outcomes": tuple(each["outcomes"]),
             }
         )
         for each in data["live"]
@@ -171,6 +180,7 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
     data["finished"] = tuple(
         Finished(**{**each, "ended_at": from_ms(each["ended_at"])}) for each in data["finished"]
     )
+    data["sent"] = tuple(from_ms(each) for each in data["sent"])
     data["applied"] = tuple(
         applied[start : start + MARK_BYTES] for start in range(0, len(applied), MARK_BYTES)
     )

@@ -13,6 +13,7 @@ from leadflow.records import (
     BookingMade,
     CallMissed,
     ConsentChanged,
+    EnrollmentMigrateRequested,
     EnrollmentPauseRequested,
     EnrollmentResumeRequested,
     EnrollmentStopRequested,
@@ -23,17 +24,22 @@ from leadflow.records import (
     LeadRecord,
     LeadUpdated,
     MessageBounced,
+    MessageClicked,
     MessageComplained,
+    MessageDelivered,
+    MessageFailed,
+    MessageOpened,
+    MessageSent,
     QuoteRequested,
     ReplyReceived,
+    ResendRequested,
     StageChanged,
+    TaskCompleted,
 )
 from leadflow.records.base import changed
-from sequencer.decide import commands, facts, steps, stops, triggers
+from sequencer.decide import commands, facts, outcomes, steps, stops, triggers
 from sequencer.decide.case import Case
 from sequencer.model import APPLIED_LIMIT, Decision, LeadRow, Setting, digest
-
-UNSUPPORTED = frozenset({"EnrollmentMigrateRequested", "ResendRequested"})
 
 
 def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting) -> Decision:
@@ -79,7 +85,8 @@ def _apply(case: Case, event: LeadRecord) -> bool:
                 stops.stop(case, event, "opt_out", {"channel": event.channel})
         case ReplyReceived():
             if event.automatic:
-                return False
+                return outcomes.out_of_office(case, event)
+            outcomes.note(case, event.message_id, "replied")
             stops.stop(case, event, "reply", {"channel": event.channel})
         case BookingMade():
             stops.stop(case, event, "booking")
@@ -90,9 +97,20 @@ def _apply(case: Case, event: LeadRecord) -> bool:
             triggers.on_event(case, event, "quote_requested")
         case JobCompleted():
             triggers.on_event(case, event, "job_completed")
+        case MessageSent():
+            return outcomes.note(case, event.message_id, "sent")
+        case MessageDelivered():
+            return outcomes.note(case, event.message_id, "delivered")
+        case MessageFailed():
+            return outcomes.note(case, event.message_id, "failed")
+        case MessageOpened() | MessageClicked():
+            # What a scanner or a privacy proxy opens counts for nothing (product.md).
+            what = "opened" if isinstance(event, MessageOpened) else "clicked"
+            return not event.automated and outcomes.note(case, event.message_id, what)
         case MessageBounced():
+            noted = outcomes.note(case, event.message_id, "bounced")
             if event.bounce_type != "hard":
-                return False
+                return noted
             stops.stop(case, event, "bounce", {"channel": event.channel})
         case MessageComplained():
             stops.stop(case, event, "complaint", {"channel": event.channel})
@@ -104,7 +122,11 @@ def _apply(case: Case, event: LeadRecord) -> bool:
             commands.resume(case, event)
         case EnrollmentStopRequested():
             commands.stop(case, event)
-        case _ if event.TYPE in UNSUPPORTED:
+        case EnrollmentMigrateRequested():
+            commands.migrate(case, event)
+        case TaskCompleted():
+            steps.task_done(case, event.message_id, event.completed_by)
+        case ResendRequested():
             raise RecordRefused("unsupported_command", f"{event.TYPE} cannot be carried out yet")
         case _:
             return False

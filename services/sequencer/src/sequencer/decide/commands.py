@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leadflow.errors import RecordRefused
 from leadflow.records import (
+    EnrollmentMigrateRequested,
     EnrollmentPaused,
     EnrollmentPauseRequested,
     EnrollmentResumed,
@@ -12,7 +13,7 @@ from leadflow.records import (
     EnrollRequested,
 )
 from leadflow.records.base import changed
-from sequencer.decide import stops, triggers
+from sequencer.decide import migration, stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
 
@@ -64,6 +65,12 @@ def stop(case: Case, event: EnrollmentStopRequested) -> None:
     enrollment = _live(case, event.enrollment_id)
     if enrollment is not None:
         stops.end(case, event, enrollment, "manual", {"requested_by": event.requested_by})
+
+
+def migrate(case: Case, event: EnrollmentMigrateRequested) -> None:
+    enrollment = _live(case, event.enrollment_id)
+    if enrollment is not None:
+        migration.migrate(case, event, enrollment)
 
 
 def _live(case: Case, enrollment_id: str) -> Enrollment | None:

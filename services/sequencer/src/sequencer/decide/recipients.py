@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime
 
 from leadflow.records import SequencePublished
 from leadflow.tenants import Tenant
+from sequencer.decide import calendar
 from sequencer.model import Consent, LeadRow, Setting
 
 FOR_PEOPLE = frozenset({"call", "task"})
@@ -30,14 +32,12 @@ class Nobody:
 
 
 def find(
-    row: LeadRow, sequence: SequencePublished, channel: str, setting: Setting
+    row: LeadRow, sequence: SequencePublished, channel: str, setting: Setting, now: datetime
 ) -> Recipient | Nobody:
     """Calls and tasks are for the owner. E-mail needs that nobody refused it; SMS and WhatsApp,
     and every channel of a sequence with the rule channel_opt_in, need a granted consent."""
     if channel in FOR_PEOPLE:
-        owners = setting.tenant(row.tenant_id).owners
-        address = row.owner or (owners[0] if owners else UNASSIGNED)
-        return Recipient(address, "work for a person: nothing is sent to the lead")
+        return owner_of(row, setting.tenant(row.tenant_id), now)
     if channel == "email":
         address = row.profile.email or ""
     elif channel in NEEDS_GRANT:
@@ -54,6 +54,25 @@ def find(
     if channel in NEEDS_GRANT or sequence.consent_rule == "channel_opt_in":
         return Nobody("consent_missing", {"channel": channel, "rule": sequence.consent_rule})
     return Recipient(address, "no refusal recorded")
+
+
+def owner_of(row: LeadRow, tenant: Tenant, now: datetime) -> Recipient:
+    """Who does the work: the owner, else the tenant's first; on days of absence the next of the
+    tenant's owners who is there, or the absent one if nobody is."""
+    owner = row.owner or (tenant.owners[0] if tenant.owners else UNASSIGNED)
+    today = calendar.local_day(now, tenant.timezone)
+    basis = "work for a person: nothing is sent to the lead"
+    if not _is_absent(tenant, owner, today):
+        return Recipient(owner, basis)
+    place = tenant.owners.index(owner) + 1 if owner in tenant.owners else 0
+    for other in (*tenant.owners[place:], *tenant.owners[:place]):
+        if not _is_absent(tenant, other, today):
+            return Recipient(other, f"{basis}; {owner} is absent")
+    return Recipient(owner, f"{basis}; everybody is absent")
+
+
+def _is_absent(tenant: Tenant, owner: str, day: date) -> bool:
+    return any(each.owner == owner and each.first <= day <= each.last for each in tenant.absences)
 
 
 def last_word(row: LeadRow, channel: str) -> Consent | None:

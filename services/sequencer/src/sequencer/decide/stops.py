@@ -16,7 +16,7 @@ def stop(
 ) -> None:
     """End every live enrollment whose sequence stops on `rule`."""
     for enrollment in case.row.live:
-        if rule in ALWAYS or rule in _stop_on(case, enrollment):
+        if stops_on(case, enrollment, rule):
             end(case, event, enrollment, rule, looked_at or {})
 
 
@@ -50,6 +50,17 @@ def end(
         inputs=inputs({**looked_at, "event_id": event.event_id}),
     )
     case.end(enrollment, rule)
+
+
+def finish(case: Case, enrollment: Enrollment, rule: str, looked_at: dict[str, object]) -> None:
+    """End one enrollment by a rule of its own sequence, or by another sequence."""
+    case.tell_of(EnrollmentStopped, enrollment, (), case.now, rule=rule, inputs=inputs(looked_at))
+    case.end(enrollment, rule)
+
+
+def stops_on(case: Case, enrollment: Enrollment, rule: str) -> bool:
+    """Whether `rule` ends this enrollment."""
+    return rule in ALWAYS or rule in _stop_on(case, enrollment)
 
 
 def _stop_on(case: Case, enrollment: Enrollment) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from leadflow import ids
 from leadflow.records import Enrolled, EnrollmentRefused, LeadRecord, SequencePublished
-from sequencer.decide import steps
+from sequencer.decide import steps, stops
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Consent, Enrollment, LeadRow
 
@@ -40,6 +40,9 @@ def enroll(case: Case, event: LeadRecord, sequence: SequencePublished, *, by: st
         rule, looked_at = refusal
         refuse(case, event, sequence.sequence_id, rule, looked_at)
         return
+    for each in _rivals(case, sequence):
+        winner: dict[str, object] = {"by": sequence.sequence_id, "group": sequence.exclusive_group}
+        stops.finish(case, each, "superseded", winner)
     entry = 1 + next(
         (f.entries for f in case.row.finished if f.sequence_id == sequence.sequence_id), 0
     )
@@ -91,6 +94,15 @@ def _refusal(
     sequence_id = sequence.sequence_id
     if live := next((each for each in row.live if each.sequence_id == sequence_id), None):
         return "already_active", {"enrollment_id": live.enrollment_id}
+    for rival in _rivals(case, sequence):
+        holder = case.setting.sequences.get(rival.sequence_id, rival.version)
+        if holder is not None and holder.priority >= sequence.priority:
+            return "exclusive", {
+                "group": sequence.exclusive_group,
+                "held_by": rival.sequence_id,
+                "priority": sequence.priority,
+                "their_priority": holder.priority,
+            }
     if sequence.consent_rule != "internal" and (refused := _refused_everything(row)) is not None:
         return "consent_refused", {"channel": "all", "at": refused.at.isoformat()}
     past = next((each for each in row.finished if each.sequence_id == sequence_id), None)
@@ -106,6 +118,22 @@ def _refusal(
         if at >= past.ended_at + timedelta(days=sequence.reentry_days):
             return None
     return "reentry", looked_at
+
+
+def _rivals(case: Case, sequence: SequencePublished) -> list[Enrollment]:
+    """Live enrollments in other sequences of the same exclusive group."""
+    if not sequence.exclusive_group:
+        return []
+    found = []
+    for each in case.row.live:
+        other = case.setting.sequences.get(each.sequence_id, each.version)
+        if (
+            other is not None
+            and other.sequence_id != sequence.sequence_id
+            and other.exclusive_group == sequence.exclusive_group
+        ):
+            found.append(each)
+    return found
 
 
 def _refused_everything(row: LeadRow) -> Consent | None:

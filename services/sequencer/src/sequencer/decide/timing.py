@@ -1,0 +1,143 @@
+"""When a step may go out: its delay, the send window, quiet hours, holidays, the cap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+
+from leadflow.records import SequencePublished
+from leadflow.records.common import SendWindow, SequenceStep
+from leadflow.tenants import Tenant
+from sequencer.decide import calendar
+from sequencer.decide.case import Case
+from sequencer.decide.recipients import FOR_PEOPLE
+from sequencer.model import Enrollment
+
+TO_THE_LEAD = frozenset({"email", "sms", "whatsapp"})
+DISTURBING = TO_THE_LEAD | FOR_PEOPLE
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A time, and the rule that moved it there; no rule if the delay alone put it there."""
+
+    at: datetime
+    rule: str = ""
+    inputs: dict[str, object] = field(default_factory=dict)
+
+
+def zone_of(case: Case) -> str:
+    """Where the lead is; if that is unknown where its tenant is."""
+    return case.row.profile.timezone or case.setting.tenant(case.row.tenant_id).timezone or "UTC"
+
+
+def due(
+    case: Case,
+    enrollment: Enrollment,
+    sequence: SequencePublished,
+    step: SequenceStep,
+    after: datetime,
+) -> Slot:
+    """When a step is due. `after` is when the one before was done, or the enrollment began."""
+    start = after if step.delay_from == "previous" else enrollment.enrolled_at
+    at = start + timedelta(minutes=step.delay_minutes)
+    zone = zone_of(case)
+    if step.delay_days:
+        at = calendar.add_days(at, zone, step.delay_days)
+    if step.delay_business_days:
+        holidays = case.setting.tenant(case.row.tenant_id).holidays
+        at = calendar.add_business_days(at, zone, step.delay_business_days, holidays)
+    at = max(after, at)
+    slot = _opened(case, sequence, step, at)
+    return _spread(case, enrollment, sequence, step, slot)
+
+
+def shift(
+    case: Case, enrollment: Enrollment, sequence: SequencePublished, step: SequenceStep
+) -> Slot | None:
+    """Where a step that came due has to wait until; None if it may go out now."""
+    slot = _opened(case, sequence, step, case.now)
+    if slot.at > case.now:
+        return _spread(case, enrollment, sequence, step, slot)
+    if step.channel not in TO_THE_LEAD or (capped := _capped(case)) is None:
+        return None
+    opened = _opened(case, sequence, step, capped.at)
+    return Slot(opened.at, capped.rule, capped.inputs)
+
+
+def count(case: Case) -> tuple[datetime, ...]:
+    """The times of the last messages to the lead, with one more now."""
+    cap = case.setting.tenant(case.row.tenant_id).message_cap
+    return (*case.row.sent, case.now)[-cap:] if cap else ()
+
+
+def _capped(case: Case) -> Slot | None:
+    tenant = case.setting.tenant(case.row.tenant_id)
+    if not tenant.message_cap or len(case.row.sent) < tenant.message_cap:
+        return None
+    free = case.row.sent[-tenant.message_cap] + timedelta(days=tenant.cap_days)
+    if free <= case.now:
+        return None
+    return Slot(free, "cap", {"messages": tenant.message_cap, "days": tenant.cap_days})
+
+
+def _opened(case: Case, sequence: SequencePublished, step: SequenceStep, at: datetime) -> Slot:
+    if step.channel not in DISTURBING:
+        return Slot(at)
+    tenant = case.setting.tenant(case.row.tenant_id)
+    quiet, window = _hours(step.channel, sequence.window, tenant)
+    if not quiet and not window:
+        return Slot(at)
+    zone = zone_of(case)
+    opened = calendar.next_open(at, zone, (*quiet, *window))
+    if opened is None or opened == at:
+        # Hours that never open are hours that nobody meant.
+        return Slot(at)
+    looked_at: dict[str, object] = {"zone": zone, "from": at.isoformat()}
+    if quiet and calendar.next_open(at, zone, quiet) != at:
+        return Slot(opened, "quiet_hours", {**looked_at, "hours": tenant.send_hours[step.channel]})
+    shown = sequence.window
+    hours = "" if shown is None else f"{shown.start}-{shown.end} {' '.join(shown.days)}".strip()
+    return Slot(opened, "window", {**looked_at, "hours": hours})
+
+
+def _spread(
+    case: Case,
+    enrollment: Enrollment,
+    sequence: SequencePublished,
+    step: SequenceStep,
+    slot: Slot,
+) -> Slot:
+    """Somewhere in the step's spread, and before its hours close."""
+    delay = calendar.spread(step.spread_minutes, enrollment.enrollment_id, step.step_id)
+    if not delay:
+        return slot
+    at = slot.at + delay
+    if _opened(case, sequence, step, at).at != at:
+        return slot
+    return Slot(at, slot.rule or "spread", {**slot.inputs, "spread_minutes": step.spread_minutes})
+
+
+def _hours(
+    channel: str, window: SendWindow | None, tenant: Tenant
+) -> tuple[tuple[calendar.Hours, ...], tuple[calendar.Hours, ...]]:
+    """(quiet hours of the channel, the sequence's window). A task is no message: it may wait on
+    somebody's list at night."""
+    if channel == "task":
+        return (), ()
+    text = tenant.send_hours.get(channel)
+    quiet = (calendar.parse_hours(text),) if text else ()
+    return quiet, () if window is None else (_window(window, tenant.holidays),)
+
+
+@cache
+def _window(window: SendWindow, holidays: str) -> calendar.Hours:
+    hours = calendar.parse_hours(f"{window.start}-{window.end}")
+    return calendar.Hours(
+        hours.start,
+        hours.end,
+        frozenset(DAYS.index(day) for day in window.days) or frozenset(range(7)),
+        "" if window.holidays else holidays,
+    )
