@@ -201,13 +201,9 @@ def _opens(wall: int, hours: Hours) -> int:
     start, end = hours.start * 60, hours.end * 60
     if start > end and second < end and _is_on(day - 1, hours):
         return wall
-    if second >= (end if start < end else _DAY):
-        day += 1
-    elif _is_on(day, hours):
+    if second < (end if start < end else _DAY) and _is_on(day, hours):
         return max(wall, day * _DAY + start)
-    else:
-        day += 1
-    for later in range(day, day + HORIZON.days + 2):
+    for later in range(day + 1, day + HORIZON.days + 2):
         if _is_on(later, hours):
             return later * _DAY + start
     return _NEVER
@@ -247,11 +243,10 @@ def _closed_days(code: str, year: int) -> frozenset[int]:
     try:
         if found is None:
             raise NotImplementedError
-        # The neighbours too: a New Year on a Saturday may be kept in the year before.
-        kept = country_holidays(found[1], found[2], years=(year - 1, year, year + 1))
+        kept = country_holidays(found[1], found[2], years=year)
     except NotImplementedError as error:
         raise ValueError(f"no holiday calendar {code!r}: give one like US or US-TX") from error
-    return frozenset(day.toordinal() - _EPOCH_ORDINAL for day in kept if day.year == year)
+    return frozenset(day.toordinal() - _EPOCH_ORDINAL for day in kept)
 
 
 # Bounded, as a zone is whatever a lead's record says.
