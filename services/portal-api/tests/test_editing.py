@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from leadflow import ids
-from leadflow.records import SequencePublished, SequenceStep, Trigger
+from leadflow.records import Arm, SendWindow, SequencePublished, SequenceStep, Trigger
 from portal_api import editing
 from portal_api.editing import Refused
 from portal_api.wording import check_template, filled
@@ -159,3 +159,68 @@ def test_a_template_is_shown_with_its_values_in() -> None:
     assert filled('Hi {{ first_name | default: "there" }}', {"first_name": "Maria"}) == "Hi Maria"
     assert filled('Hi {{ first_name | default: "there" }}', {}) == "Hi there"
     assert filled("{{ broken", {}) == "{{ broken"
+
+
+CONDITION = editing.condition_of({"field": "temperature", "op": "eq", "value": "hot"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"channel": "condition"}, "condition: a step of that kind needs one"),
+        ({"channel": "condition", "condition": CONDITION, "otherwise": "hello"}, "no later step"),
+        ({"otherwise": "last"}, "only a condition leads elsewhere"),
+        ({"blocks": True}, "only work for a person"),
+        ({"delay_business_days": -1}, "delay_business_days: 0 or more"),
+        ({"arms": (Arm(name="a", weight=0, template_name="t", subject="", body="b"),)}, "weight"),
+    ],
+)
+def test_a_step_that_makes_no_sense_is_refused(
+    sequence: SequencePublished, changes: dict[str, object], said: str
+) -> None:
+    steps = (step("hello", 0), replace(step("now", 1), **changes), step("last", 2))  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=said):
+        editing.check(replace(sequence, steps=steps))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [
+        ("9:00", "17:00", ()),
+        ("09:00", "25:00", ()),
+        ("09:00", "09:00", ()),
+        ("09:00", "17:00", ("monday",)),
+    ],
+)
+def test_a_window_that_makes_no_sense_is_refused(
+    sequence: SequencePublished, start: str, end: str, days: tuple[str, ...]
+) -> None:
+    with pytest.raises(Refused, match="window"):
+        editing.check(replace(sequence, window=SendWindow(start=start, end=end, days=days)))
+
+
+def test_steps_without_a_message_need_no_text_to_be_active(sequence: SequencePublished) -> None:
+    ends = replace(step("end", 9), channel="stop", body="")
+    arm = Arm(name="a", weight=1, template_name="t", subject="", body="Hello")
+    tried = replace(step("arms", 5), body="", arms=(arm,))
+    complete = replace(sequence, steps=(*sequence.steps, tried, ends))
+    assert editing.missing_for_activation(complete) == editing.missing_for_activation(sequence)
+    silent = replace(tried, arms=(replace(arm, body=" "),))
+    assert (
+        "text of step"
+        in editing.missing_for_activation(replace(complete, steps=(*sequence.steps, silent)))[-1]
+    )
+
+
+def test_what_was_stored_before_windows_and_arms_reads_with_their_defaults(
+    sequence: SequencePublished,
+) -> None:
+    stored = sequence.to_avro()
+    for name in ("occurred_at", "recorded_at"):
+        stored[name] = stored[name].isoformat()
+    for name in ("exclusive_group", "window"):
+        del stored[name]
+    for each in stored["steps"]:
+        for name in editing.STEP_DEFAULTS:
+            del each[name]
+    assert editing.from_definition(stored) == sequence

@@ -12,9 +12,19 @@ from datetime import datetime
 from typing import Any
 
 from leadflow import ids
-from leadflow.records import Condition, SequencePublished, SequenceStep, Trigger
+from leadflow.records import (
+    Arm,
+    Condition,
+    SendWindow,
+    SequencePublished,
+    SequenceStep,
+    Trigger,
+)
 
-CHANNELS = ("email", "sms", "whatsapp", "call", "task", "wait")
+CHANNELS = ("email", "sms", "whatsapp", "call", "task", "wait", "condition", "stop")
+WITHOUT_MESSAGE = ("wait", "condition", "stop")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 STATUSES = ("draft", "active", "paused", "archived")
 EVENTS = (
     "lead_created",
@@ -32,6 +42,16 @@ VARIABLES = (
     "first_name", "last_name", "company", "title", "service", "street", "city", "agent",
     "agent_phone", "tenant_name", "booking_link", "unsubscribe_url",
 )  # fmt: skip
+
+
+STEP_DEFAULTS: dict[str, Any] = {
+    "delay_days": 0,
+    "delay_business_days": 0,
+    "spread_minutes": 0,
+    "blocks": False,
+    "otherwise": "",
+    "arms": [],
+}
 
 
 class Refused(Exception):
@@ -90,8 +110,12 @@ def check(sequence: SequencePublished) -> None:
     names = [step.step_id for step in sequence.steps]
     if len(set(names)) != len(names):
         raise Refused("steps: two of them have the same id")
-    for step in sequence.steps:
+    for number, step in enumerate(sequence.steps):
         _check_step(step)
+        if step.otherwise and step.otherwise not in names[number + 1 :]:
+            raise Refused(f"otherwise: {step.otherwise} is no later step")
+    if sequence.window is not None:
+        _check_window(sequence.window)
 
 
 def check_pipeline(sequence: SequencePublished, pipeline: Sequence[str]) -> None:
@@ -121,7 +145,8 @@ def missing_for_activation(sequence: SequencePublished) -> list[str]:
     missing += [
         f"text of step {number}"
         for number, step in enumerate(sequence.steps, 1)
-        if step.channel != "wait" and not step.body.strip()
+        if step.channel not in WITHOUT_MESSAGE
+        and not all(each.strip() for each in ([arm.body for arm in step.arms] or [step.body]))
     ]
     return missing
 
@@ -194,17 +219,41 @@ def free_step_id(sequence: SequencePublished, name: str) -> str:
 def _check_step(step: SequenceStep) -> None:
     if step.channel not in CHANNELS:
         raise Refused(f"channel: one of {', '.join(CHANNELS)}")
-    if step.delay_minutes < 0:
-        raise Refused("delay_minutes: 0 or more")
+    for name in ("delay_minutes", "delay_days", "delay_business_days", "spread_minutes"):
+        if getattr(step, name) < 0:
+            raise Refused(f"{name}: 0 or more")
+    if step.channel == "condition" and step.condition is None:
+        raise Refused("condition: a step of that kind needs one")
+    if step.otherwise and step.channel != "condition":
+        raise Refused("otherwise: only a condition leads elsewhere")
+    if step.blocks and step.channel not in ("call", "task"):
+        raise Refused("blocks: only work for a person can hold the next step")
+    if step.arms and not any(arm.weight > 0 for arm in step.arms):
+        raise Refused("arms: one of them needs a weight above 0")
+    if len({arm.name for arm in step.arms}) != len(step.arms):
+        raise Refused("arms: two of them have the same name")
     if step.delay_from not in ("enrollment", "previous"):
         raise Refused("delay_from: enrollment or previous")
     if "\n" in step.subject:
         raise Refused("template_subject: one line")
 
 
+def _check_window(window: SendWindow) -> None:
+    if not CLOCK.fullmatch(window.start):
+        raise Refused("window: start is HH:MM")
+    if window.end != "24:00" and not CLOCK.fullmatch(window.end):
+        raise Refused("window: end is HH:MM, or 24:00")
+    if window.start == window.end:
+        raise Refused("window: it would never be open")
+    if unknown := sorted(set(window.days) - set(DAYS)):
+        raise Refused(f"window: {', '.join(unknown)} is no day, days are {', '.join(DAYS)}")
+
+
 def from_definition(data: dict[str, Any]) -> SequencePublished:
-    """The record that `SequencePublished.to_avro` was stored of, times as ISO texts."""
-    values = dict(data)
+    """The record that `SequencePublished.to_avro` was stored of, times as ISO texts. What was
+    stored before a field existed has its default."""
+    values = {"exclusive_group": "", "window": None, **data}
+    values["steps"] = [{**STEP_DEFAULTS, **step} for step in data["steps"]]
     for name in ("occurred_at", "recorded_at"):
         values[name] = datetime.fromisoformat(values[name])
     return SequencePublished.from_avro(values)
@@ -228,3 +277,25 @@ def as_text(value: Any) -> str:
 
 def trigger_of(kind: str, value: str | None) -> Trigger:
     return Trigger(kind=kind, value=value or "")
+
+
+def window_of(data: dict[str, Any] | None) -> SendWindow | None:
+    """A send window as the API and the library write it."""
+    if not data:
+        return None
+    return SendWindow(
+        start=str(data["start"]),
+        end=str(data["end"]),
+        days=tuple(data.get("days") or ()),
+        holidays=bool(data.get("holidays", True)),
+    )
+
+
+def arm_of(data: dict[str, Any]) -> Arm:
+    return Arm(
+        name=str(data["name"]),
+        weight=int(data.get("weight", 1)),
+        template_name=str(data.get("template_name") or ""),
+        subject=str(data.get("subject") or ""),
+        body=str(data.get("body") or ""),
+    )

@@ -11,9 +11,17 @@ from typing import Any
 import yaml
 
 from leadflow.errors import SettingError
-from leadflow.records import SequencePublished, SequenceStep
+from leadflow.records import Arm, SequencePublished, SequenceStep
 from leadflow.tenants import Tenant
-from portal_api.editing import Refused, check, condition_of, published, trigger_of
+from portal_api.editing import (
+    Refused,
+    arm_of,
+    check,
+    condition_of,
+    published,
+    trigger_of,
+    window_of,
+)
 
 SOURCE = "library"
 
@@ -50,10 +58,11 @@ def sequence_of(
     trigger = trigger_of(entry["trigger"]["kind"], entry["trigger"].get("value"))
     try:
         steps = tuple(_step(step, templates) for step in entry["steps"])
+        used = [each for step in entry["steps"] for each in (step, *(step.get("arms") or ()))]
         approved = all(
-            templates[step["template"]]["approval"]["state"] == "approved"
-            for step in entry["steps"]
-            if step.get("template")
+            templates[each["template"]]["approval"]["state"] == "approved"
+            for each in used
+            if each.get("template")
         )
         in_pipeline = trigger.kind != "stage" or trigger.value in tenant.pipeline
         sequence = SequencePublished(
@@ -79,6 +88,8 @@ def sequence_of(
             reentry_days=entry["reentry"]["days"] or 0,
             priority=entry["priority"],
             stop_on=tuple(entry["stop_on"]),
+            exclusive_group=entry.get("exclusive_group") or "",
+            window=window_of(entry.get("window")),
             steps=steps,
         )
         check(sequence)
@@ -100,7 +111,18 @@ def _step(entry: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]) 
         subject=template.get("subject") or "",
         body=template.get("body") or "",
         condition=condition_of(entry.get("condition")),
+        delay_days=entry.get("delay_days") or 0,
+        delay_business_days=entry.get("delay_business_days") or 0,
+        spread_minutes=entry.get("spread_minutes") or 0,
+        blocks=entry.get("blocks") or False,
+        otherwise=entry.get("otherwise") or "",
+        arms=tuple(_arm(arm, templates) for arm in entry.get("arms") or ()),
     )
+
+
+def _arm(entry: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]) -> Arm:
+    template = templates[entry["template"]]
+    return arm_of({**entry, **template, "template_name": entry["template"], "name": entry["name"]})
 
 
 def _read(path: Path) -> dict[str, Any]:

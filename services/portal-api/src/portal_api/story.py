@@ -31,6 +31,7 @@ _WORDS = {
     "StepFired": "{step_id} ({channel}) came due",
     "EnrollmentPaused": "Paused: {rule}",
     "EnrollmentResumed": "Resumed: {rule}",
+    "EnrollmentMigrated": "Moved to version {sequence_version}: {next_step_id} is next",
     "EnrollmentStopped": "Stopped {sequence_id}: {rule}",
     "EnrollmentCompleted": "Finished {sequence_id}",
     "MessageQueued": "{channel} to send: {template_name}",

@@ -129,6 +129,8 @@ def sequence(
         "reentry": {"rule": record.reentry_rule, "days": record.reentry_days},
         "priority": record.priority,
         "stop_on": list(record.stop_on),
+        "exclusive_group": record.exclusive_group,
+        "window": None if record.window is None else record.window.to_avro(),
         "missing": missing_for_activation(record),
         "created_at": row["created_at"],
         "updated_at": row["published_at"],

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 LongText = Annotated[str, StringConstraints(max_length=20_000)]
+Channel = Literal["email", "sms", "whatsapp", "call", "task", "wait", "condition", "stop"]
+Days = Annotated[int, Field(ge=0, le=366)]
 Minutes = Annotated[int, Field(ge=0, le=60 * 24 * 366)]
 
 
@@ -32,25 +34,52 @@ class ConditionBody(Body):
     value: Any
 
 
+class ArmBody(Body):
+    name: Name
+    weight: Annotated[int, Field(ge=0, le=1000)] = 1
+    template_name: Text = ""
+    subject: Text = ""
+    body: LongText = ""
+
+
+class WindowBody(Body):
+    start: Text
+    end: Text
+    days: list[Text] = []
+    holidays: bool = True
+
+
 class StepBody(Body):
-    channel: Literal["email", "sms", "whatsapp", "call", "task", "wait"]
+    channel: Channel
     delay_minutes: Minutes = 0
     delay_from: Literal["enrollment", "previous"] = "enrollment"
     template_name: Text = ""
     template_subject: Text = ""
     template_body: LongText = ""
     condition: ConditionBody | None = None
+    delay_days: Days = 0
+    delay_business_days: Days = 0
+    spread_minutes: Minutes = 0
+    blocks: bool = False
+    otherwise: Text = ""
+    arms: list[ArmBody] = []
     step_order: Annotated[int, Field(ge=0)] | None = None
 
 
 class StepChange(Body):
-    channel: Literal["email", "sms", "whatsapp", "call", "task", "wait"] | None = None
+    channel: Channel | None = None
     delay_minutes: Minutes | None = None
     delay_from: Literal["enrollment", "previous"] | None = None
     template_name: Text | None = None
     template_subject: Text | None = None
     template_body: LongText | None = None
     condition: ConditionBody | None = None
+    delay_days: Days | None = None
+    delay_business_days: Days | None = None
+    spread_minutes: Minutes | None = None
+    blocks: bool | None = None
+    otherwise: Text | None = None
+    arms: list[ArmBody] | None = None
     step_order: Annotated[int, Field(ge=0)] | None = None
 
 
@@ -72,6 +101,8 @@ class Rules(Body):
     reentry: ReentryBody | None = None
     priority: Annotated[int, Field(ge=0, le=100)] | None = None
     stop_on: list[Text] | None = None
+    exclusive_group: Text | None = None
+    window: WindowBody | None = None
 
 
 class NewSequence(Rules):
@@ -94,7 +125,8 @@ class Enroll(Body):
 
 
 class EnrollmentChange(Body):
-    action: Literal["pause", "resume", "unsubscribe"]
+    action: Literal["pause", "resume", "unsubscribe", "migrate"]
+    to_version: Annotated[int, Field(ge=1)] | None = None
     reason: Text | None = None
 
 

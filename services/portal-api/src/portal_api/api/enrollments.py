@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from leadflow import topics
 from leadflow.records import (
+    EnrollmentMigrateRequested,
     EnrollmentPauseRequested,
     EnrollmentResumeRequested,
     EnrollmentStopRequested,
@@ -123,7 +124,7 @@ async def change_enrollment(
     context: Ctx,
     principal: Operator,
 ) -> JSONResponse:
-    """Pause, resume or unsubscribe. To unsubscribe also records the person's opt-out, so that
+    """Pause, resume, migrate or unsubscribe. To unsubscribe also records the opt-out, so that
     no other sequence writes to them."""
 
     async def work(write: Write) -> Done:
@@ -132,7 +133,10 @@ async def change_enrollment(
             row = await store.enrollment(connection, enrollment_id)
         if row is None or row["sequence_id"] != sequence_id:
             raise Problem(HTTPStatus.NOT_FOUND, f"The sequence has no enrollment {enrollment_id}.")
-        wanted = {"pause": ("active",), "resume": ("paused",), "unsubscribe": ("active", "paused")}
+        live = ("active", "paused")
+        wanted = {"pause": ("active",), "resume": ("paused",), "unsubscribe": live, "migrate": live}
+        if body.action == "migrate" and body.to_version is None:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "to_version: which version it goes to.")
         if row["status"] not in wanted[body.action]:
             raise Problem(
                 HTTPStatus.CONFLICT, f"It is {row['status']}: there is nothing to {body.action}."
@@ -153,6 +157,8 @@ async def change_enrollment(
         async def changed() -> bool:
             async with context.engine.connect() as connection:
                 now = await store.enrollment(connection, enrollment_id)
+            if now is not None and body.action == "migrate":
+                return bool(now["sequence_version"] == body.to_version)
             return now is not None and now["status"] not in wanted[body.action]
 
         await context.until(changed, wait_seconds(request, 0))
@@ -187,6 +193,9 @@ def _command(
         return EnrollmentPauseRequested(**common, reason=body.reason)
     if body.action == "resume":
         return EnrollmentResumeRequested(**common, reason=body.reason)
+    if body.action == "migrate":
+        to_version = body.to_version or row["sequence_version"]
+        return EnrollmentMigrateRequested(**common, to_version=to_version, reason=body.reason)
     return EnrollmentStopRequested(**common, reason=UNSUBSCRIBE_REASON)
 
 

@@ -196,6 +196,10 @@ def changes_of(body: Rules) -> dict[str, Any]:
         changes["trigger_source"] = "" if body.source == "any" else body.source
     if body.reentry is not None:
         changes |= {"reentry_rule": body.reentry.rule, "reentry_days": body.reentry.days}
+    if body.exclusive_group is not None:
+        changes["exclusive_group"] = body.exclusive_group
+    if "window" in body.model_fields_set:
+        changes["window"] = editing.window_of(body.window.model_dump() if body.window else None)
     if body.stop_on is not None:
         changes["stop_on"] = tuple(dict.fromkeys([*body.stop_on, *editing.ALWAYS_STOP]))
     return changes
@@ -211,12 +215,19 @@ def step_of(body: StepBody, step_id: str) -> SequenceStep:
         channel=body.channel,
         delay_minutes=body.delay_minutes,
         delay_from=body.delay_from,
-        template_name=body.template_name or ("" if body.channel == "wait" else step_id),
+        template_name=body.template_name
+        or ("" if body.channel in editing.WITHOUT_MESSAGE else step_id),
         subject=body.template_subject,
         body=body.template_body,
         condition=editing.condition_of(
             None if body.condition is None else body.condition.model_dump()
         ),
+        delay_days=body.delay_days,
+        delay_business_days=body.delay_business_days,
+        spread_minutes=body.spread_minutes,
+        blocks=body.blocks,
+        otherwise=body.otherwise,
+        arms=tuple(editing.arm_of(each.model_dump()) for each in body.arms),
     )
 
 
@@ -228,6 +239,9 @@ def revise(
         for step in changes.get("steps", ()):
             check_template("template_subject", step.subject)
             check_template("template_body", step.body)
+            for arm in step.arms:
+                check_template("arms", arm.subject)
+                check_template("arms", arm.body)
         changed = editing.next_version(record, write.now, **changes)
         if "trigger" in changes or changed.status == "active":
             editing.check_pipeline(changed, context.tenant(changed.tenant_id).pipeline)

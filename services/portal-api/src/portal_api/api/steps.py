@@ -62,6 +62,8 @@ async def change_step(
         }
         if "condition" in given:
             changes["condition"] = editing.condition_of(given["condition"])
+        if given.get("arms") is not None:
+            changes["arms"] = tuple(editing.arm_of(each) for each in given["arms"])
         step = replace(old, **changes)
         if body.step_order is not None:
             rest = replace(record, steps=editing.without_step(record, step_id))

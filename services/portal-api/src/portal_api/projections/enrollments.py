@@ -8,6 +8,7 @@ from leadflow import ids
 from leadflow.records import (
     Enrolled,
     EnrollmentCompleted,
+    EnrollmentMigrated,
     EnrollmentPaused,
     EnrollmentRefused,
     EnrollmentResumed,
@@ -24,6 +25,9 @@ from portal_api.projections.tables import ENROLLMENTS, MESSAGES, REFUSALS
 # The rules of a stop that mean: this person does not want to hear from us.
 OPT_OUT_RULES = ("opt_out", "complaint", "unsubscribe", "unsubscribed")
 UNSUBSCRIBE_REASON = "unsubscribed by a person in the portal"
+
+# Steps of these kinds have no message, and never will.
+WITHOUT_MESSAGE = ("wait", "condition", "stop")
 
 Step = StepScheduled | StepSkipped | StepFired
 
@@ -59,12 +63,12 @@ def project(record: LeadRecord, into: Rows) -> None:
             _message(record, into, "scheduled", scheduled_for=record.due_at)
         case StepFired():
             into.put(ENROLLMENTS, **_enrollment(record), steps_done=record.step_index + 1)
-            # A step that only waits has no message, and never will.
-            if record.channel != "wait":
-                _message(record, into, "scheduled", scheduled_for=record.due_at)
+            _message(record, into, "scheduled", scheduled_for=record.due_at)
         case StepSkipped():
             into.put(ENROLLMENTS, **_enrollment(record), steps_done=record.step_index + 1)
             _message(record, into, "skipped", rule=record.rule, inputs=dict(record.inputs))
+        case EnrollmentMigrated():
+            into.put(ENROLLMENTS, **_enrollment(record))
         case EnrollmentPaused():
             into.put(ENROLLMENTS, **_enrollment(record), status="paused")
         case EnrollmentResumed():
@@ -107,7 +111,7 @@ def _enrollment(record: LeadRecord) -> dict[str, Any]:
 
 
 def _message(record: Step, into: Rows, state: str, **more: Any) -> None:
-    if record.channel == "wait":
+    if record.channel in WITHOUT_MESSAGE:
         return
     into.put(
         MESSAGES,
