@@ -1,0 +1,128 @@
+"""Break one guarantee, and the simulation says so: a net without a hole where it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from heapq import heappop, heappush
+from typing import Any
+
+import pytest
+
+import sequencer.processor
+from leadflow.kafka.port import Outgoing, TopicPartition
+from leadflow.records import LeadRecord
+from sequencer.decide import decide, fire
+from sequencer.due import DueIndex
+from sequencer.model import Decision, LeadRow, Setting
+from sequencer.offsets import Offsets, Reading
+from sequencer.pipeline import Pipeline
+from sequencer.processor import LeadProcessor
+
+from .world.run import simulate
+from .world.sequencer import Parts
+
+SEEDS = 2000
+
+
+class OffsetFirst(Pipeline):
+    """Counts a record as done when it is read."""
+
+    class Counting(Offsets):
+        def begin(self, place: TopicPartition, offset: int) -> Reading:
+            reading = super().begin(place, offset)
+            reading.done = True
+            return reading
+
+    def __init__(self, processor: LeadProcessor, due: DueIndex) -> None:
+        super().__init__(processor, due)
+        self.offsets = self.Counting()
+
+
+class RowFirst(LeadProcessor):
+    """Writes the row, then sends the effects."""
+
+    async def _make_durable(
+        self,
+        partition: int,
+        key: bytes,
+        row: LeadRow,
+        effects: list[Outgoing],
+        encoded: bytes | None,
+    ) -> None:
+        await super()._make_durable(partition, key, row, [], encoded)
+        if effects:
+            await self._producer.send(effects)
+
+
+class EveryEntry(DueIndex):
+    """Gives out every time that was ever noted for a lead, whatever came after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: dict[int, list[tuple[int, bytes]]] = {}
+
+    def put(self, partition: int, key: bytes, due_ms: int, *, held: bool) -> None:
+        super().put(partition, key, due_ms, held=held)
+        if due_ms:
+            heappush(self.noted.setdefault(partition, []), (due_ms, key))
+
+    def due(self, partition: int, now_ms: int) -> bool:
+        noted = self.noted.get(partition)
+        return bool(noted) and noted is not None and noted[0][0] <= now_ms
+
+    def pop(self, partition: int, now_ms: int) -> bytes | None:
+        if not self.due(partition, now_ms):
+            return None
+        return heappop(self.noted[partition])[1]
+
+
+def without_asking(row: LeadRow, now: datetime, setting: Setting) -> Decision:
+    """Fires what the index says, though the row says later."""
+    return fire(row, max(now, row.next_due() or now), setting)
+
+
+def without_versions(
+    row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting
+) -> Decision:
+    """Applies a record again, for the row never says which it has seen."""
+    return decide(None if row is None else replace(row, applied=()), event, now, setting)
+
+
+def fired_early(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sequencer.processor, "fire", without_asking)
+
+
+def forgets_what_it_applied(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sequencer.processor, "decide", without_versions)
+
+
+def nothing(patch: pytest.MonkeyPatch) -> None:
+    """The mutation is in the parts alone."""
+
+
+@pytest.mark.parametrize(
+    ("parts", "mutate", "words"),
+    [
+        pytest.param(Parts(pipeline=OffsetFirst), nothing, ("LOST", "ROW"), id="offset-first"),
+        pytest.param(Parts(processor=RowFirst), nothing, ("LOST",), id="row-before-effect"),
+        pytest.param(Parts(index=EveryEntry), fired_early, ("EARLY",), id="index-not-checked"),
+        pytest.param(Parts(), forgets_what_it_applied, ("NOBODY'S", "ROW"), id="no-applied-ids"),
+    ],
+)
+def test_a_guarantee_that_is_broken_on_purpose_is_found(
+    parts: Parts,
+    mutate: Callable[[pytest.MonkeyPatch], None],
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    mutate(monkeypatch)
+    for seed in range(SEEDS):
+        wrong: list[Any] = [each for each in simulate(seed, parts) if each.startswith(words)]
+        if wrong:
+            record_property("found at seed", seed)
+            print(f"found at seed {seed}: {wrong[0]}")
+            return
+    pytest.fail(f"not found in {SEEDS} seeds")

@@ -1,0 +1,142 @@
+"""What outlives a crash, and the places where a crash can strike.
+
+Everything that becomes durable goes through a gate: the caller waits, the world decides whether
+and when the effect happens, whether the caller hears of it, or dies before or after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from leadflow.errors import BrokerError
+from leadflow.kafka.murmur2 import partition_of
+from leadflow.kafka.port import Message, Outgoing, TopicPartition
+
+START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+PARTITIONS = 2
+
+
+class FakeClock:
+    """Goes on when it is told to; waits for nothing."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return (self.time - START).total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: int) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass(eq=False)
+class Process:
+    """One life of a process. Dead, it has no more effects."""
+
+    name: str
+    alive: bool = True
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+    newest: asyncio.Future[Any] | None = None
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        CURRENT.set(self)
+        self.newest = asyncio.ensure_future(work)
+
+
+CURRENT: ContextVar[Process | None] = ContextVar("process", default=None)
+"""Whose tasks are made now; a task hands it on to those that it makes."""
+
+
+def note_owner(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+    """A task factory: every task is in the list of its process."""
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+    if (process := CURRENT.get()) is not None:
+        process.tasks.append(task)
+    return task
+
+
+@dataclass(eq=False)
+class _Gate:
+    process: Process
+    label: str
+    effect: Callable[[], Any]
+    passed: asyncio.Future[Any]
+
+
+class Durable:
+    """The log, and the gates in front of all that is durable. `count` numbers the effects."""
+
+    def __init__(self, rng: Random, *, tracing: bool) -> None:
+        self.rng = rng
+        self.clock = FakeClock()
+        self.logs: dict[TopicPartition, list[Message]] = {}
+        self.committed: dict[tuple[str, TopicPartition], int] = {}
+        self.count = 0
+        self.waiting: list[_Gate] = []
+        self.trace: list[str] = []
+        self._tracing = tracing
+
+    def note(self, *words: object) -> None:
+        if self._tracing:
+            when = self.clock.time - START
+            self.trace.append(f"{self.count:5} {when!s:>17}  {' '.join(map(str, words))}")
+
+    def append(self, record: Outgoing) -> Message:
+        number = record.partition
+        if number is None:
+            number = partition_of(record.key, PARTITIONS)
+        log = self.logs.setdefault(TopicPartition(record.topic, number), [])
+        message = Message(record.topic, number, len(log), record.key, record.value, (), -1)
+        log.append(message)
+        return message
+
+    def end(self, place: TopicPartition) -> int:
+        return len(self.logs.get(place, ()))
+
+    async def gate(self, process: Process, label: str, effect: Callable[[], Any]) -> Any:
+        """Return what `effect` returns once the world has let it happen."""
+        if not process.alive:
+            raise asyncio.CancelledError
+        gate = _Gate(process, label, effect, asyncio.get_running_loop().create_future())
+        self.waiting.append(gate)
+        return await gate.passed
+
+    def release(self, gate: _Gate, *, fail: bool = False) -> None:
+        """Let one effect happen and its process hear of it. `fail`: it hears a failure."""
+        self.waiting.remove(gate)
+        if fail:
+            self.note(gate.process.name, gate.label, "FAILS")
+            gate.passed.set_exception(BrokerError("not acknowledged"))
+            return
+        gate.passed.set_result(self._happen(gate))
+
+    def _happen(self, gate: _Gate) -> Any:
+        self.count += 1
+        self.note(gate.process.name, gate.label)
+        return gate.effect()
+
+    async def crash(self, process: Process) -> None:
+        """End a process. What it had under way happened or did not: it never hears."""
+        self.note("CRASH", process.name)
+        process.alive = False
+        for gate in [each for each in self.waiting if each.process is process]:
+            self.waiting.remove(gate)
+            if self.rng.random() < 0.4:
+                self._happen(gate)
+        # Every task of a process waits, in the end, at one of its gates.
+        for task in process.tasks:
+            task.cancel()
+        await asyncio.gather(*process.tasks, return_exceptions=True)
+        process.tasks.clear()

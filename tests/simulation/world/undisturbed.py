@@ -1,0 +1,89 @@
+"""The same history without a crash, a repeat or a delay: which rows come of it."""
+
+from __future__ import annotations
+
+from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.port import TopicPartition
+from sequencer.due import DueIndex
+from sequencer.model import Setting
+from sequencer.processor import LeadProcessor
+from sequencer.sequences import PublishedSequences
+
+from .checks import Outcome
+from .durable import PARTITIONS, FakeClock
+from .sequencer import CHANGELOG, SOURCES
+from .story import CODEC, TENANTS
+
+
+class _Rows:
+    name = CHANGELOG
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.rows.get(key)
+
+    async def put(self, partition: int, key: bytes, row: bytes) -> None:
+        self.rows[key] = row
+
+
+class _Nowhere:
+    async def send(self, batch: object) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class _Pauses:
+    """The pauses of the moment that is gone through again."""
+
+    def __init__(self) -> None:
+        self.scopes: frozenset[str] = frozenset()
+
+    def holding(self, tenant_id: str, sequence_id: str, channel: str) -> str | None:
+        for scope in (
+            "everything",
+            f"tenant:{tenant_id}",
+            f"channel:{tenant_id}:{channel}",
+            f"sequence:{tenant_id}:{sequence_id}",
+        ):
+            if scope in self.scopes:
+                return scope
+        return None
+
+
+async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
+    """Go through what became durable, once for each record; then through every source record
+    that left no trace, which must not leave one now."""
+    sequences = PublishedSequences(CODEC)
+    for name, definition in outcome.definitions.items():
+        sequences.apply(f"{name}:1".encode(), CODEC.encode(definition))
+    rows, pauses, clock = _Rows(), _Pauses(), FakeClock()
+    processor = LeadProcessor(
+        codec=CODEC,
+        rows=rows,
+        producer=_Nowhere(),
+        dead_letters=DeadLetters("sequencer", _Nowhere(), clock),
+        due=DueIndex(),
+        setting=Setting(sequences, pauses, dict(TENANTS)),
+        clock=clock,
+    )
+    seen: set[str] = set()
+    for key, partition, decided, _ in outcome.watch.applied:
+        clock.time, pauses.scopes = decided.at, decided.paused
+        if decided.cause is None or decided.record is None:
+            work = processor.due(partition, key)
+        else:
+            seen.add(decided.record.event_id)
+            work = processor.event(decided.cause)
+        if work is not None:
+            await work
+    pauses.scopes = frozenset()
+    for topic in SOURCES:
+        for number in range(PARTITIONS):
+            for message in outcome.durable.logs.get(TopicPartition(topic, number), ()):
+                if CODEC.decode(message.value or b"").event_id not in seen:
+                    work = processor.event(message)
+                    if work is not None:
+                        await work
+    return rows.rows
