@@ -227,3 +227,17 @@ async def test_what_was_read_before_a_new_deal_is_not_begun_after_it(
     await waiting
     assert "EnrollmentStopped" not in [CODEC.decode(s.value).TYPE for s in bench.broker.sent]
     assert bench.committable() == 1
+
+
+async def test_a_resume_that_comes_while_a_held_row_is_on_its_way_is_not_missed(
+    bench: Bench, story: Any
+) -> None:
+    story.pause("everything")
+    bench.broker.gate.clear()
+    await bench.happens(story.event("LeadCreated"))
+    await asyncio.sleep(0)
+    story.resume("everything")
+    bench.index.release(rowcodec.to_ms(bench.clock.time))
+    bench.broker.gate.set()
+    await bench.pipeline.drain()
+    assert bench.index.due(0, rowcodec.to_ms(bench.clock.time))

@@ -19,7 +19,7 @@ from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
 from leadflow.kafka.port import Message, Outgoing, Producer
 from leadflow.records import LeadRecord, MessageQueued
 from sequencer import rowcodec
-from sequencer.decide import decide, fire
+from sequencer.decide import decide, fire, released
 from sequencer.due import DueIndex
 from sequencer.model import Decision, LeadRow, Setting
 
@@ -163,6 +163,9 @@ class LeadProcessor:
     def _note_due(self, partition: int, key: bytes, row: LeadRow) -> None:
         at = row.next_due()
         due_ms = 0 if at is None else rowcodec.to_ms(at)
+        if (since := released(row, self._clock.now(), self._setting)) is not None:
+            # The resume came while the row was on its way: nobody will ask for it again.
+            due_ms = min(due_ms or rowcodec.to_ms(since), rowcodec.to_ms(since))
         self._due.put(partition, key, due_ms, held=row.is_held())
 
     async def _bury(self, message: Message, error: Exception) -> None:

@@ -69,6 +69,11 @@ def fire(row: LeadRow, now: datetime, setting: Setting) -> Decision:
     return Decision(case.row, tuple(case.effects), changed=case.row is not row)
 
 
+def released(row: LeadRow, now: datetime, setting: Setting) -> datetime | None:
+    """When a step was due that was held and need not wait any more; None if there is none."""
+    return steps.released(Case(row, setting, now)) if row.is_held() else None
+
+
 def _apply(case: Case, event: LeadRecord) -> bool:
     """Do what the event says; False if it is of no concern here, whatever the lead's state."""
     match event:
@@ -85,9 +90,10 @@ def _apply(case: Case, event: LeadRecord) -> bool:
                 stops.stop(case, event, "opt_out", {"channel": event.channel})
         case ReplyReceived():
             if event.automatic:
-                return outcomes.out_of_office(case, event)
-            outcomes.note(case, event.message_id, "replied")
-            stops.stop(case, event, "reply", {"channel": event.channel})
+                outcomes.out_of_office(case, event)
+            else:
+                outcomes.note(case, event.message_id, "replied")
+                stops.stop(case, event, "reply", {"channel": event.channel})
         case BookingMade():
             stops.stop(case, event, "booking")
             triggers.on_event(case, event, "booking_made")
@@ -133,4 +139,4 @@ def _apply(case: Case, event: LeadRecord) -> bool:
     return True
 
 
-__all__ = ["decide", "fire"]
+__all__ = ["decide", "fire", "released"]

@@ -32,11 +32,10 @@ def note(case: Case, message_id: str | None, what: str) -> bool:
     return False
 
 
-def out_of_office(case: Case, event: ReplyReceived) -> bool:
+def out_of_office(case: Case, event: ReplyReceived) -> None:
     """An automatic answer is no reply: it stops nothing, but what would go out in the next days
     waits, in every sequence that a real reply would stop."""
     until = event.occurred_at + OUT_OF_OFFICE
-    held = False
     for enrollment in case.row.live:
         sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
         if (
@@ -50,5 +49,3 @@ def out_of_office(case: Case, event: ReplyReceived) -> bool:
         step = sequence.steps[enrollment.step_index]
         slot = timing.Slot(until, "out_of_office", {"due_at": enrollment.due_at.isoformat()})
         steps.shifted(case, enrollment, step, slot, event.event_id)
-        held = True
-    return held

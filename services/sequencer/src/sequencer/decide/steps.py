@@ -148,6 +148,21 @@ def _turn(case: Case, enrollment: Enrollment) -> tuple[int, datetime, str]:
     return -priority, enrollment.due_at, enrollment.enrollment_id
 
 
+def released(case: Case) -> datetime | None:
+    """When a step was due that was held and need not wait any more; None if there is none."""
+    return min(
+        (
+            each.due_at
+            for each in case.row.live
+            if each.held_by
+            and not each.paused_by
+            and not each.waits_for
+            and not _still_held(case, each)
+        ),
+        default=None,
+    )
+
+
 def _still_held(case: Case, enrollment: Enrollment) -> bool:
     return enrollment.held_by != "" and enrollment.held_by == _hold(case, enrollment)
 
