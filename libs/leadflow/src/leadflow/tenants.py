@@ -69,7 +69,6 @@ class Tenant:
         default_factory=lambda: SEND_HOURS
     )  # "HH:MM-HH:MM" by channel
     absences: tuple[Absence, ...] = ()
-    resume_per_minute: int = 600  # leads that a resume lets go on in a minute
 
 
 def load(path: Path | None) -> Mapping[str, Tenant]:
