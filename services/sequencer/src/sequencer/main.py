@@ -7,19 +7,22 @@ import gc
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
 from leadflow import tenants, topics
 from leadflow.clock import SystemClock
-from leadflow.errors import public_reason
+from leadflow.errors import SettingError, public_reason
 from leadflow.health import Health
 from leadflow.kafka.compacted import CompactedTopic
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.service import codec_for
 from leadflow.settings import Environment, ServiceSettings
+from leadflow.tenants import Tenant
 from sequencer.app import PART, Worker, WorkerSettings
+from sequencer.decide import calendar
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
@@ -40,6 +43,17 @@ def spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+def check_calendars(known: Mapping[str, Tenant]) -> None:
+    """Raises SettingError for hours or holidays that no decision could be made by."""
+    for tenant in known.values():
+        try:
+            calendar.Hours(0, 1440, holidays=tenant.holidays)
+            for hours in tenant.send_hours.values():
+                calendar.parse_hours(hours)
+        except ValueError as error:
+            raise SettingError(f"tenant {tenant.tenant_id}: {error}") from error
+
+
 async def main(
     settings: ServiceSettings, env: Environment, health: Health, stop: asyncio.Event
 ) -> None:
@@ -51,6 +65,8 @@ async def main(
     group = env.text("GROUP", "sequencer")
     data_dir = env.path("DATA_DIR", str(Path(tempfile.gettempdir()) / "leadflow-sequencer"))
     tenants_file = env.text("TENANTS_FILE", "")
+    known = tenants.load(Path(tenants_file) if tenants_file else None)
+    check_calendars(known)
     codec = codec_for(settings)
     clock = SystemClock()
     sequences = PublishedSequences(codec)
@@ -82,7 +98,7 @@ async def main(
             setting=Setting(
                 sequences,
                 pauses,
-                tenants.load(Path(tenants_file) if tenants_file else None),
+                known,
             ),
             clock=clock,
             health=health,

@@ -240,12 +240,13 @@ def _is_holiday(day: int, code: str) -> bool:
 def _closed_days(code: str, year: int) -> frozenset[int]:
     """The holidays of a year, as days since 1970-01-01."""
     found = _CODE.fullmatch(code)
+    unknown = f"no holiday calendar {code!r}: give one like US or US-TX"
+    if found is None:
+        raise ValueError(unknown)
     try:
-        if found is None:
-            raise NotImplementedError
         kept = country_holidays(found[1], found[2], years=year)
-    except NotImplementedError as error:
-        raise ValueError(f"no holiday calendar {code!r}: give one like US or US-TX") from error
+    except NotImplementedError as error:  # the package's word for a country it does not have
+        raise ValueError(unknown) from error
     return frozenset(day.toordinal() - _EPOCH_ORDINAL for day in kept)
 
 
