@@ -48,10 +48,10 @@ class AutomationPaused(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutomationResumed(Record):
-    """What was paused may go on."""
+    """What was paused may go on: what waits goes out at a rate, not all at once."""
 
     TYPE: ClassVar[str] = "AutomationResumed"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset([])
 
@@ -60,6 +60,7 @@ class AutomationResumed(Record):
     reason: str
     verification_status: str
     resumed_by: str
+    rate_per_minute: int | None = None
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -73,6 +74,7 @@ class AutomationResumed(Record):
             "reason": self.reason,
             "verification_status": self.verification_status,
             "resumed_by": self.resumed_by,
+            "rate_per_minute": self.rate_per_minute,
         }
 
     @classmethod
