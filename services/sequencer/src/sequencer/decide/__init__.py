@@ -37,7 +37,7 @@ from leadflow.records import (
     TaskCompleted,
 )
 from leadflow.records.base import changed
-from sequencer.decide import commands, facts, outcomes, steps, stops, triggers
+from sequencer.decide import commands, facts, firing, holds, outcomes, stops, triggers
 from sequencer.decide.case import Case
 from sequencer.model import APPLIED_LIMIT, Decision, LeadRow, Setting, digest
 
@@ -58,20 +58,20 @@ def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setti
         # must not act when it is repeated on what has come since.
         applied = (*case.row.applied, mark)[-APPLIED_LIMIT:]
         case.row = changed(case.row, applied=applied)
-    steps.fire_due(case)
+    firing.fire_due(case)
     return Decision(case.row, tuple(case.effects), changed=case.row is not before)
 
 
 def fire(row: LeadRow, now: datetime, setting: Setting) -> Decision:
     """Fire what is due by `now`, because time has passed."""
     case = Case(row, setting, now)
-    steps.fire_due(case)
+    firing.fire_due(case)
     return Decision(case.row, tuple(case.effects), changed=case.row is not row)
 
 
 def released(row: LeadRow, now: datetime, setting: Setting) -> datetime | None:
     """When a step was due that was held and need not wait any more; None if there is none."""
-    return steps.released(Case(row, setting, now)) if row.is_held() else None
+    return holds.released(Case(row, setting, now)) if row.is_held() else None
 
 
 def _apply(case: Case, event: LeadRecord) -> bool:
@@ -131,7 +131,7 @@ def _apply(case: Case, event: LeadRecord) -> bool:
         case EnrollmentMigrateRequested():
             commands.migrate(case, event)
         case TaskCompleted():
-            steps.task_done(case, event.message_id, event.completed_by)
+            firing.task_done(case, event.message_id, event.completed_by)
         case ResendRequested():
             raise RecordRefused("unsupported_command", f"{event.TYPE} cannot be carried out yet")
         case _:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from leadflow.errors import RecordRefused
 from leadflow.records import EnrollmentMigrated, EnrollmentMigrateRequested, SequencePublished
 from leadflow.records.base import changed
-from sequencer.decide import steps
+from sequencer.decide import scheduling
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
 
@@ -55,7 +55,7 @@ def migrate(case: Case, event: EnrollmentMigrateRequested, enrollment: Enrollmen
     elif following is not None and following == standing:
         case.change(changed(moved, step_index=index))  # nothing changed for it, nor its time
     else:
-        steps.schedule(case, moved, new, index, after=case.now)
+        scheduling.schedule(case, moved, new, index, after=case.now)
 
 
 def place(old: SequencePublished, new: SequencePublished, index: int, behind: set[str]) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from leadflow import ids
 from leadflow.records import ReplyReceived
 from leadflow.records.base import changed
-from sequencer.decide import conditions, steps, stops, timing
+from sequencer.decide import conditions, scheduling, stops, timing
 from sequencer.decide.case import Case
 
 OUT_OF_OFFICE = timedelta(days=3)
@@ -48,4 +48,4 @@ def out_of_office(case: Case, event: ReplyReceived) -> None:
             continue
         step = sequence.steps[enrollment.step_index]
         slot = timing.Slot(until, "out_of_office", {"due_at": enrollment.due_at.isoformat()})
-        steps.shifted(case, enrollment, step, slot, event.event_id)
+        scheduling.shifted(case, enrollment, step, slot, event.event_id)

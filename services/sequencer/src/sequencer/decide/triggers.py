@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from leadflow import ids
 from leadflow.records import Enrolled, EnrollmentRefused, LeadRecord, SequencePublished
-from sequencer.decide import steps, stops
+from sequencer.decide import scheduling, stops
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Consent, Enrollment, LeadRow
 
@@ -65,7 +65,7 @@ def enroll(case: Case, event: LeadRecord, sequence: SequencePublished, *, by: st
         enrolled_by=by,
         trigger_event_id=event.event_id,
     )
-    steps.schedule(case, enrollment, sequence, 0, after=at)
+    scheduling.schedule(case, enrollment, sequence, 0, after=at)
 
 
 def refuse(

@@ -1,0 +1,64 @@
+"""What goes out for a step: its text, its arm, its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from leadflow.records import MessageQueued, SequencePublished
+from leadflow.records.common import Arm, SequenceStep
+from sequencer.decide import calendar, recipients
+from sequencer.decide.case import Case
+from sequencer.model import Enrollment
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a message is made of."""
+
+    template_name: str
+    subject: str
+    body: str
+
+
+def arm_of(case: Case, sequence: SequencePublished, step: SequenceStep) -> Arm | None:
+    """The arm of an A/B step that this lead has, in every step with the same weights."""
+    if not step.arms:
+        return None
+    weights = tuple(each.weight for each in step.arms)
+    return step.arms[calendar.pick(weights, case.row.lead_id, sequence.sequence_id)]
+
+
+def queue(
+    case: Case,
+    enrollment: Enrollment,
+    sequence: SequencePublished,
+    to: recipients.Recipient,
+    *,
+    message_id: str,
+    step_id: str,
+    channel: str,
+    text: Text,
+    due_at: datetime,
+) -> None:
+    case.tell(
+        MessageQueued,
+        (message_id,),
+        case.now,
+        message_id=message_id,
+        enrollment_id=enrollment.enrollment_id,
+        sequence_id=enrollment.sequence_id,
+        step_id=step_id,
+        channel=channel,
+        attempt=1,
+        recipient=to.address,
+        template_name=text.template_name,
+        subject=text.subject,
+        body=text.body,
+        variables=recipients.variables(case.row, case.setting.tenant(case.row.tenant_id)),
+        compliance_note=to.basis,
+        send_state="queued",
+        enrolled_at=enrollment.enrolled_at,
+        stop_on=sequence.stop_on,
+        due_at=due_at,
+    )
