@@ -24,6 +24,7 @@ LEAD_EVENTS = Topic(
         records.CallMissed,
         records.QuoteRequested,
         records.ReplyReceived,
+        records.AccountReplied,
         records.BookingMade,
         records.JobCompleted,
         records.ConsentChanged,

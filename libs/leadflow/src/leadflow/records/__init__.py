@@ -37,6 +37,7 @@ from leadflow.records.enrollment_events import (
     StepSkipped,
 )
 from leadflow.records.lead_events import (
+    AccountReplied,
     BookingMade,
     CallMissed,
     ConsentChanged,
@@ -71,6 +72,7 @@ from leadflow.records.sequencer_ticks import Tick
 from leadflow.records.summaries import SummaryCreated, SummaryReviewed
 
 RECORD_TYPES: tuple[type[Record], ...] = (
+    AccountReplied,
     AutomationPaused,
     AutomationResumed,
     BookingMade,
@@ -124,6 +126,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
 
 __all__ = [
     "RECORD_TYPES",
+    "AccountReplied",
     "Address",
     "Arm",
     "Attribution",

@@ -405,7 +405,7 @@ class ReplyReceived(LeadRecord):
     """The lead answered."""
 
     TYPE: ClassVar[str] = "ReplyReceived"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset(["from_address", "text"])
 
@@ -415,6 +415,7 @@ class ReplyReceived(LeadRecord):
     from_address: str | None = None
     text: str | None = None
     automatic: bool
+    returns_on: str | None = None
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -431,6 +432,39 @@ class ReplyReceived(LeadRecord):
             "from_address": self.from_address,
             "text": self.text,
             "automatic": self.automatic,
+            "returns_on": self.returns_on,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountReplied(LeadRecord):
+    """Another lead of the same account answered: a company speaks with one voice."""
+
+    TYPE: ClassVar[str] = "AccountReplied"
+    VERSION: ClassVar[int] = 1
+    PRIVACY_CLASS: ClassVar[str] = "internal"
+    PII: ClassVar[frozenset[str]] = frozenset([])
+
+    cause_id: str
+    replied_lead_id: str
+    channel: str
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "tenant_id": self.tenant_id,
+            "occurred_at": self.occurred_at,
+            "recorded_at": self.recorded_at,
+            "source": self.source,
+            "lead_id": self.lead_id,
+            "owner": self.owner,
+            "cause_id": self.cause_id,
+            "replied_lead_id": self.replied_lead_id,
+            "channel": self.channel,
         }
 
     @classmethod
