@@ -26,6 +26,7 @@ from leadflow.kafka.port import Message, Outgoing, TopicPartition
 from leadflow.records import Tick
 from sequencer import rowcodec
 from sequencer.due import DueIndex
+from sequencer.fetching import BriskConsumer
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
@@ -88,6 +89,7 @@ class Worker:
         self._going_back: dict[TopicPartition, asyncio.Task[None]] = {}
         self._waited_for: dict[TopicPartition, int] = {}
         self.app = make_app(settings)
+        self.app.transport.Consumer = BriskConsumer
         self.table: Any = LeadTable(
             self.app,
             name="leads",
@@ -98,7 +100,7 @@ class Worker:
             extra_topic_configs={"min.cleanable.dirty.ratio": "0.1"},
         )
         self.app.tables.add(self.table)
-        self.table.use(producer, self._due, self._recovered)
+        self.table.use(producer, self._due, self._recovered, self._fail)
         self._processor = LeadProcessor(
             codec=codec,
             rows=_TableRows(self.table),
@@ -223,19 +225,17 @@ class Worker:
     async def _recovered(self) -> None:
         """The rows are there: read on from where the group has committed."""
         consumer = self.app.consumer
-        try:
-            places = {tp for tp in consumer.assignment() if tp.topic in STREAM_TOPICS}
-            committed = await consumer.seek_to_committed()
-            earliest = await consumer.earliest_offsets(*places)
-            starts = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in places}
-            await consumer.seek_wait(starts)
-        except Exception as error:
-            # Faust would not look at it. Started again, the worker is dealt its part anew.
-            self._pipeline.fail(error)
-            raise
+        places = {tp for tp in consumer.assignment() if tp.topic in STREAM_TOPICS}
+        committed = await consumer.seek_to_committed()
+        earliest = await consumer.earliest_offsets(*places)
+        starts = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in places}
+        await consumer.seek_wait(starts)
         self._pipeline.offsets.start({TopicPartition(*tp): at for tp, at in starts.items()})
         log.info("assigned", group=self._settings.group, pending=len(self._due))
         self._health.ready(PART)
+
+    def _fail(self, error: Exception) -> None:
+        self._pipeline.fail(error)
 
     async def _commit(self) -> None:
         moved = self._pipeline.offsets.committable()
