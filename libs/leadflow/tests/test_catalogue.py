@@ -14,12 +14,13 @@ SERVICES = {"intake", "sequencer", "dispatcher", "crm-sync", "portal-api"}
 BY_NAME = {topic.name: topic for topic in topics.ALL}
 EVERY_TOPIC = pytest.mark.parametrize("topic", topics.ALL, ids=str)
 
-# The table of design.md, "Topics", and two more: a channel without a provider ends as recorded
-# (product.md), and a migration is an event for each lead.
+# The table of design.md, "Topics", and three more: a channel without a provider ends as recorded
+# (product.md), a migration is an event for each lead, and so is another contact's reply.
 DESIGN = {
     "raw-events": "RawEvent",
     "lead-events": "LeadCreated LeadUpdated LeadMerged LeadQualified StageChanged CallMissed "
-    "QuoteRequested ReplyReceived BookingMade JobCompleted ConsentChanged ProviderEnriched",
+    "QuoteRequested ReplyReceived AccountReplied BookingMade JobCompleted ConsentChanged "
+    "ProviderEnriched",
     "sequence-definitions": "SequencePublished",
     "automation-controls": "AutomationPaused AutomationResumed",
     "enrollment-commands": "EnrollRequested EnrollmentPauseRequested EnrollmentResumeRequested "
