@@ -31,6 +31,7 @@ from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
 from sequencer.processor import LOOP, LeadProcessor
+from sequencer.resuming import Resuming
 from sequencer.sequences import PublishedSequences
 from sequencer.table import ROCKSDB_OPTIONS, LeadTable
 
@@ -84,7 +85,6 @@ class Worker:
         self._clock = clock
         self._health = health
         self._due = DueIndex()
-        self._seen_changes = (0, 0)
         self._remaining = 0
         self._going_back: dict[TopicPartition, asyncio.Task[None]] = {}
         self._waited_for: dict[TopicPartition, int] = {}
@@ -101,9 +101,13 @@ class Worker:
         )
         self.app.tables.add(self.table)
         self.table.use(producer, self._due, self._recovered, self._fail)
+        rows = _TableRows(self.table)
+        self._resuming = Resuming(
+            self._due, rows, pauses, setting, partitions=topics.LEAD_EVENTS.partitions
+        )
         self._processor = LeadProcessor(
             codec=codec,
-            rows=_TableRows(self.table),
+            rows=rows,
             producer=producer,
             dead_letters=DeadLetters("sequencer", producer, clock),
             due=self._due,
@@ -261,9 +265,7 @@ class Worker:
             now = self._clock.now()
             now_ms = rowcodec.to_ms(now)
             changes = (self._sequences.changes, self._pauses.changes)
-            if changes != self._seen_changes:
-                self._seen_changes = changes
-                self._due.release(now_ms)
+            self._resuming.round(now, self.table.owned, changes)
             await self._producer.send(
                 [
                     Outgoing(

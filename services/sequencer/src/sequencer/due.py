@@ -64,6 +64,10 @@ class DueIndex:
             for key in tuple(entries.held):
                 self.put(partition, key, min(now_ms, entries.due.get(key, now_ms)), held=False)
 
+    def held(self) -> list[tuple[int, bytes]]:
+        """Every lead that waits for a resume, with its partition."""
+        return [(number, key) for number, part in self._partitions.items() for key in part.held]
+
     def clear(self) -> None:
         """The partitions are being dealt out anew."""
         self._partitions.clear()

@@ -1,4 +1,4 @@
-"""What is paused, as `automation-controls` has it."""
+"""What is paused, and how fast what was paused goes on, as `automation-controls` has it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import structlog
 
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
+from leadflow.pacing import DEFAULT_PER_MINUTE, rate_per_minute
 from leadflow.records import AutomationResumed
 
 log = structlog.get_logger()
@@ -14,27 +15,36 @@ log = structlog.get_logger()
 class AutomationPauses:
     """Scopes that are paused: everything, tenant:T, channel:T:C, sequence:T:ID.
 
-    Fed by the thread that follows the topic, read by the event loop. `changes` counts what
-    was applied, so that whoever waits for a resume knows when to ask again.
+    Fed by the thread that follows the topic, read by the event loop: what is read is replaced,
+    never changed. `changes` counts what was applied, so that whoever waits for a resume knows
+    when to ask again.
     """
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._paused: frozenset[str] = frozenset()
+        self._rates: dict[str, int] = {}
         self.changes = 0
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Take over one record of the topic; its key is the scope. A control that cannot be
         read pauses its scope: to wait is the mistake that can be undone."""
         scope = key.decode(errors="replace")
-        resumed = value is None
-        if value is not None:
-            try:
-                resumed = isinstance(self._codec.decode(value), AutomationResumed)
-            except CodecError as error:
-                log.error("automation control not readable: paused", reason=str(error))
-        self._paused = self._paused - {scope} if resumed else self._paused | {scope}
+        rate = self._resumed_at(value)
+        if rate is None:
+            self._paused = self._paused | {scope}
+        else:
+            self._rates = {**self._rates, scope: rate}
+            self._paused = self._paused - {scope}
         self.changes += 1
+
+    def is_paused(self, scope: str) -> bool:
+        """Whether exactly this scope is paused, whatever else covers it."""
+        return scope in self._paused
+
+    def rate(self, scope: str) -> int:
+        """How many leads a minute go on in a scope that is not paused, over all workers."""
+        return self._rates.get(scope, DEFAULT_PER_MINUTE)
 
     def holding(self, tenant_id: str, sequence_id: str, channel: str) -> str | None:
         """The paused scope that covers such a step, or None. A sequence may be named with or
@@ -52,3 +62,14 @@ class AutomationPauses:
             if scope in paused:
                 return scope
         return None
+
+    def _resumed_at(self, value: bytes | None) -> int | None:
+        """The rate of a resume; None for a pause."""
+        if value is None:
+            return DEFAULT_PER_MINUTE
+        try:
+            control = self._codec.decode(value)
+        except CodecError as error:
+            log.error("automation control not readable: paused", reason=str(error))
+            return None
+        return rate_per_minute(control) if isinstance(control, AutomationResumed) else None

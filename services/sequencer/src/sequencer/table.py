@@ -52,6 +52,11 @@ class LeadTable(faust.Table[bytes, bytes]):
         self._due = due
         self._recovered = recovered
 
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions whose rows are here; another object after every deal."""
+        return self._owned
+
     def get_row(self, partition: int, key: bytes) -> bytes | None:
         row: bytes | None = self.data._db_for_partition(partition).get(key)
         return row
