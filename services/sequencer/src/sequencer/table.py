@@ -40,17 +40,24 @@ class LeadTable(faust.Table[bytes, bytes]):
     _producer: ConfluentProducer
     _due: DueIndex
     _recovered: Callable[[], Awaitable[None]]
+    _failed: Callable[[Exception], None]
     _owned: frozenset[int] = frozenset()
     _deal = 0
     data: Any  # the RocksDB store: its databases are what Faust has no public name for
 
     def use(
-        self, producer: ConfluentProducer, due: DueIndex, recovered: Callable[[], Awaitable[None]]
+        self,
+        producer: ConfluentProducer,
+        due: DueIndex,
+        recovered: Callable[[], Awaitable[None]],
+        failed: Callable[[Exception], None],
     ) -> None:
-        """Hand in what the table works with; `recovered` is awaited when its rows are there."""
+        """Hand in what the table works with; `recovered` is awaited when its rows are there,
+        `failed` is told why they cannot be had."""
         self._producer = producer
         self._due = due
         self._recovered = recovered
+        self._failed = failed
 
     @property
     def owned(self) -> frozenset[int]:
@@ -79,8 +86,18 @@ class LeadTable(faust.Table[bytes, bytes]):
         self._owned = frozenset()
 
     async def on_recovery_completed(self, active_tps: Any, standby_tps: Any) -> None:
-        """Build the index of what is due, before the first event is let in. Faust calls this
-        for every deal, and lets it run on when the next one has begun."""
+        """Faust calls this for every deal, lets it run on when the next one has begun, and
+        does not look at its errors: the worker would stay a member and do nothing."""
+        deal = self._deal
+        try:
+            await self._take_over(active_tps, standby_tps)
+        except Exception as error:
+            if deal == self._deal:
+                self._failed(error)
+            raise
+
+    async def _take_over(self, active_tps: Any, standby_tps: Any) -> None:
+        """Build the index of what is due, before the first event is let in."""
         deal = self._deal
         await super().on_recovery_completed(active_tps, standby_tps)
         partitions = frozenset(tp.partition for tp in active_tps)
