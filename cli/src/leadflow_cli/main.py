@@ -18,6 +18,7 @@ from leadflow_cli.commands.lead import lead
 from leadflow_cli.commands.ledger import ledger
 from leadflow_cli.commands.prepare import prepare
 from leadflow_cli.commands.send import send
+from leadflow_cli.commands.simulate import simulate
 from leadflow_cli.commands.token import token
 from leadflow_cli.commands.topics import topics
 from leadflow_cli.commands.up import up
@@ -42,7 +43,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, send, follow, token, topics, lead, dlq):
+for command in (up, demo, send, follow, token, topics, lead, simulate, dlq):
     app.command()(command)
 app.add_typer(ledger, name="ledger")
 for command in (bench, doctor, prepare):

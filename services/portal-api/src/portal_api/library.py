@@ -38,8 +38,8 @@ def load(folder: Path) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]
     """(sequences, templates by id). Raises SettingError if there is no library, or a broken one."""
     if not (folder / "sequences").is_dir():
         raise SettingError(f"LEADFLOW_LIBRARY: there is no folder {folder / 'sequences'}")
-    sequences = [_read(path) for path in sorted((folder / "sequences").glob("*.yaml"))]
-    templates = [_read(path) for path in sorted((folder / "templates").glob("*.yaml"))]
+    sequences = [read(path) for path in sorted((folder / "sequences").glob("*.yaml"))]
+    templates = [read(path) for path in sorted((folder / "templates").glob("*.yaml"))]
     return sequences, {template["template_id"]: template for template in templates}
 
 
@@ -125,7 +125,8 @@ def _arm(entry: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]) -
     return arm_of({**entry, **template, "template_name": entry["template"], "name": entry["name"]})
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """One file of the library. Raises SettingError if it cannot be read or is no mapping."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
