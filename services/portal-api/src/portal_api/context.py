@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -34,6 +34,7 @@ class Context:
     tenants: Mapping[str, Tenant]
     secret: str
     stopping: asyncio.Event
+    bulk_waits: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tenant(self, tenant_id: str) -> Tenant:
         """What the tenant decided; the defaults where the file does not name it."""

@@ -30,8 +30,8 @@ class Unreadable(Record):
 class Buried(Record):
     """A record of a dead-letter topic, by its headers.
 
-    `event_id` and `tenant_id` are those of the raw event that it was, where it can still be
-    read; else the place it came from, and no tenant.
+    `event_id` and `tenant_id` are those of the record that it was, where it can still be read;
+    else the place it came from, and no tenant.
     """
 
     TYPE: ClassVar[str] = "Buried"
@@ -90,7 +90,8 @@ def _buried(codec: Codec, message: Message) -> Buried:
             event_id, tenant_id = record.event_id, record.tenant_id
     else:
         with suppress(CodecError):
-            tenant_id = codec.decode(message.value).tenant_id
+            was = codec.decode(message.value)
+            event_id, tenant_id = was.event_id, was.tenant_id
     at = datetime.fromtimestamp(message.timestamp_ms / 1000, UTC)
     return Buried(
         event_id=event_id,

@@ -20,6 +20,7 @@ from leadflow.kafka.loop import ConsumerLoop
 from leadflow.service import codec_for, run_all
 from leadflow.settings import Environment, ServiceSettings
 from portal_api.api.app import make_app
+from portal_api.bulk.runner import BulkRunner
 from portal_api.client import ClientReader
 from portal_api.context import Context
 from portal_api.decode import decoder
@@ -119,7 +120,11 @@ async def main(
 
     try:
         await run_all(
-            stop, loop.run(stop), serve(server, portal.host, portal.port, health, stop), publish()
+            stop,
+            loop.run(stop),
+            serve(server, portal.host, portal.port, health, stop),
+            publish(),
+            BulkRunner(context).run(stop),
         )
     finally:
         await producer.close()

@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from leadflow.health import answer
 from portal_api import problems
 from portal_api.api import (
+    bulk,
     client,
     enrollments,
     events,
@@ -52,6 +53,7 @@ def make_app(context: Context) -> FastAPI:
     problems.install(app)
     # /sequences/stats before /sequences/{id}: the router of the fixed paths comes first.
     for router in (
+        bulk.router,
         sequences.router,
         steps.router,
         enrollments.router,

@@ -29,6 +29,9 @@ async def list_leads(
     phone: str | None = None,
     q: str | None = None,
     status: str | None = None,
+    stage: str | None = None,
+    owner: str | None = None,
+    temperature: str | None = None,
     limit: Limit = 50,
     cursor: str | None = None,
 ) -> dict[str, Any]:
@@ -45,6 +48,9 @@ async def list_leads(
             phone=None if phone is None else f"+{phone.strip().removeprefix('+')}",
             words=q,
             status=status,
+            stage=stage,
+            owned_by=owner,
+            temperature=temperature,
             after=paging.decode(cursor),
             limit=limit,
         )

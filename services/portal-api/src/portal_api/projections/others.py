@@ -57,6 +57,7 @@ def buried(record: Buried, into: Rows) -> None:
         partition=record.partition,
         offset=record.offset,
         tenant_id=record.tenant_id,
+        event_id=record.event_id,
         service=record.service,
         origin_topic=record.origin_topic,
         origin_partition=record.origin_partition,

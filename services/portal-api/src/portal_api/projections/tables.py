@@ -85,7 +85,7 @@ DEAD_LETTERS = Table(
     ("topic", "partition", "offset"),
     _all(
         FIRST,
-        "tenant_id", "service", "origin_topic", "origin_partition", "origin_offset",
+        "tenant_id", "event_id", "service", "origin_topic", "origin_partition", "origin_offset",
         "error", "reason", "at",
     ),
 )  # fmt: skip

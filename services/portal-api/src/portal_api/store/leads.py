@@ -23,12 +23,17 @@ async def find(
     phone: str | None = None,
     words: str | None = None,
     status: str | None = None,
+    stage: str | None = None,
+    owned_by: str | None = None,
+    temperature: str | None = None,
+    live_in: str | None = None,
     after: tuple[datetime | None, str] = (None, ""),
     limit: int = 50,
 ) -> list[dict[str, Any]]:
     """Up to `limit + 1` leads that fit everything that is given, newest first.
 
     `source` with `external_id` finds the lead of any sighting, not of the first alone.
+    `live_in` is a sequence that the lead is in now.
     `words` looks into names, company, address and number.
     """
     where = ["l.revision IS NOT NULL"]
@@ -55,6 +60,17 @@ async def find(
         where.append("l.merged_into IS NOT NULL")
     elif status is not None:
         where.append("l.status = :status AND l.merged_into IS NULL")
+    if stage is not None:
+        where.append("l.stage = :stage")
+    if owned_by is not None:
+        where.append("l.owner = :owned_by")
+    if temperature is not None:
+        where.append("l.temperature = :temperature")
+    if live_in is not None:
+        where.append(
+            "l.lead_id IN (SELECT e.lead_id FROM enrollments e "
+            "WHERE e.sequence_id = :live_in AND e.status IN ('active', 'paused'))"
+        )
     if words:
         where.append(
             "(concat_ws(' ', l.first_name, l.last_name, l.company, l.email, l.phone) ILIKE :words)"
@@ -73,6 +89,10 @@ async def find(
         "email": email,
         "phone": phone,
         "status": status,
+        "stage": stage,
+        "owned_by": owned_by,
+        "temperature": temperature,
+        "live_in": live_in,
         "words": pattern,
         "at": after[0],
         "after_id": after[1],

@@ -1,0 +1,144 @@
+"""Where an enrollment goes on in another version of its sequence, and about when (ADR 13).
+
+1. At the step that it stands on, wherever the new version has that.
+2. If that step was removed, at the first later step of the old version that the new one has.
+3. If there is none, after the last step behind it that the new version has, or at its start.
+
+Steps behind it, in this version or in those before, are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from leadflow.records import SequencePublished, SequenceStep
+from portal_api.bulk.model import Candidate, Outlook, Passage
+
+SAME_STEP = "same_step"
+NEXT_LEFT = "next_step_left"
+AFTER_LAST_BEHIND = "after_last_step_behind"
+NOTHING_LEFT = "nothing_left"
+SATURDAY = 5
+
+Versions = Mapping[int, SequencePublished]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where an enrollment stands: the index of its next step in `version`, and the ids of the
+    steps that are behind it since before it was migrated there."""
+
+    version: int
+    index: int
+    passed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The step that comes next in the new version, None if nothing is left, by which rule."""
+
+    step: SequenceStep | None
+    rule: str
+
+
+def standing(told: Iterable[Mapping[str, Any]], begun_in: int, versions: Versions) -> Standing:
+    """Where an enrollment stands by what was told of it: {type, data} in order of time.
+
+    Within a version an enrollment only ever goes on, so the furthest that was told of holds.
+    """
+    version, index = begun_in, 0
+    passed: frozenset[str] = frozenset()
+    for each in told:
+        data = each["data"]
+        if each["type"] == "EnrollmentMigrated":
+            left = versions.get(version)
+            passed |= {step.step_id for step in left.steps[:index]} if left else set()
+            version = data["sequence_version"]
+            index = _index_of(versions.get(version), data.get("next_step_id"))
+        elif data["sequence_version"] == version and each["type"] == "StepScheduled":
+            index = max(index, data["step_index"])
+        elif data["sequence_version"] == version and each["type"] in ("StepFired", "StepSkipped"):
+            index = max(index, data["step_index"] + 1)
+    return Standing(version=version, index=index, passed=passed)
+
+
+def _index_of(sequence: SequencePublished | None, step_id: str | None) -> int:
+    steps = () if sequence is None else sequence.steps
+    return next((at for at, each in enumerate(steps) if each.step_id == step_id), len(steps))
+
+
+def destination(old: SequencePublished, new: SequencePublished, at: Standing) -> Destination:
+    """Where an enrollment that stands at `at` of `old` goes on in `new`."""
+    behind = at.passed | {each.step_id for each in old.steps[: at.index]}
+    there = {each.step_id: number for number, each in enumerate(new.steps)}
+    ahead = [each.step_id for each in old.steps[at.index :]]
+    kept = next((name for name in ahead if name in there and name not in behind), None)
+    if kept is not None:
+        index, rule = there[kept], SAME_STEP if kept == ahead[0] else NEXT_LEFT
+    else:
+        index = 1 + max((there[each] for each in behind if each in there), default=-1)
+        rule = AFTER_LAST_BEHIND
+    while index < len(new.steps) and new.steps[index].step_id in behind:
+        index += 1
+    if index >= len(new.steps):
+        return Destination(None, NOTHING_LEFT)
+    return Destination(new.steps[index], rule)
+
+
+def outlook(
+    lead: Candidate,
+    run: Passage | None,
+    at: Standing | None,
+    new: SequencePublished,
+    versions: Versions,
+    tenant_zone: str,
+    now: datetime,
+) -> Outlook:
+    """What to expect of a migration of this lead's enrollment to `new`."""
+    if run is None or at is None:
+        return Outlook(refused="not_enrolled", asked=False)
+    if run.version == new.version:
+        return Outlook(refused="same_version", inputs={"version": str(new.version)}, asked=False)
+    old = versions.get(at.version)
+    if old is None:
+        return Outlook(refused="unknown_version", inputs={"version": str(at.version)})
+    stands_on = old.steps[at.index] if at.index < len(old.steps) else None
+    goes_to = destination(old, new, at)
+    kept = goes_to.step is not None and goes_to.step == stands_on
+    due = run.next_due_at if kept else None
+    if goes_to.step is not None and due is None:
+        due = earliest(goes_to.step, run.enrolled_at, now, lead.timezone or tenant_zone)
+    return Outlook(
+        plan={
+            "from_version": at.version,
+            "stands_on": None if stands_on is None else stands_on.step_id,
+            "removed": stands_on is not None
+            and all(each.step_id != stands_on.step_id for each in new.steps),
+            "next_step": None if goes_to.step is None else goes_to.step.step_id,
+            "channel": None if goes_to.step is None else goes_to.step.channel,
+            "rule": goes_to.rule,
+            "about": None if due is None else due.isoformat(),
+            "time": "kept" if kept else "new",
+            "paused": run.status == "paused",
+        }
+    )
+
+
+def earliest(step: SequenceStep, enrolled_at: datetime, now: datetime, zone: str) -> datetime:
+    """When the step's delay alone makes it due, not before `now`. Hours, holidays and the cap
+    may put it later, never earlier."""
+    at = (now if step.delay_from == "previous" else enrolled_at) + timedelta(
+        minutes=step.delay_minutes
+    )
+    if step.delay_days or step.delay_business_days:
+        local = at.astimezone(ZoneInfo(zone or "UTC")) + timedelta(days=step.delay_days)
+        left = step.delay_business_days
+        while left:
+            local += timedelta(days=1)
+            left -= local.weekday() < SATURDAY
+        at = local.astimezone(UTC)
+    return max(now, at)

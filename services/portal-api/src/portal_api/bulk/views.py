@@ -1,0 +1,108 @@
+"""A bulk job and its items as the API shows them. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from portal_api.views import person
+
+ITEM_STATES = ("waiting", "requested", "done", "refused", "cancelled")
+CSV_COLUMNS = ("lead_id", "enrollment_id", "owner", "rule", "inputs", "decided_by", "decided_at")
+# What a spreadsheet would take for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def job(row: Mapping[str, Any], counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A job with how far it is. `counts` are its lines of `store.bulk.counts`."""
+    states: Counter[str] = Counter(dict.fromkeys(ITEM_STATES, 0))
+    expected: Counter[str] = Counter({"done": 0, "refused": 0})
+    refused: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    goes_on: dict[str, Counter[str]] = {
+        name: Counter() for name in ("plan_rule", "next_step", "skipped", "held_by")
+    }
+    for each in counts:
+        if each["bulk_id"] != row["bulk_id"]:
+            continue
+        n = int(each["n"])
+        states[each["state"]] += n
+        expected[each["expected"]] += n
+        if each["state"] == "refused":
+            refused[each["rule"]] += n
+        if each["expected"] == "refused":
+            rules[each["expected_rule"]] += n
+            continue
+        for name, counted in goes_on.items():
+            if each[name] is not None:
+                counted[each[name]] += n
+            elif name == "next_step" and each["plan_rule"] is not None:
+                counted[""] += n
+    return {
+        "id": row["bulk_id"],
+        **{
+            name: row[name]
+            for name in (
+                "tenant_id", "sequence_id", "action", "from_version", "to_version", "chosen",
+                "reason", "requested_by", "state", "total", "created_at", "started_at",
+                "cancelled_at", "cancelled_by", "finished_at",
+            )
+        },
+        "expected": {
+            **expected,
+            "rules": dict(rules),
+            "moves": dict(goes_on["plan_rule"]),
+            "next_steps": dict(goes_on["next_step"]),
+            "first_step_skipped": dict(goes_on["skipped"]),
+            "held_by": dict(goes_on["held_by"]),
+        },
+        "counts": dict(states),
+        "refused": dict(refused),
+    }  # fmt: skip
+
+
+def item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One lead of a job: what was expected, and what the sequencer said."""
+    return {
+        "lead_id": row["lead_id"],
+        "lead": person(row),
+        "enrollment_id": row["enrollment_id"],
+        "event_id": row["event_id"],
+        "expected": {
+            "state": row["expected"],
+            "rule": row["expected_rule"],
+            "inputs": row["expected_inputs"],
+            "plan": row["plan"],
+        },
+        "state": row["state"],
+        "rule": row["rule"],
+        "inputs": row["inputs"],
+        "decided_by": row["decided_by"],
+        "decided_at": row["decided_at"],
+    }
+
+
+def csv_lines(rows: Iterable[Mapping[str, Any]], *, head: bool) -> str:
+    """Refused items as CSV (RFC 4180), with the names of the columns first if `head`."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    if head:
+        writer.writerow(CSV_COLUMNS)
+    for each in rows:
+        writer.writerow([_cell(each[name]) for name in CSV_COLUMNS])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    told = str(value)
+    return f"'{told}" if told.startswith(FORMULA) else told
