@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -369,7 +370,24 @@ class Portal:
     tenants: tuple[Tenant, Tenant]
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
+    log: Path
     keys: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def start(self) -> None:
+        """Again, after it was killed; returns once it is ready."""
+        self.process = launch(self.environment, self.log)
+        eventually(self.ready, "the portal to be ready")
 
     def grant(self, command: str, role: str, tenant: str = "", subject: str = "") -> str:
         """What `python -m portal_api token|ticket` prints."""
@@ -457,10 +475,6 @@ def portal(
         "LEADFLOW_GROUP": f"portal-api-{mark}",
     }
     log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "portal_api"], env=environment, stdout=output, stderr=output
-        )
     url = f"http://127.0.0.1:{port}"
     made = Portal(
         url=url,
@@ -469,22 +483,22 @@ def portal(
         client_database_url=role_url(admin_url, "portal_client", secret),
         tenants=tenants,
         environment=environment,
-        process=process,
+        process=launch(environment, log),
+        log=log,
     )
-
-    def ready() -> bool:
-        assert process.poll() is None, log.read_text()
-        try:
-            return httpx.get(f"{url}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
     try:
-        eventually(ready, "the portal to be ready")
+        eventually(made.ready, "the portal to be ready")
         yield made
     finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0, log.read_text()
+        made.process.send_signal(signal.SIGTERM)
+        assert made.process.wait(15) == 0, log.read_text()
+
+
+def launch(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "portal_api"], env=environment, stdout=output, stderr=output
+        )
 
 
 def free_port() -> int:
