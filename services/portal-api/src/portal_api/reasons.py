@@ -1,0 +1,108 @@
+"""Rules and what they looked at, in words. Pure.
+
+Every decision not to do something names its rule with its inputs (design.md, "Guarantees", 7);
+here is what that means to the person who asks why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+Say = Callable[[datetime], str]  # how a time is shown
+
+_WORDS = {
+    # moved to another time
+    "quiet_hours": "where the lead is ({zone}) this channel is quiet outside {hours}",
+    "window": "the sequence's window is {hours} where the lead is ({zone}), and may close on "
+    "holidays",
+    "spread": "it is spread over {spread_minutes} minutes, so that not all go out at once",
+    "cap": "the lead had its {messages} messages in {days} days, over all sequences",
+    "out_of_office": "an automatic answer said that the person is away",
+    # skipped
+    "condition": "its condition did not hold: {field} {op} {wanted}, but it was {found}",
+    "jumped_over": "the condition {from} did not hold and led past it",
+    "no_recipient": "the lead has no address for {channel}",
+    "consent_refused": "the lead refused {channel}",
+    "consent_missing": "the lead has not agreed to {channel}, and the sequence's rule is {rule}",
+    "unknown_channel": "there is no channel {channel}",
+    # stopped
+    "reply": "the lead replied by {channel}",
+    "account_replied": "another contact of the same account replied",
+    "booking": "the lead booked an appointment",
+    "won": "the lead was won",
+    "lost": "the lead was lost",
+    "opt_out": "the lead opted out of {channel}",
+    "bounce": "a message to the lead bounced for good",
+    "complaint": "the lead called a message spam",
+    "manual": "{requested_by} asked for it",
+    "stage_left": "the lead left the stage {from} for {to}",
+    "superseded": "{by} took over, of the same exclusive group {group}",
+    "stop_step": "the step {step} ends the sequence",
+    # did not enter
+    "unknown_lead": "the lead was not known yet",
+    "lead_not_active": "the lead was {status}",
+    "already_active": "the lead was in it already",
+    "exclusive": "the lead was in {held_by}, of the same exclusive group {group}, whose priority "
+    "{their_priority} is not below {priority}",
+    "sequence_not_active": "the sequence was not active",
+    # paused
+    "automation_paused": "automation is paused: {scope}",
+    "sequence_paused": "the sequence is paused",
+    "definition_missing": "the definition of this version cannot be read",
+    "task_open": "the task {step} is not done yet",
+    "lead_merged": "the lead was merged into another",
+    "lead_quarantined": "the lead is in quarantine",
+    # the dispatcher's
+    "paused": "automation is paused: {scope}",
+    "no_consent": "the lead has not agreed to {channel}",
+    "suppression_list": "the address is on the suppression list of {channel}: {reason}",
+    "template_value_missing": "its template has no value for {value}, and no fallback",
+    "template_empty": "its template came out empty",
+    "template_limit": "its template is over a limit: {limit}",
+    "template_error": "its template cannot be filled: {error}",
+    "recipient_malformed": "the lead's address for {channel} is malformed",
+    "review": "a person has to approve it first",
+}
+
+
+class _Inputs(dict[str, Any]):
+    """A rule may not have looked at what its words would name."""
+
+    def __missing__(self, name: str) -> str:
+        return "unknown"
+
+
+def because(rule: str, inputs: Mapping[str, str], say: Say) -> str:
+    """A rule with its inputs in words, without a full stop; times among the inputs are said by
+    `say`. A rule that is not known here is told as it stands."""
+    told = _Inputs({name: _shown(value, say) for name, value in inputs.items()})
+    if rule == "condition" and "found" in told:
+        told["found"] = told["found"] or "nothing"
+    if rule == "reentry":
+        again = (
+            f"may enter again {told['days']} days after that"
+            if told["reentry"] == "after_days"
+            else "enters it once only"
+        )
+        return f"the lead was in it before, until {told['ended_at']}, and {again}"
+    if rule.startswith("stopped_by_"):
+        stop = rule.removeprefix("stopped_by_")
+        # What the stop looked at is not among the inputs: the channel is said where it was.
+        words = because(stop, inputs, say).replace(" by unknown", "").replace(" of unknown", "")
+        return f"{words} before it was sent, at {told['stopped_at']}"
+    if rule in _WORDS:
+        return _WORDS[rule].format_map(told)
+    looked_at = ", ".join(f"{name} {value}" for name, value in sorted(told.items()))
+    return f"{rule} ({looked_at})" if looked_at else rule
+
+
+def _shown(value: str, say: Say) -> str:
+    if len(value) < len("2026-11-21T00:00:00") or value[10:11] != "T":
+        return value
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    return value if at.tzinfo is None else say(at)
