@@ -22,6 +22,8 @@ from sequencer.pauses import AutomationPauses
 
 LOOKS = 1_000
 """Rows that one round looks at, so that a million held leads do not stop the event loop."""
+ROOM = 10_000
+"""Leads that are kept in order while they wait for their turn; the others stay in the index."""
 BURST_SECONDS = 2.0
 
 Place = tuple[int, bytes]
@@ -60,8 +62,7 @@ class Resuming:
         self._owned: frozenset[int] = frozenset()
         self._seen: object = None
         self._again = False
-        self._unlooked: list[Place] = []
-        self._found: set[Place] = set()
+        self._looking = False
         self._scopes: dict[str, _Scope] = {}
 
     def round(self, now: datetime, owned: frozenset[int], changes: object) -> int:
@@ -71,30 +72,35 @@ class Resuming:
         sequence did.
         """
         if owned is not self._owned:
+            # The index was built anew, with all that is held in it.
             self._owned = owned
-            self._unlooked, self._found, self._again = [], set(), True
+            self._again, self._looking = True, False
             for scope in self._scopes.values():
                 scope.waiting.clear()
         if changes != self._seen:
             self._seen = changes
             self._again = True
-        if self._again and not self._unlooked:
-            self._again = False
-            self._unlooked = self._due.held()
+        if self._again and not self._looking:
+            self._again, self._looking = False, True
         now_ms = rowcodec.to_ms(now)
-        let_go = self._look(now, now_ms)
+        let_go = 0
+        if self._looking and sum(len(each.waiting) for each in self._scopes.values()) < ROOM:
+            let_go = self._look(now, now_ms)
         return let_go + self._let_go(now, now_ms)
 
     def _look(self, now: datetime, now_ms: int) -> int:
         """Find what may go on among the held; what no pause held goes at once."""
         let_go = 0
-        for _ in range(min(LOOKS, len(self._unlooked))):
-            place = self._unlooked.pop()
-            if place in self._found or (free := self._free(place, now)) is None:
+        taken = self._due.take_held(LOOKS)
+        self._looking = len(taken) == LOOKS
+        for place in taken:
+            free = self._free(place, now)
+            if free is None:
+                self._due.hold(*place)
                 continue
             due_ms, name = free
             if name is None:
-                self._due.put(*place, now_ms, held=True)
+                self._due.put(*place, now_ms, held=False)
                 let_go += 1
                 continue
             scope = self._scopes.setdefault(name, _Scope(at_ms=now_ms))
@@ -102,7 +108,6 @@ class Resuming:
                 # Nobody saves up a rate while nothing waits.
                 scope.allowed, scope.at_ms = 0.0, now_ms
             heappush(scope.waiting, (due_ms, place))
-            self._found.add(place)
         return let_go
 
     def _let_go(self, now: datetime, now_ms: int) -> int:
@@ -118,17 +123,18 @@ class Resuming:
             scope.at_ms = now_ms
             while scope.waiting and scope.allowed >= 1:
                 _, place = heappop(scope.waiting)
-                self._found.discard(place)
-                # Its row may have changed while it waited, or its scope was paused again.
-                if self._free(place, now) is not None:
-                    self._due.put(*place, now_ms, held=True)
+                if self._free(place, now) is None:
+                    # Its row changed while it waited, or its scope was paused again.
+                    self._due.hold(*place)
+                else:
+                    self._due.put(*place, now_ms, held=False)
                     scope.allowed -= 1
                     let_go += 1
         return let_go
 
     def _free(self, place: Place, now: datetime) -> tuple[int, str | None] | None:
         """When a held lead was due and the scope that held it, if it may go on; the scope is
-        None where it was no pause that held it."""
+        None where no pause held it."""
         row_bytes = self._rows.get(*place) if place[0] in self._owned else None
         if row_bytes is None:
             return None
