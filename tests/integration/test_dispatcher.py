@@ -36,6 +36,7 @@ from leadflow.records import (
     LeadRecord,
     MessageQueued,
     MessageReviewed,
+    MessageSent,
     Record,
     ReplyReceived,
 )
@@ -675,6 +676,52 @@ async def test_a_pause_holds_and_its_end_lets_go(world: World) -> None:
         assert await world.accepted() == []
         await world.publish(AutomationResumed(**common, event_id=str(uuid4()), resumed_by="ops"))
         await world.becomes(message, "MessageSent")
+
+
+async def test_what_a_pause_held_goes_on_at_the_rate_of_the_resume_over_two_workers(
+    world: World,
+) -> None:
+    now = datetime.now(UTC)
+    scope = f"channel:{world.tenant}:email"
+    common: dict[str, Any] = {
+        "tenant_id": world.tenant,
+        "occurred_at": now,
+        "recorded_at": now,
+        "source": "portal-api",
+        "scope": scope,
+        "reason": "test",
+        "verification_status": "open",
+    }
+    await world.publish(
+        AutomationPaused(
+            **common, event_id=str(uuid4()), workflow="all", rollback="resume", paused_by="ops"
+        )
+    )
+    messages = [queued(world.tenant, number) for number in range(30)]
+    await world.publish(*messages)
+    async with world.running(), world.running():
+        for message in messages:
+            assert (await world.becomes(message, "MessageHeld")).rule == "paused"
+        resumed = AutomationResumed(
+            **common, event_id=str(uuid4()), resumed_by="ops", rate_per_minute=180
+        )
+        await world.publish(resumed)
+        # A new message does not queue up behind those that wait.
+        fresh = queued(world.tenant, "fresh")
+        await world.publish(fresh)
+        await world.becomes(fresh, "MessageSent")
+        assert len(await world.accepted()) < 20
+        events = await world.all_final([*messages, fresh])
+    assert len({entry["key"] for entry in await world.accepted()}) == 31
+    sent = sorted(
+        record.accepted_at
+        for message in messages
+        for record in events[message.message_id]
+        if isinstance(record, MessageSent)
+    )
+    assert len(sent) == 30
+    # Thirty at three a second.
+    assert sent[-1] - sent[0] > timedelta(seconds=6)
 
 
 async def test_a_record_that_cannot_be_read_is_a_dead_letter_and_the_others_go_on(

@@ -46,3 +46,20 @@ def test_a_control_that_cannot_be_read_pauses_its_scope() -> None:
     controls = Controls(CODEC)
     controls.apply(b"everything", b"nonsense")
     assert controls.paused.scopes == {"everything"}
+
+
+def test_a_resume_says_at_what_rate_its_scope_goes_on() -> None:
+    controls = Controls(CODEC)
+    fast = CODEC.encode(AutomationResumed(**COMMON, resumed_by="ops", rate_per_minute=600))
+    controls.apply(b"tenant:acme", fast)
+    assert controls.paused.rate("tenant:acme") == 600
+    controls.apply(b"tenant:acme", RESUMED)
+    assert controls.paused.rate("tenant:acme") == 60
+    assert controls.paused.rate("everything") == 60
+
+
+def test_a_rate_of_nothing_is_no_rate() -> None:
+    controls = Controls(CODEC)
+    never = CODEC.encode(AutomationResumed(**COMMON, resumed_by="ops", rate_per_minute=0))
+    controls.apply(b"tenant:acme", never)
+    assert controls.paused.rate("tenant:acme") == 60

@@ -10,6 +10,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dispatcher.decide import Decision
 from dispatcher.facts import address_key
-from dispatcher.model import Arrival, Content, Entry, Known, State
+from dispatcher.model import Arrival, Content, Entry, Known, Paused, State
 
 ARRIVE = text("""
     WITH r AS MATERIALIZED (
@@ -112,15 +113,42 @@ SETTLE = text("""
     SELECT count(*) FROM settled
 """)
 
+# The scopes in which something waits, by one probe of an index each, however much it is.
+WAITING_SCOPES = text("""
+    WITH RECURSIVE waiting (scope) AS (
+        SELECT min(scope) FROM ledger WHERE state = 'held' AND rule = 'paused'
+        UNION ALL
+        SELECT (SELECT min(l.scope) FROM ledger l
+            WHERE l.state = 'held' AND l.rule = 'paused' AND l.scope > w.scope)
+        FROM waiting w WHERE w.scope IS NOT NULL
+    )
+    SELECT scope FROM waiting WHERE scope IS NOT NULL
+""")
+
+# As many as the rate allows since the last look, over all workers: they meet in the row of the
+# scope. What was not used for more than two seconds is forfeit, or a flood would be saved up.
 RELEASE_PAUSED = text("""
+    WITH pace AS (
+        INSERT INTO releases AS r (scope, at, given) VALUES (:scope, now(), 0)
+        ON CONFLICT (scope) DO UPDATE SET (given, at) = (
+            SELECT steps, since + steps * apart
+            FROM (SELECT CAST(:apart AS interval) AS apart) AS a,
+                LATERAL (SELECT greatest(r.at, now() - CAST(:longest AS interval)) AS since) AS s,
+                LATERAL (SELECT greatest(0, floor(
+                    extract(epoch FROM now() - since) / extract(epoch FROM apart)
+                ))::integer AS steps) AS n
+        )
+        RETURNING given
+    )
     UPDATE ledger SET state = 'queued', rule = NULL, scope = NULL, ready_at = now(),
         changed_at = now()
     WHERE message_id IN (
         SELECT message_id FROM ledger
-        WHERE state = 'held' AND rule = 'paused' AND NOT scope = ANY (CAST(:scopes AS text[]))
-        ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED
+        WHERE state = 'held' AND rule = 'paused' AND scope = :scope
+        ORDER BY position LIMIT (SELECT given FROM pace) FOR UPDATE SKIP LOCKED
     )
 """)
+LONGEST_SAVED = timedelta(seconds=2)
 
 # A refusal releases too: the message is then suppressed, instead of waiting for ever.
 RELEASE_CONSENTED = text("""
@@ -183,14 +211,26 @@ class Ledger:
             count = await connection.scalar(SETTLE, {"rows": json.dumps(rows)})
         return int(count or 0)
 
-    async def release(self, paused_scopes: Sequence[str], *, limit: int = 1000) -> int:
-        """Queue again what no pause covers any more, and what waited for a word of consent."""
+    async def release(self, paused: Paused, *, limit: int = 1000) -> int:
+        """Queue again what no pause covers any more, at the rate of its scope, and what waited
+        for a word of consent."""
+        released = 0
         async with self._engine.connect() as connection:
-            resumed = await connection.execute(
-                RELEASE_PAUSED, {"scopes": list(paused_scopes), "limit": limit}
-            )
+            for scope in await connection.scalars(WAITING_SCOPES):
+                if scope in paused.scopes:
+                    continue
+                apart = timedelta(minutes=1) / paused.rate(scope)
+                resumed = await connection.execute(
+                    RELEASE_PAUSED,
+                    {
+                        "scope": scope,
+                        "apart": apart,
+                        "longest": max(apart, LONGEST_SAVED),
+                    },
+                )
+                released += resumed.rowcount
             consented = await connection.execute(RELEASE_CONSENTED, {"limit": limit})
-        return resumed.rowcount + consented.rowcount
+        return released + consented.rowcount
 
 
 async def arrive(

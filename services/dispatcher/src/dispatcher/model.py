@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from leadflow.pacing import DEFAULT_PER_MINUTE
+
 
 class State(StrEnum):
     """Where a message is. What is not in TRANSITIONS cannot happen; the database holds it too."""
@@ -141,9 +143,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The scopes in which nothing goes out: everything, tenant:T, channel:T:C, sequence:T:ID."""
+    """The scopes in which nothing goes out: everything, tenant:T, channel:T:C, sequence:T:ID.
+
+    `rates` are those of scopes that were resumed: how many messages a minute, over all workers.
+    """
 
     scopes: frozenset[str] = frozenset()
+    rates: Mapping[str, int] = field(default_factory=dict)
+
+    def rate(self, scope: str) -> int:
+        """How many of the messages that wait in a scope go on each minute."""
+        return self.rates.get(scope, DEFAULT_PER_MINUTE)
 
     def covering(self, tenant_id: str, channel: str, sequence_id: str | None) -> str | None:
         """The widest paused scope that this falls in."""

@@ -57,7 +57,7 @@ class Upkeep:
 
     async def round(self) -> bool:
         """Whether there may be more to do at once."""
-        released = await self._ledger.release(sorted(self._controls.paused.scopes), limit=BATCH)
+        released = await self._ledger.release(self._controls.paused, limit=BATCH)
         if released:
             self._to_send.set()
         async with self._engine.begin() as connection:
