@@ -1,7 +1,16 @@
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from leadflow.records import LeadCreated, MessageQueued, StepFired, StepScheduled, StepSkipped
+from leadflow.records import (
+    LeadCreated,
+    LeadUpdated,
+    MessageQueued,
+    RawEvent,
+    StepFired,
+    StepScheduled,
+    StepSkipped,
+)
 from leadflow.topics import (
     ENROLLMENT_COMMANDS,
     ENROLLMENT_EVENTS,
@@ -11,7 +20,7 @@ from leadflow.topics import (
     MESSAGES,
     SUMMARIES,
 )
-from leadflow_cli.timeline import LEAD_TOPICS, Told, in_order, lines
+from leadflow_cli.timeline import LEAD_TOPICS, Told, as_json, in_order, lines, rows, zone
 from leadflow_cli.wording import describe
 
 AT = datetime(2026, 11, 21, 8, 25, 23, 40_000, tzinfo=UTC)
@@ -45,7 +54,9 @@ def test_a_record_that_was_written_twice_is_told_once(message: Any, record: Any)
     assert len(in_order(twice)) == 1
 
 
-def test_a_line_says_when_where_what_and_by_which_rule(message: Any, record: Any) -> None:
+def test_a_line_says_when_what_and_by_which_rule_in_plain_english(
+    message: Any, record: Any
+) -> None:
     skipped = record(
         StepSkipped,
         recorded_at=AT,
@@ -58,30 +69,94 @@ def test_a_line_says_when_where_what_and_by_which_rule(message: Any, record: Any
     )
     (line,) = lines([Told(message("enrollment-events", skipped), skipped)], everything=False)
     assert line == (
-        "2026-11-21 08:25:23.040  enrollment-events    StepSkipped         "
-        "because consent_refused (basis=web form, channel=sms), "
-        "sequence_id acme.first-touch, step_id text, channel sms"
+        "2026-11-21 08:25:23 UTC                 StepSkipped          "
+        "Text (sms) was skipped: the lead refused sms [acme.first-touch]"
+        "  (rule consent_refused: basis=web form, channel=sms)"
     )
 
 
+def test_times_are_the_leads_own_with_utc_beside_them(message: Any, record: Any) -> None:
+    created = record(
+        LeadCreated, recorded_at=AT, occurred_at=AT, timezone="America/Chicago", revision=1
+    )
+    planned = record(
+        StepScheduled,
+        recorded_at=AT,
+        occurred_at=AT,
+        due_at=datetime(2026, 11, 21, 14, 0, tzinfo=UTC),
+        rule="quiet_hours",
+        inputs={"zone": "America/Chicago", "hours": "08:00-21:00", "from": AT.isoformat()},
+        step_id="text",
+        channel="sms",
+        sequence_id="acme.first-touch",
+    )
+    story = [
+        Told(message("lead-events", created), created),
+        Told(message("enrollment-events", planned), planned),
+    ]
+    first, second = lines(story, everything=False)
+    assert first.startswith("2026-11-21 02:25:23 CST (08:25:23 UTC)  LeadCreated ")
+    assert (
+        "Text (sms) is due at 2026-11-21 08:00:00 CST (14:00:00 UTC): where the lead is "
+        "(America/Chicago) this channel is quiet outside 08:00-21:00" in second
+    )
+
+
+def test_where_the_lead_is_follows_the_newest_word_on_it(message: Any, record: Any) -> None:
+    created = record(LeadCreated, revision=1, timezone="America/Chicago")
+    updated = record(LeadUpdated, revision=2, timezone="Europe/Berlin")
+    story = [
+        Told(message("lead-events", updated), updated),
+        Told(message("lead-events", created), created),
+    ]
+    assert zone(story) == "Europe/Berlin"
+    assert zone([]) == "UTC"
+
+
 def test_what_happened_long_before_it_was_recorded_says_when(message: Any, record: Any) -> None:
-    created = record(LeadCreated, recorded_at=AT, occurred_at=AT - timedelta(days=1))
+    created = record(
+        LeadCreated, recorded_at=AT, occurred_at=AT - timedelta(days=1), timezone="UTC"
+    )
     (line,) = lines([Told(message("lead-events", created), created)], everything=False)
-    assert line.endswith("happened 2026-11-20 08:25:23.040")
+    assert line.endswith("; happened 2026-11-20 08:25:23 UTC")
     prompt = record(LeadCreated, recorded_at=AT, occurred_at=AT - timedelta(seconds=5))
     (line,) = lines([Told(message("lead-events", prompt), prompt)], everything=False)
     assert "happened" not in line
 
 
-def test_no_field_that_identifies_a_person_is_told_unless_everything_is(record: Any) -> None:
+def test_no_field_that_identifies_a_person_is_told_unless_everything_is(
+    message: Any, record: Any
+) -> None:
     created = record(
         LeadCreated, first_name="Ada", email="ada@example.com", message="call\nme", stage="new"
     )
-    assert "stage new" in describe(created)
+    story = [Told(message("lead-events", created), created)]
+    (line,) = lines(story, everything=False)
     for personal in ("Ada", "ada@example.com", "call"):
         assert personal not in describe(created)
-    assert "first_name Ada" in describe(created, everything=True)
-    assert "message call me" in describe(created, everything=True)
+        assert personal not in line
+    (line,) = lines(story, everything=True)
+    assert "first_name Ada" in line
+    assert "message call me" in line
+
+
+def test_json_has_every_field_and_the_sentence(message: Any, record: Any) -> None:
+    created = record(LeadCreated, recorded_at=AT, timezone="America/Chicago", first_name="Ada")
+    (told,) = as_json([Told(message("lead-events", created), created)])
+    assert json.loads(json.dumps(told)) == told
+    assert told["record"]["first_name"] == "Ada"
+    assert (told["recorded_at"], told["local"]) == (
+        "2026-11-21T08:25:23.040Z",
+        "2026-11-21T02:25:23-06:00",
+    )
+
+
+def test_a_raw_event_is_told_but_is_no_decision_about_the_lead(message: Any, record: Any) -> None:
+    raw = record(RawEvent, recorded_at=AT, occurred_at=AT, kind="lead", source="website-form")
+    story = [Told(message("raw-events", raw), raw)]
+    (line,) = lines(story, everything=False)
+    assert line.endswith("A raw event lead came in from website-form")
+    assert rows(story) == []
 
 
 def test_the_story_is_read_from_every_topic_that_is_keyed_by_a_lead_and_holds_records() -> None:

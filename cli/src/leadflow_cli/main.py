@@ -22,6 +22,7 @@ from leadflow_cli.commands.simulate import simulate
 from leadflow_cli.commands.token import token
 from leadflow_cli.commands.topics import topics
 from leadflow_cli.commands.up import up
+from leadflow_cli.commands.why import why
 from leadflow_cli.errors import CliError
 
 
@@ -43,7 +44,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, send, follow, token, topics, lead, simulate, dlq):
+for command in (up, demo, send, follow, token, topics, lead, why, simulate, dlq):
     app.command()(command)
 app.add_typer(ledger, name="ledger")
 for command in (bench, doctor, prepare):

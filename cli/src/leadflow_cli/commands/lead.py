@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from typing import Annotated
@@ -20,7 +21,7 @@ from leadflow_cli.errors import CliError
 from leadflow_cli.reading import Reader, reader
 from leadflow_cli.targets import Target
 from leadflow_cli.terminal import console
-from leadflow_cli.timeline import LEAD_TOPICS, Told, in_order, lines
+from leadflow_cli.timeline import LEAD_TOPICS, Told, as_json, in_order, lines
 
 
 def lead(
@@ -28,23 +29,32 @@ def lead(
     everything: Annotated[
         bool, typer.Option("--all", help="Show every field, names and texts among them.")
     ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Every field, a JSON object a line.")
+    ] = False,
 ) -> None:
     """Tell all that happened to a lead, in order, a line each, decisions with their rule.
 
-    It needs no service: it reads the lead's own partition of every topic.
+    Times are the lead's own, with UTC beside them. It needs no service: it reads the lead's own
+    partition of every topic.
     """
     bootstrap = Target.find(os.environ).kafka_bootstrap
     with reader(bootstrap) as log:
-        story = read_story(log, lead_id)
-    if not story:
-        raise CliError(f"no topic knows a lead {lead_id}")
+        story = in_order(read_story(log, lead_id))
+    if json_lines:
+        for record in as_json(story):
+            print(json.dumps(record, ensure_ascii=False))
+        return
     out = console()
-    for line in lines(in_order(story), everything=everything):
+    for line in lines(story, everything=everything):
         out.print(line, soft_wrap=True)
 
 
 def read_story(log: Reader, lead_id: str) -> list[Told]:
-    """Every record about the lead, and the raw events under the keys of its sightings."""
+    """Every record about the lead, and the raw events under the keys of its sightings.
+
+    Raises CliError if there is none.
+    """
     key = lead_id.encode()
     codec = Codec()
     story = []
@@ -54,6 +64,8 @@ def read_story(log: Reader, lead_id: str) -> list[Told]:
                 story.append(Told(message, codec.decode(message.value)))
             except CodecError:
                 continue  # a dead-letter topic has it
+    if not story:
+        raise CliError(f"no topic knows a lead {lead_id}")
     sightings = {
         f"{told.record.tenant_id}:{told.record.source}:{told.record.external_id}".encode()
         for told in story

@@ -14,6 +14,7 @@ _WORDS = {
     "CallMissed": "Called, and nobody answered",
     "QuoteRequested": "Asked for a quote",
     "ReplyReceived": "Replied by {channel}",
+    "AccountReplied": "Another contact of the account replied by {channel}",
     "BookingMade": "Booked an appointment",
     "JobCompleted": "The job was completed",
     "ProviderEnriched": "Numbers came from {provider}",
