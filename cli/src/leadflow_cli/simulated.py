@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from leadflow_cli.given_leads import Given
-from leadflow_cli.local_time import zone_of
 from leadflow_cli.trial import Trial
+from portal_api.local_time import zone_of
 from sequencer.decide.timing import TO_THE_LEAD
 from sequencer.dryrun import Period
 from sequencer.dryrun_report import Report, Row

@@ -19,10 +19,10 @@ from leadflow.topics import (
     RAW_EVENTS,
     SUMMARIES,
 )
-from leadflow_cli.local_time import both, zone_of
 from leadflow_cli.wording import describe
 from portal_api import reasons
 from portal_api import story as words
+from portal_api.local_time import both, zone_of
 
 LEAD_TOPICS = (
     LEAD_EVENTS,

@@ -213,6 +213,17 @@ def test_the_timeline_tells_the_story_in_order(ops: httpx.Client, told: Any) -> 
     assert stopped["rule"] == "reply"
 
 
+def test_why_answers_for_each_step_with_the_rule_that_decided(ops: httpx.Client, told: Any) -> None:
+    lead = told.leads[4]
+    items = ops.get(f"/leads/{lead}/why", params={"sequence": "first-touch"}).json()["items"]
+    assert [each["number"] for each in items] == list(range(1, len(items) + 1))
+    assert [each["state"] for each in items][:2] == ["sent", "stopped"]
+    (second,) = ops.get(f"/leads/{lead}/why", params={"step": "2"}).json()["items"]
+    assert (second["step_id"], second["rule"]) == (items[1]["step_id"], "reply")
+    assert "the lead replied by" in second["text"]
+    assert ops.get("/leads/nobody/why").status_code == 404
+
+
 def test_without_a_key_there_is_a_problem_document(portal: Any) -> None:
     answer = httpx.get(f"{portal.url}/api/v1/sequences")
     assert answer.status_code == 401

@@ -16,11 +16,11 @@ from leadflow.topics import SEQUENCE_DEFINITIONS
 from leadflow_cli import trial
 from leadflow_cli.commands.lead import read_story
 from leadflow_cli.errors import CliError
-from leadflow_cli.local_time import both
 from leadflow_cli.reading import reader
 from leadflow_cli.targets import Target
 from leadflow_cli.terminal import console
 from leadflow_cli.timeline import in_order, rows, zone
+from portal_api.local_time import both
 from portal_api.why import Answer, answers, chosen, is_named
 
 

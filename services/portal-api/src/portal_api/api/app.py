@@ -23,6 +23,7 @@ from portal_api.api import (
     steps,
     summaries,
     webhooks,
+    why,
 )
 from portal_api.context import Context
 
@@ -59,6 +60,7 @@ def make_app(context: Context) -> FastAPI:
         enrollments.router,
         messages.router,
         leads.router,
+        why.router,
         summaries.router,
         client.router,
         pipeline.router,

@@ -62,7 +62,7 @@ async def list_leads(
 
 @router.get("/{lead_id}")
 async def read_lead(lead_id: str, context: Ctx, principal: Staff) -> dict[str, Any]:
-    return views.lead(await _row(context, principal, lead_id))
+    return views.lead(await row_of(context, principal, lead_id))
 
 
 @router.get("/{lead_id}/timeline")
@@ -70,7 +70,7 @@ async def read_timeline(
     lead_id: str, context: Ctx, principal: Staff, limit: Limit = 100, cursor: str | None = None
 ) -> dict[str, Any]:
     """Everything that happened to a lead and was decided about it, oldest first."""
-    await _row(context, principal, lead_id)
+    await row_of(context, principal, lead_id)
     async with context.engine.connect() as connection:
         found = await store.timeline(connection, lead_id, paging.decode(cursor), limit)
     rows, following = paging.page(
@@ -79,7 +79,8 @@ async def read_timeline(
     return {"items": [story.item(row) for row in rows], "next": following}
 
 
-async def _row(context: Context, principal: Principal, lead_id: str) -> dict[str, Any]:
+async def row_of(context: Context, principal: Principal, lead_id: str) -> dict[str, Any]:
+    """The lead. Raises Problem for one that is not there for whoever asks."""
     async with context.engine.connect() as connection:
         row = await store.one(connection, lead_id)
     if row is None or not principal.sees(row["tenant_id"], row["owner"]):
