@@ -27,6 +27,7 @@ from leadflow.records import Tick
 from sequencer import rowcodec
 from sequencer.due import DueIndex
 from sequencer.fetching import BriskConsumer
+from sequencer.lease import Lease
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
@@ -34,6 +35,7 @@ from sequencer.processor import LOOP, LeadProcessor
 from sequencer.resuming import Resuming
 from sequencer.sequences import PublishedSequences
 from sequencer.table import ROCKSDB_OPTIONS, LeadTable
+from sequencer.turns import Turns
 
 log = structlog.get_logger()
 
@@ -47,7 +49,12 @@ STREAM_TOPICS = (
 TICK_SECONDS = 1.0
 COMMIT_SECONDS = 1.0
 DRAIN_SECONDS = 25.0
-GO_BACK_SECONDS = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0)
+# A member that is not heard of for so long loses its partitions: a killed worker's stand still
+# this long, no longer. While it holds any, a worker lives on for LEASE_SECONDS from the last
+# request that the group has answered, and ends in good order if it comes close to that.
+SESSION_SECONDS = 10.0
+LEASE_SECONDS = 9.0
+LEASE_ENDS_SECONDS = 2.0
 PART = "events"
 
 
@@ -76,8 +83,10 @@ class Worker:
         setting: Setting,
         clock: Clock,
         health: Health,
+        lease: Lease,
     ) -> None:
         self._settings = settings
+        self._lease = lease
         self._codec = codec
         self._producer = producer
         self._sequences = sequences
@@ -86,8 +95,7 @@ class Worker:
         self._health = health
         self._due = DueIndex()
         self._remaining = 0
-        self._going_back: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._waited_for: dict[TopicPartition, int] = {}
+        self._deal = 0
         self.app = make_app(settings)
         self.app.transport.Consumer = BriskConsumer
         self.table: Any = LeadTable(
@@ -115,6 +123,9 @@ class Worker:
             clock=clock,
         )
         self._pipeline = Pipeline(self._processor, self._due)
+        self._turns = Turns(
+            self._pipeline.offsets, _FaustReader(self.app), clock, self._pipeline.fail
+        )
         # acks=False: Faust neither counts nor commits what it reads here.
         stream = self.app.topic(
             *STREAM_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False
@@ -157,12 +168,13 @@ class Worker:
             raise BrokerError("the stream ended") from self.app.crash_reason
         self.app.consumer.pause_partitions(self.app.consumer.assignment())
         await self._settle()
+        self._lease.let_go()
         await self.app.stop()
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.noack().events():
             raw = event.message
-            if not self._in_turn(TopicPartition(raw.topic, raw.partition), raw.offset):
+            if not self._turns.is_next(TopicPartition(raw.topic, raw.partition), raw.offset):
                 continue
             message = Message(
                 raw.topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), -1
@@ -172,48 +184,16 @@ class Worker:
             else:
                 await self._pipeline.event(message)
 
-    def _in_turn(self, place: TopicPartition, offset: int) -> bool:
-        """Whether this record is the next one of its partition. If records before it were
-        passed over, the consumer is sent back to them."""
-        wanted = self._pipeline.offsets.next(place)
-        if wanted is not None and offset > wanted:
-            self._go_back(place, wanted, offset)
-        return offset == wanted
-
-    def _go_back(self, place: TopicPartition, wanted: int, found: int) -> None:
-        if place in self._going_back:
-            return  # on its way there: what was fetched before arrives in between
-        log.warning(
-            "records were passed over: going back",
-            topic=place.topic,
-            partition=place.partition,
-            wanted=wanted,
-            found=found,
-        )
-        task = asyncio.create_task(self._seek(place, wanted))
-        self._going_back[place] = task
-        task.add_done_callback(lambda _done: self._going_back.pop(place, None))
-
-    async def _seek(self, place: TopicPartition, wanted: int) -> None:
-        """Seek until the record arrives. A seek in the middle of a batch is without effect:
-        Faust then goes on behind the batch, and drops what comes from before it."""
-        try:
-            for pause in GO_BACK_SECONDS:
-                await self.app.consumer.seek_wait({faust.types.TP(*place): wanted})
-                await self._clock.sleep(pause)
-                if self._pipeline.offsets.next(place) != wanted:
-                    return
-            raise BrokerError(f"{place.topic} {place.partition}: {wanted} cannot be read again")
-        except Exception as error:
-            if self._pipeline.offsets.next(place) == wanted:
-                self._pipeline.fail(error)
-
     async def _revoked(self, _app: Any, revoked: Any, **_rest: Any) -> None:
-        """Finish what is under way before anybody else may own these partitions."""
+        """Finish what is under way before anybody else may own these partitions. Called before
+        the group is joined for the first time, too."""
         self._health.not_ready(PART, "partitions are being dealt out")
+        self._lease.follow(self.app.consumer._thread._consumer._coordinator)
+        self._deal += 1
         await self._settle()
         self._processor.forget()
         self.table.disown()
+        self._lease.let_go()
 
     async def _settle(self) -> None:
         try:
@@ -228,12 +208,15 @@ class Worker:
 
     async def _recovered(self) -> None:
         """The rows are there: read on from where the group has committed."""
-        consumer = self.app.consumer
+        deal, consumer = self._deal, self.app.consumer
         places = {tp for tp in consumer.assignment() if tp.topic in STREAM_TOPICS}
         committed = await consumer.seek_to_committed()
         earliest = await consumer.earliest_offsets(*places)
         starts = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in places}
         await consumer.seek_wait(starts)
+        if deal != self._deal:
+            return  # dealt out anew meanwhile
+        self._lease.hold()
         self._pipeline.offsets.start({TopicPartition(*tp): at for tp, at in starts.items()})
         log.info("assigned", group=self._settings.group, pending=len(self._due))
         self._health.ready(PART)
@@ -253,6 +236,8 @@ class Worker:
         handled = 0
         while True:
             await self._clock.sleep(COMMIT_SECONDS)
+            if self._lease.left() < LEASE_ENDS_SECONDS:
+                raise BrokerError("the group does not answer: somebody else may work here soon")
             await self._commit()
             metrics.RECORDS.labels(LOOP).inc(self._pipeline.handled - handled)
             handled = self._pipeline.handled
@@ -294,33 +279,13 @@ class Worker:
         while True:
             idle = False
             if not self.app.rebalancing:
-                lag = await self._lag()
+                lag = await self._turns.lag()
                 metrics.LAG.labels(LOOP).set(lag)
                 idle = lag == 0 and self._pipeline.offsets.unfinished() == 0
             if idle or self._pipeline.handled != done or self._recovering():
                 self._health.progress(PART)
             done = self._pipeline.handled
             await self._clock.sleep(5.0)
-
-    async def _lag(self) -> int:
-        """Records behind the ends of the partitions that are ours. Where the consumer is past
-        a record that was never handed over, and nothing is under way, it is sent back."""
-        consumer = self.app.consumer
-        offsets = self._pipeline.offsets
-        waited_for, self._waited_for = self._waited_for, {}
-        lag = 0
-        for tp in consumer.assignment():
-            place = TopicPartition(*tp)
-            wanted, end = offsets.next(place), consumer.highwater(tp)
-            if wanted is None or end is None or end <= wanted:
-                continue
-            lag += end - wanted
-            if offsets.unfinished() or (await consumer.position(tp) or 0) <= wanted:
-                continue
-            self._waited_for[place] = wanted
-            if waited_for.get(place) == wanted:
-                self._go_back(place, wanted, end)
-        return lag
 
     def _recovering(self) -> bool:
         """Whether rows have been recovered since the last question."""
@@ -331,6 +296,26 @@ class Worker:
 
     def _now_ms(self) -> int:
         return rowcodec.to_ms(self._clock.now())
+
+
+class _FaustReader:
+    """Faust's consumer, as the turns want it."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(*tp) for tp in self._app.consumer.assignment()]
+
+    def end(self, place: TopicPartition) -> int | None:
+        end: int | None = self._app.consumer.highwater(faust.types.TP(*place))
+        return end
+
+    async def position(self, place: TopicPartition) -> int:
+        return await self._app.consumer.position(faust.types.TP(*place)) or 0
+
+    async def seek(self, place: TopicPartition, offset: int) -> None:
+        await self._app.consumer.seek_wait({faust.types.TP(*place): offset})
 
 
 class _TableRows:
@@ -360,8 +345,7 @@ def make_app(settings: WorkerSettings) -> Any:
         key_serializer="raw",
         value_serializer="raw",
         producer_acks=-1,
-        # A killed worker's partitions stand still this long, no longer.
-        broker_session_timeout=10.0,
+        broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=2.0,
         broker_rebalance_timeout=60.0,
         stream_wait_empty=False,

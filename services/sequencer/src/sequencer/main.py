@@ -21,8 +21,9 @@ from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.service import codec_for
 from leadflow.settings import Environment, ServiceSettings
 from leadflow.tenants import Tenant
-from sequencer.app import PART, Worker, WorkerSettings
+from sequencer.app import LEASE_SECONDS, PART, Worker, WorkerSettings
 from sequencer.decide import calendar
+from sequencer.lease import Lease, make_switch
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
@@ -102,6 +103,7 @@ async def main(
             ),
             clock=clock,
             health=health,
+            lease=Lease(LEASE_SECONDS, make_switch()),
         )
         try:
             await worker.run(stop)

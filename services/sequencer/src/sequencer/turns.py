@@ -1,0 +1,106 @@
+"""Records are taken in their turn, and those that were passed over are gone back for.
+
+Around a rebalance Faust's consumer passes over records that it had fetched (docs/adr/0010).
+Nothing says so: the next record is simply a later one, or there is none and the partition's end
+is further on than what was taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from leadflow.clock import Clock
+from leadflow.errors import BrokerError
+from leadflow.kafka.port import TopicPartition
+from sequencer.offsets import Offsets
+
+log = structlog.get_logger()
+
+GO_BACK_SECONDS = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class Reader(Protocol):
+    """The consumer, as far as it can be sent back."""
+
+    def assignment(self) -> Iterable[TopicPartition]: ...
+
+    def end(self, place: TopicPartition) -> int | None:
+        """The offset behind the partition's last record, as far as it is known."""
+
+    async def position(self, place: TopicPartition) -> int:
+        """The offset of the record that will be fetched next."""
+
+    async def seek(self, place: TopicPartition, offset: int) -> None:
+        """Fetch on from there. What was fetched already may still arrive before it."""
+
+
+class Turns:
+    """`fail` is told when a record cannot be had again: the process has to end."""
+
+    def __init__(
+        self, offsets: Offsets, reader: Reader, clock: Clock, fail: Callable[[Exception], None]
+    ) -> None:
+        self._offsets = offsets
+        self._reader = reader
+        self._clock = clock
+        self._fail = fail
+        self._going_back: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._waited_for: dict[TopicPartition, int] = {}
+
+    def is_next(self, place: TopicPartition, offset: int) -> bool:
+        """Whether this record is the next one of its partition; it is dropped if not. If records
+        before it were passed over, the consumer is sent back to them."""
+        wanted = self._offsets.next(place)
+        if wanted is not None and offset > wanted:
+            self._go_back(place, wanted, offset)
+        return offset == wanted
+
+    async def lag(self) -> int:
+        """Records behind the ends of the partitions that are ours. Where the consumer is past
+        a record that was never handed over, and nothing is under way, it is sent back: at the
+        second call that finds it so, for a record may be on its way here."""
+        waited_for, self._waited_for = self._waited_for, {}
+        lag = 0
+        for place in self._reader.assignment():
+            wanted, end = self._offsets.next(place), self._reader.end(place)
+            if wanted is None or end is None or end <= wanted:
+                continue
+            lag += end - wanted
+            if self._offsets.unfinished() or await self._reader.position(place) <= wanted:
+                continue
+            self._waited_for[place] = wanted
+            if waited_for.get(place) == wanted:
+                self._go_back(place, wanted, end)
+        return lag
+
+    def _go_back(self, place: TopicPartition, wanted: int, found: int) -> None:
+        if place in self._going_back:
+            return  # on its way there: what was fetched before arrives in between
+        log.warning(
+            "records were passed over: going back",
+            topic=place.topic,
+            partition=place.partition,
+            wanted=wanted,
+            found=found,
+        )
+        task = asyncio.create_task(self._seek(place, wanted))
+        self._going_back[place] = task
+        task.add_done_callback(lambda _done: self._going_back.pop(place, None))
+
+    async def _seek(self, place: TopicPartition, wanted: int) -> None:
+        """Seek until the record arrives. A seek in the middle of a batch is without effect:
+        Faust then goes on behind the batch, and drops what comes from before it."""
+        try:
+            for pause in GO_BACK_SECONDS:
+                await self._reader.seek(place, wanted)
+                await self._clock.sleep(pause)
+                if self._offsets.next(place) != wanted:
+                    return
+            raise BrokerError(f"{place.topic} {place.partition}: {wanted} cannot be read again")
+        except Exception as error:
+            if self._offsets.next(place) == wanted:
+                self._fail(error)
