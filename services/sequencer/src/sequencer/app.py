@@ -33,8 +33,10 @@ from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
 from sequencer.processor import LOOP, LeadProcessor
 from sequencer.resuming import Resuming
+from sequencer.rocks import DEFAULT_MEMORY_MB, Databases
 from sequencer.sequences import PublishedSequences
-from sequencer.table import ROCKSDB_OPTIONS, LeadTable
+from sequencer.spill import SpillOnDisk
+from sequencer.table import CHANGELOG_CONFIG, LeadTable, Tables
 from sequencer.turns import Turns
 
 log = structlog.get_logger()
@@ -61,12 +63,13 @@ PART = "events"
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """What a worker is told: its group (also the prefix of its changelog), where its local
-    copy of the rows is, and the brokers."""
+    copy of the rows is, how much memory that may take, and the brokers."""
 
     group: str
     data_dir: Path
     bootstrap: str
     replication: int
+    memory_mb: int = DEFAULT_MEMORY_MB
 
 
 class Worker:
@@ -93,8 +96,8 @@ class Worker:
         self._pauses = pauses
         self._clock = clock
         self._health = health
-        self._due = DueIndex()
-        self._remaining = 0
+        databases = Databases(settings.memory_mb)
+        self._due = DueIndex(SpillOnDisk(settings.data_dir / "due", databases))
         self._deal = 0
         self.app = make_app(settings)
         self.app.transport.Consumer = BriskConsumer
@@ -104,11 +107,18 @@ class Worker:
             partitions=topics.LEAD_EVENTS.partitions,
             key_type=bytes,
             value_type=bytes,
-            options=dict(ROCKSDB_OPTIONS),
-            extra_topic_configs={"min.cleanable.dirty.ratio": "0.1"},
+            extra_topic_configs=CHANGELOG_CONFIG,
         )
         self.app.tables.add(self.table)
-        self.table.use(producer, self._due, self._recovered, self._fail)
+        self.table.use(
+            producer,
+            self._due,
+            databases,
+            settings.bootstrap,
+            clock,
+            recovered=self._recovered,
+            failed=self._fail,
+        )
         rows = _TableRows(self.table)
         self._resuming = Resuming(
             self._due, rows, pauses, setting, partitions=topics.LEAD_EVENTS.partitions
@@ -282,17 +292,10 @@ class Worker:
                 lag = await self._turns.lag()
                 metrics.LAG.labels(LOOP).set(lag)
                 idle = lag == 0 and self._pipeline.offsets.unfinished() == 0
-            if idle or self._pipeline.handled != done or self._recovering():
+            if idle or self._pipeline.handled != done or self.table.moved():
                 self._health.progress(PART)
             done = self._pipeline.handled
             await self._clock.sleep(5.0)
-
-    def _recovering(self) -> bool:
-        """Whether rows have been recovered since the last question."""
-        recovery = self.app.tables.recovery
-        remaining = recovery.active_remaining_total()
-        before, self._remaining = self._remaining, remaining
-        return bool(remaining != before)
 
     def _now_ms(self) -> int:
         return rowcodec.to_ms(self._clock.now())
@@ -339,6 +342,7 @@ def make_app(settings: WorkerSettings) -> Any:
         broker=[f"kafka://{each}" for each in settings.bootstrap.split(",")],
         datadir=str(settings.data_dir),
         store="rocksdb://",
+        TableManager=Tables,
         topic_partitions=topics.LEAD_EVENTS.partitions,
         topic_replication_factor=settings.replication,
         table_standby_replicas=0,
