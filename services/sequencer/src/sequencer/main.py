@@ -26,6 +26,7 @@ from sequencer.decide import calendar
 from sequencer.lease import Lease, make_switch
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
+from sequencer.rocks import DEFAULT_MEMORY_MB
 from sequencer.sequences import PublishedSequences
 
 log = structlog.get_logger()
@@ -91,6 +92,7 @@ async def main(
                 data_dir=data_dir,
                 bootstrap=settings.kafka_bootstrap,
                 replication=env.integer("REPLICATION", 1, at_least=1),
+                memory_mb=env.integer("SEQUENCER_MEMORY_MB", DEFAULT_MEMORY_MB, at_least=32),
             ),
             codec=codec,
             producer=producer,
