@@ -142,6 +142,20 @@ class Story:
         self.told += decision.effects
         return list(decision.effects)
 
+    def until(self, minutes: float) -> list[LeadRecord]:
+        """Time goes on to that minute, everything is looked at when it is due; what followed."""
+        told: list[LeadRecord] = []
+        for _ in range(1_000):
+            due = self.row.next_due() if self.row is not None else None
+            if due is None or due > at(minutes):
+                return told
+            decision = fire(self.row, due, self.setting)  # type: ignore[arg-type]
+            assert decision.changed, f"due at {due}, and nothing follows"
+            told += decision.effects
+            self.told += decision.effects
+            self.row = None if decision.gone else decision.row
+        raise AssertionError("there is always more that is due")
+
     def pause(self, scope: str) -> None:
         self._control("AutomationPaused", scope, workflow="", rollback="", paused_by="ops")
 
@@ -201,6 +215,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "MessageBounced": {**ABOUT_A_MESSAGE, "bounce_type": "hard"},
     "MessageComplained": ABOUT_A_MESSAGE,
     "MessageDelivered": ABOUT_A_MESSAGE,
+    "MessageClicked": {**ABOUT_A_MESSAGE, "automated": False},
+    "AccountReplied": {"cause_id": "raw-10", "channel": "email", "replied_lead_id": "another"},
+    "ResendRequested": {"requested_by": "ops"},
     "MessageOpened": {**ABOUT_A_MESSAGE, "automated": False},
     "TaskCompleted": {"completed_by": "dana"},
     "EnrollRequested": {"requested_by": "ops"},

@@ -28,13 +28,13 @@ def test_a_row_comes_back_as_it_went_in(story: Any, words: Any) -> None:
 
 def test_the_header_says_when_the_next_step_is_due(story: Any, words: Any) -> None:
     data = rowcodec.encode(a_row(story, words))
-    assert rowcodec.header(data) == (2, rowcodec.to_ms(words.at(60)), False)
+    assert rowcodec.header(data) == (3, rowcodec.to_ms(words.at(60)), False)
     story.pause("everything")
     story.passes(60)
-    assert rowcodec.header(rowcodec.encode(story.row)) == (2, 0, True)
+    assert rowcodec.header(rowcodec.encode(story.row)) == (3, 0, True)
 
 
-@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x03" + bytes(9), b"\x02" + bytes(9) + b"\xff"])
+@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x04" + bytes(9), b"\x03" + bytes(9) + b"\xff"])
 def test_bytes_that_are_no_row_say_so(broken: bytes) -> None:
     with pytest.raises(Malformed):
         rowcodec.decode(b"lead", broken)
@@ -66,6 +66,58 @@ def test_a_row_of_the_first_format_is_read_and_written_again_in_the_newest(
     again = rowcodec.encode(row)
     assert rowcodec.header(again).version == rowcodec.VERSION
     assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+# Written by the program when rows had their second format.
+SECOND_FORMAT = bytes.fromhex(
+    "020000000000000000000861636d65020864616e6118776562736974652d666f726d0c616374697665010206"
+    "41646102104c6f76656c616365021e616461406578616d706c652e636f6d02182b3135313235353530313131"
+    "00000208726f6f6600001e416d65726963612f4368696361676f0c6e6f726d616c02066e65770206686f7402"
+    "06736d73010a5354415254c0c3ecb7b3680002b7a86a536aae53f7bec4aad993c5b6ba1061636d652e6f6e65"
+    "0202809ae5b7b3680480b9aeb8b36800000863616c6c02066f6c6400021868656c6c6f3a6f70656e65640000"
+    "021061636d652e74776f02809ae5b7b36812636f6d706c657465640004809ae5b7b368809ae5b7b3680040d4"
+    "7f0dba738c0f9dad1163cf949c808cc8d000f92448b4b0175aabd8415b70e9"
+)
+
+
+def test_a_row_of_the_second_format_is_read_and_written_again_in_the_newest(
+    story: Any, words: Any
+) -> None:
+    row = rowcodec.decode(words.LEAD.encode(), SECOND_FORMAT)
+    [live] = row.live
+    assert (live.waits_for, live.passed, live.outcomes) == ("call", ("old",), ("hello:opened",))
+    assert row.sent == (words.at(0), words.at(0))
+    assert [(each.outcome, each.version) for each in row.finished] == [("completed", 0)]
+    assert (row.responded_at, row.review_at, row.entries_before) == (None, None, 0)
+    again = rowcodec.encode(row)
+    assert rowcodec.header(again).version == rowcodec.VERSION
+    assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+def test_the_time_of_an_old_row_begins_at_its_next_event(story: Any, words: Any) -> None:
+    """An older program did not write down when the lead responded last."""
+    story.publish("two", words.step("hello"))
+    story.publish("silent", words.step("ping"), trigger=("dormant", "60"))
+    story.row = replace(rowcodec.decode(words.LEAD.encode(), SECOND_FORMAT), live=())
+    day = 1440
+    story.when("LeadQualified", 10 * day)
+    assert words.steps_sent(story.until(69 * day)) == []
+    assert words.steps_sent(story.until(70 * day)) == ["ping"]
+
+
+def test_the_times_of_silence_and_what_was_decided_for_it_come_back(story: Any, words: Any) -> None:
+    row = replace(
+        a_row(story, words),
+        live=(),
+        touched_at=words.at(1),
+        responded_at=words.at(2),
+        review_at=words.at(3),
+        dormant_in=("acme.one",),
+        entries_before=739_941,
+    )
+    data = rowcodec.encode(row)
+    assert rowcodec.decode(words.LEAD.encode(), data) == row
+    assert rowcodec.header(data).due_ms == rowcodec.to_ms(words.at(3))
 
 
 def test_what_an_enrollment_waits_for_comes_back(story: Any, words: Any) -> None:

@@ -12,7 +12,7 @@ def test_a_step_fires_when_it_is_due_and_not_before(story: Any, words: Any) -> N
     told = story.passes(1440)
     assert words.types(told) == ["StepFired", "MessageQueued", "EnrollmentCompleted"]
     assert story.passes(100_000) == []
-    assert story.row.next_due() is None
+    assert story.row.live == ()
 
 
 def test_months_are_only_many_minutes(story: Any, words: Any) -> None:

@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 
 from leadflow import ids
-from leadflow.errors import RecordRefused
-from sequencer.decide import decide
 
 ONE = "acme.one"
 
@@ -61,6 +59,18 @@ def test_a_sequence_stops_only_on_what_it_names(story: Any, words: Any) -> None:
     start(story, words, stop_on=("booking",))
     assert story.when("ReplyReceived", 30) == []
     assert words.rules(story.when("BookingMade", 31), "EnrollmentStopped") == ["booking"]
+
+
+def test_a_reply_of_another_contact_of_the_account_stops_what_names_it(
+    story: Any, words: Any
+) -> None:
+    story.publish("one", words.step("later", 60), stop_on=("account_reply",))
+    story.publish("two", words.step("later", 60), stop_on=("reply",))
+    story.when("LeadCreated")
+    [stopped] = story.when("AccountReplied", 30, replied_lead_id="lead-2")
+    assert (stopped.TYPE, stopped.rule) == ("EnrollmentStopped", "account_reply")
+    assert stopped.inputs["lead_id"] == "lead-2"
+    assert [each.sequence_id for each in story.row.live] == ["acme.two"]
 
 
 @pytest.mark.parametrize("kind", ["ConsentChanged", "MessageBounced", "MessageComplained"])
@@ -130,15 +140,6 @@ def test_a_person_stops_an_enrollment_whatever_it_stops_on(story: Any, words: An
     told = story.when("EnrollmentStopRequested", 5, enrollment_id=enrollment)
     assert words.rules(told, "EnrollmentStopped") == ["manual"]
     assert story.when("EnrollmentStopRequested", 6, enrollment_id=enrollment) == []
-
-
-def test_a_command_that_cannot_be_carried_out_is_refused_as_a_record(
-    story: Any, words: Any
-) -> None:
-    start(story, words)
-    event = story.event("ResendRequested", message_id="m", requested_by="ops")
-    with pytest.raises(RecordRefused, match="unsupported_command"):
-        decide(story.row, event, words.at(1), story.setting)
 
 
 def test_a_merged_lead_waits_and_goes_on_when_the_merge_is_undone(story: Any, words: Any) -> None:

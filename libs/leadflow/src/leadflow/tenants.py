@@ -9,6 +9,7 @@
     message_cap = 4                  # messages a lead gets in `cap_days`, over all sequences
     send_hours = { sms = "08:00-21:00", call = "08:00-21:00" }   # where the recipient is
     absences = [{ owner = "dana@acme.example", first = 2026-12-24, last = 2026-12-31 }]
+    incident_rules.delivery = { share = 0.3, at_least = 50 }     # when a pause opens by itself
 
 A tenant that the file does not name gets the defaults below.
 """
@@ -69,6 +70,9 @@ class Tenant:
         default_factory=lambda: SEND_HOURS
     )  # "HH:MM-HH:MM" by channel
     absences: tuple[Absence, ...] = ()
+    # Settings of rules, by the rule's name; the portal knows and checks them.
+    incident_rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    retention_days: int = 400  # how long a finished enrollment is remembered; 0: for good
 
 
 def load(path: Path | None) -> Mapping[str, Tenant]:

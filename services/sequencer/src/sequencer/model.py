@@ -70,12 +70,17 @@ class Enrollment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """All passages of the lead through one sequence that are over, in short."""
+    """All passages of the lead through one sequence that are over, in short.
+
+    `outcome` is completed, or the rule that stopped the last one. `version` is the one that
+    the last one was in; 0 in a row that an older program wrote.
+    """
 
     sequence_id: str
     entries: int
     ended_at: datetime
-    outcome: str  # completed, or the rule that stopped the last one
+    outcome: str
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,10 @@ class LeadRow:
 
     `created` is false until its LeadCreated was seen: a LeadUpdated may overtake it.
     Profile and stage carry the revision that they came with; -1 is none yet.
+    `entries_before` is the highest number that a forgotten entry may have had.
+    `touched_at` is when an event last concerned the lead, `responded_at` when the lead itself last
+    did something, `dormant_in` the sequences that its silence since then was decided for, and
+    `review_at` when it is looked at for what no event says (`decide/reviews.py`).
     `sent` are the times of the last messages to the lead, as many as its tenant's cap counts.
     `applied` are the digests of the last events that concerned the lead. A repeat of one of
     them does nothing; beyond that many, ids of effects still are the same.
@@ -103,19 +112,24 @@ class LeadRow:
     consent: tuple[Consent, ...] = ()
     live: tuple[Enrollment, ...] = ()
     finished: tuple[Finished, ...] = ()
+    entries_before: int = 0
+    touched_at: datetime | None = None
+    responded_at: datetime | None = None
+    review_at: datetime | None = None
+    dormant_in: tuple[str, ...] = ()
     sent: tuple[datetime, ...] = ()
     applied: tuple[bytes, ...] = ()
 
     def next_due(self) -> datetime | None:
-        """When a step of this lead is due next; None if none ever will be by itself."""
-        return min(
-            (
-                each.due_at
-                for each in self.live
-                if not each.paused_by and not each.held_by and not each.waits_for
-            ),
-            default=None,
-        )
+        """When a step of this lead is due next, or else its review; None if nothing ever is by
+        itself."""
+        found = self.review_at
+        for each in self.live:
+            if each.paused_by or each.held_by or each.waits_for:
+                continue
+            if found is None or each.due_at < found:
+                found = each.due_at
+        return found
 
     def is_held(self) -> bool:
         """Whether a step is due and only waits for something in automation to be resumed."""
@@ -128,11 +142,16 @@ class LeadRow:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a lead and what the others are to be told, in this order."""
+    """What becomes of a lead and what the others are to be told, in this order.
+
+    `changed`: the row has to be written. `gone`: it has to be deleted instead, and nothing of the
+    lead is due any more; there are no effects then.
+    """
 
     row: LeadRow
     effects: tuple[LeadRecord, ...]
-    changed: bool  # whether the row has to be written
+    changed: bool
+    gone: bool = False
 
 
 class Sequences(Protocol):

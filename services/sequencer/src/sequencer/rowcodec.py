@@ -1,7 +1,7 @@
 """A lead's row to bytes and back.
 
     byte 0       version of the row's format
-    bytes 1-8    when its next step is due, milliseconds since 1970, big-endian; 0: never
+    bytes 1-8    when it is to be looked at next, milliseconds since 1970, big-endian; 0: never
     byte 9       1 if a step is due that waits for automation to be resumed
     bytes 10-    the row in Avro, by the schema of that version (`row.vN.avsc`)
 
@@ -24,7 +24,7 @@ from fastavro import schemaless_reader, schemaless_writer
 from leadflow.errors import Malformed
 from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile
 
-VERSION = 2
+VERSION = 3
 READABLE = range(1, VERSION + 1)
 HEADER = struct.Struct(">BqB")
 MARK_BYTES = 8
@@ -145,12 +145,22 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
                 "entries": each.entries,
                 "ended_at": to_ms(each.ended_at),
                 "outcome": each.outcome,
+                "version": each.version,
             }
             for each in row.finished
         ],
+        "entries_before": row.entries_before,
+        "touched_at": _or_zero(row.touched_at),
+        "responded_at": _or_zero(row.responded_at),
+        "review_at": _or_zero(row.review_at),
+        "dormant_in": row.dormant_in,
         "sent": [to_ms(each) for each in row.sent],
         "applied": b"".join(row.applied),
     }
+
+
+def _or_zero(at: datetime | None) -> int:
+    return 0 if at is None else to_ms(at)
 
 
 def _uuid(data: bytes) -> str:
@@ -180,6 +190,9 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
     data["finished"] = tuple(
         Finished(**{**each, "ended_at": from_ms(each["ended_at"])}) for each in data["finished"]
     )
+    for name in ("touched_at", "responded_at", "review_at"):
+        data[name] = from_ms(data[name]) if data[name] else None
+    data["dormant_in"] = tuple(data["dormant_in"])
     data["sent"] = tuple(from_ms(each) for each in data["sent"])
     data["applied"] = tuple(
         applied[start : start + MARK_BYTES] for start in range(0, len(applied), MARK_BYTES)

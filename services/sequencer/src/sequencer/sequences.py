@@ -80,7 +80,9 @@ class _Lookup:
         self.active = {name: each for name, each in newest.items() if each.status == "active"}
         triggered: dict[TriggerKey, list[SequencePublished]] = {}
         for each in self.active.values():
-            key = (each.tenant_id, each.trigger.kind, each.trigger.value)
+            # Silence is looked at for all of a tenant's sequences at once, whatever their days.
+            value = "" if each.trigger.kind == "dormant" else each.trigger.value
+            key = (each.tenant_id, each.trigger.kind, value)
             triggered.setdefault(key, []).append(each)
         self.triggered: dict[TriggerKey, tuple[SequencePublished, ...]] = {
             key: tuple(sorted(found, key=lambda each: (-each.priority, each.sequence_id)))

@@ -111,7 +111,7 @@ class LeadUpdated(LeadRecord):
     """A known lead was seen again or corrected; carries the whole profile."""
 
     TYPE: ClassVar[str] = "LeadUpdated"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "summary-after-approval"
     PII: ClassVar[frozenset[str]] = frozenset(
         [
@@ -154,6 +154,7 @@ class LeadUpdated(LeadRecord):
     extra: str
     changed: tuple[str, ...] = ()
     duplicate_rule: str | None = None
+    known_since: datetime | None = None
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -190,6 +191,7 @@ class LeadUpdated(LeadRecord):
             "extra": self.extra,
             "changed": self.changed,
             "duplicate_rule": self.duplicate_rule,
+            "known_since": self.known_since,
         }
 
     @classmethod

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from leadflow.errors import RecordRefused
 from leadflow.records import (
+    AccountReplied,
     BookingMade,
     CallMissed,
     ConsentChanged,
@@ -37,7 +37,18 @@ from leadflow.records import (
     TaskCompleted,
 )
 from leadflow.records.base import changed
-from sequencer.decide import commands, facts, firing, holds, outcomes, stops, triggers
+from sequencer.decide import (
+    commands,
+    dormancy,
+    facts,
+    firing,
+    holds,
+    outcomes,
+    resending,
+    reviews,
+    stops,
+    triggers,
+)
 from sequencer.decide.case import Case
 from sequencer.model import APPLIED_LIMIT, Decision, LeadRow, Setting, digest
 
@@ -57,16 +68,19 @@ def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setti
         # Kept even if nothing came of it: a reply that stopped nothing, or a refused command,
         # must not act when it is repeated on what has come since.
         applied = (*case.row.applied, mark)[-APPLIED_LIMIT:]
-        case.row = changed(case.row, applied=applied)
-    firing.fire_due(case)
-    return Decision(case.row, tuple(case.effects), changed=case.row is not before)
+        case.row = changed(case.row, applied=applied, touched_at=now)
+    return _passed(case, before)
 
 
 def fire(row: LeadRow, now: datetime, setting: Setting) -> Decision:
     """Fire what is due by `now`, because time has passed."""
-    case = Case(row, setting, now)
+    return _passed(Case(row, setting, now), row)
+
+
+def _passed(case: Case, before: LeadRow) -> Decision:
     firing.fire_due(case)
-    return Decision(case.row, tuple(case.effects), changed=case.row is not row)
+    gone = reviews.look(case, before)
+    return Decision(case.row, tuple(case.effects), changed=case.row is not before, gone=gone)
 
 
 def released(row: LeadRow, now: datetime, setting: Setting) -> datetime | None:
@@ -86,6 +100,7 @@ def _apply(case: Case, event: LeadRecord) -> bool:
             triggers.on_event(case, event, "lead_qualified")
         case ConsentChanged():
             facts.consent_changed(case, event)
+            dormancy.responded(case, event)
             if not event.granted:
                 stops.stop(case, event, "opt_out", {"channel": event.channel})
         case ReplyReceived():
@@ -93,13 +108,19 @@ def _apply(case: Case, event: LeadRecord) -> bool:
                 outcomes.out_of_office(case, event)
             else:
                 outcomes.note(case, event.message_id, "replied")
+                dormancy.responded(case, event)
                 stops.stop(case, event, "reply", {"channel": event.channel})
+        case AccountReplied():
+            stops.stop(case, event, "account_reply", {"lead_id": event.replied_lead_id})
         case BookingMade():
+            dormancy.responded(case, event)
             stops.stop(case, event, "booking")
             triggers.on_event(case, event, "booking_made")
         case CallMissed():
+            dormancy.responded(case, event)
             triggers.on_event(case, event, "call_missed")
         case QuoteRequested():
+            dormancy.responded(case, event)
             triggers.on_event(case, event, "quote_requested")
         case JobCompleted():
             triggers.on_event(case, event, "job_completed")
@@ -111,8 +132,11 @@ def _apply(case: Case, event: LeadRecord) -> bool:
             return outcomes.note(case, event.message_id, "failed")
         case MessageOpened() | MessageClicked():
             # What a scanner or a privacy proxy opens counts for nothing (product.md).
+            if event.automated:
+                return False
             what = "opened" if isinstance(event, MessageOpened) else "clicked"
-            return not event.automated and outcomes.note(case, event.message_id, what)
+            noted = outcomes.note(case, event.message_id, what)
+            return (isinstance(event, MessageClicked) and dormancy.responded(case, event)) or noted
         case MessageBounced():
             noted = outcomes.note(case, event.message_id, "bounced")
             if event.bounce_type != "hard":
@@ -133,7 +157,7 @@ def _apply(case: Case, event: LeadRecord) -> bool:
         case TaskCompleted():
             firing.task_done(case, event.message_id, event.completed_by)
         case ResendRequested():
-            raise RecordRefused("unsupported_command", f"{event.TYPE} cannot be carried out yet")
+            resending.resend(case, event)
         case _:
             return False
     return True

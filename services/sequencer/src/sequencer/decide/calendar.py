@@ -124,6 +124,12 @@ def local_day(at: datetime, zone: str) -> date:
     return at.astimezone(_zone(zone)).date()
 
 
+def on_day(day: date, zone: str, hour: int) -> datetime:
+    """The full hour of a local day, in UTC; as in `add_days` where the wall skips or repeats it."""
+    wall = (day.toordinal() - _EPOCH_ORDINAL) * _DAY + hour * 3600
+    return _first_at(_zone(zone), wall)
+
+
 def add_days(at: datetime, zone: str, days: int) -> datetime:
     """The same local wall time, to the microsecond, `days` calendar days later, in UTC.
 
@@ -135,13 +141,7 @@ def add_days(at: datetime, zone: str, days: int) -> datetime:
     local = _zone(zone)
     now = _seconds(at)
     wall = now + _offset(local, now) + days * _DAY
-    # No offset reaches 24 hours: a day before, the wall had not come to that time.
-    for begins, ends, offset in _stretches(local, wall - _DAY):
-        if wall < ends + offset:
-            if wall < begins + offset:
-                return _instant(begins)
-            return _instant(wall - offset) + timedelta(microseconds=at.microsecond)
-    raise AssertionError("stretches do not end")
+    return _first_at(local, wall, at.microsecond)
 
 
 def add_business_days(at: datetime, zone: str, days: int, holidays: str) -> datetime:
@@ -183,6 +183,17 @@ def pick(weights: Sequence[int], *ids: str) -> int:
         if drawn < 0:
             return arm
     raise AssertionError("drawn is below the total")
+
+
+def _first_at(zone: ZoneInfo, wall: int, microsecond: int = 0) -> datetime:
+    """The first instant at which the wall shows a second, or has skipped it."""
+    # No offset reaches 24 hours: a day before, the wall had not come to that time.
+    for begins, ends, offset in _stretches(zone, wall - _DAY):
+        if wall < ends + offset:
+            if wall < begins + offset:
+                return _instant(begins)
+            return _instant(wall - offset) + timedelta(microseconds=microsecond)
+    raise AssertionError("stretches do not end")
 
 
 def _all_open(wall: int, limit: int, hours: Sequence[Hours]) -> int:

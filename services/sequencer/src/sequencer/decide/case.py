@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from leadflow import ids
 from leadflow.records import LeadRecord
@@ -12,6 +12,14 @@ from leadflow.records.base import changed
 from sequencer.model import Enrollment, Finished, LeadRow, Setting
 
 SOURCE = "sequencer"
+
+
+class Cause(NamedTuple):
+    """Why something is decided, where no record says it. Named like the fields of a record."""
+
+    event_id: str
+    occurred_at: datetime
+    recorded_at: datetime
 
 
 class Case:
@@ -85,6 +93,7 @@ class Case:
             entries=enrollment.entry,
             ended_at=self.now,
             outcome=outcome,
+            version=enrollment.version,
         )
         self.row = changed(
             self.row,

@@ -15,7 +15,7 @@ from leadflow.records import (
     StageChanged,
 )
 from leadflow.records.base import changed
-from sequencer.decide import stops, triggers
+from sequencer.decide import dormancy, retention, stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Consent, Profile
 
@@ -42,6 +42,14 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
             _note_consent(case, grant.channel, grant.granted, grant.basis, at, opt_in=False)
     if isinstance(event, LeadCreated):
         case.row = changed(case.row, created=True, source=event.source)
+    elif not before.created and retention.was_here(event):
+        # Its row was forgotten: a lead as before, and not a new one. Its next entries have
+        # numbers that none can have had.
+        day = event.recorded_at.toordinal()
+        case.row = changed(case.row, created=True, entries_before=day)
+        _take_stage(case, event.stage, event.revision)
+        dormancy.begin_anew(case, min(event.recorded_at, case.now))
+        return
     _follow_status(case, event)
     row = case.row
     if not row.created or row.status != ACTIVE:
@@ -50,6 +58,7 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
     if before.created and before.status in (ACTIVE, "merged"):
         _move(case, event, event.stage, event.revision)
         return
+    dormancy.begin_anew(case, min(event.recorded_at, case.now))
     # A lead enters its first stage at this moment, whatever overtook the news of it.
     if event.revision < row.stage_revision:
         triggers.on_stage(case, event, event.stage)
@@ -134,6 +143,8 @@ def _move(case: Case, event: LeadRecord, stage: str, revision: int) -> None:
 
 
 def _enter(case: Case, event: LeadRecord, left: str, stage: str) -> None:
+    if left in (dormancy.TRIGGER, *dormancy.CLOSED):
+        dormancy.begin_anew(case, min(event.recorded_at, case.now))  # back in the pipeline
     stops.stage_left(case, event, left, stage)
     if stage in stops.CLOSING_STAGES:
         stops.stop(case, event, stage, {"from": left})

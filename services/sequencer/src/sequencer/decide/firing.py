@@ -193,7 +193,6 @@ def _run(
         due_at=enrollment.due_at,
         arm="" if arm is None else arm.name,
     )
-    written = step if arm is None else arm
     messages.queue(
         case,
         enrollment,
@@ -202,11 +201,10 @@ def _run(
         message_id=message_id,
         step_id=step.step_id,
         channel=step.channel,
-        text=messages.Text(written.template_name, written.subject, written.body),
+        text=messages.text_of(step, arm),
         due_at=enrollment.due_at,
     )
-    if step.channel in timing.TO_THE_LEAD and (sent := timing.count(case)) != case.row.sent:
-        case.row = changed(case.row, sent=sent)
+    timing.count(case, step.channel)
     return True
 
 
@@ -216,12 +214,13 @@ def skip(
     step: SequenceStep,
     rule: str,
     looked_at: dict[str, object],
+    *cause: str,
 ) -> None:
-    """Say that a step is passed over."""
+    """Say that a step is passed over, or, because of that cause, not done once more."""
     case.tell_of(
         StepSkipped,
         enrollment,
-        (step.step_id,),
+        (step.step_id, *cause),
         case.now,
         step_id=step.step_id,
         step_index=enrollment.step_index,

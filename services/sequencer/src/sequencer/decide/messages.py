@@ -29,6 +29,12 @@ def arm_of(case: Case, sequence: SequencePublished, step: SequenceStep) -> Arm |
     return step.arms[calendar.pick(weights, case.row.lead_id, sequence.sequence_id)]
 
 
+def text_of(step: SequenceStep, arm: Arm | None) -> Text:
+    """The words of a step, or of its arm."""
+    written = step if arm is None else arm
+    return Text(written.template_name, written.subject, written.body)
+
+
 def queue(
     case: Case,
     enrollment: Enrollment,
@@ -40,7 +46,9 @@ def queue(
     channel: str,
     text: Text,
     due_at: datetime,
+    resend_of: str | None = None,
 ) -> None:
+    """Tell the dispatcher to send it. `resend_of` is the message that it repeats."""
     case.tell(
         MessageQueued,
         (message_id,),
@@ -50,7 +58,8 @@ def queue(
         sequence_id=enrollment.sequence_id,
         step_id=step_id,
         channel=channel,
-        attempt=1,
+        attempt=1 if resend_of is None else 2,
+        first_message_id=resend_of,
         recipient=to.address,
         template_name=text.template_name,
         subject=text.subject,

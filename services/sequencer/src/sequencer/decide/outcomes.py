@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 from leadflow import ids
 from leadflow.records import ReplyReceived
 from leadflow.records.base import changed
-from sequencer.decide import conditions, scheduling, stops, timing
+from sequencer.decide import calendar, conditions, scheduling, stops, timing
 from sequencer.decide.case import Case
 
-OUT_OF_OFFICE = timedelta(days=3)
-"""How long an automatic answer holds what would go out sooner."""
+UNKNOWN_ABSENCE = timedelta(days=3)
+"""How long an automatic answer holds what would go out sooner, if it does not name a day."""
+LONGEST_ABSENCE = timedelta(days=60)
+MORNING = 9
 
 
 def note(case: Case, message_id: str | None, what: str) -> bool:
@@ -33,9 +35,9 @@ def note(case: Case, message_id: str | None, what: str) -> bool:
 
 
 def out_of_office(case: Case, event: ReplyReceived) -> None:
-    """An automatic answer is no reply: it stops nothing, but what would go out in the next days
-    waits, in every sequence that a real reply would stop."""
-    until = event.occurred_at + OUT_OF_OFFICE
+    """An automatic answer is no reply: it stops nothing, but what would go out before the person
+    is back waits, in every sequence that a real reply would stop."""
+    until = _back_at(case, event)
     for enrollment in case.row.live:
         sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
         if (
@@ -47,5 +49,21 @@ def out_of_office(case: Case, event: ReplyReceived) -> None:
         ):
             continue
         step = sequence.steps[enrollment.step_index]
-        slot = timing.Slot(until, "out_of_office", {"due_at": enrollment.due_at.isoformat()})
+        looked_at: dict[str, object] = {"due_at": enrollment.due_at.isoformat()}
+        if event.returns_on:
+            looked_at["returns_on"] = event.returns_on
+        at = timing.opened(case, sequence, step, until).at
+        slot = timing.Slot(at, "out_of_office", looked_at)
         scheduling.shifted(case, enrollment, step, slot, event.event_id)
+
+
+def _back_at(case: Case, event: ReplyReceived) -> datetime:
+    """The morning of the day that the answer names, where the lead is."""
+    try:
+        day = date.fromisoformat(event.returns_on or "")
+    except ValueError:
+        return event.occurred_at + UNKNOWN_ABSENCE
+    back = calendar.on_day(day, timing.zone_of(case), MORNING)
+    if back <= event.occurred_at:
+        return event.occurred_at + UNKNOWN_ABSENCE  # an answer that somebody forgot to turn off
+    return min(back, event.occurred_at + LONGEST_ABSENCE)

@@ -11,6 +11,9 @@ ALWAYS = frozenset({"opt_out", "bounce", "complaint", "manual"})
 """Stops that a sequence cannot switch off: they are the person's, or the law's."""
 
 
+WITHOUT_DEFINITION = ("reply", "booking", "won", "lost", "account_reply")
+
+
 def stop(
     case: Case, event: LeadRecord, rule: str, looked_at: dict[str, object] | None = None
 ) -> None:
@@ -66,4 +69,4 @@ def stops_on(case: Case, enrollment: Enrollment, rule: str) -> bool:
 def _stop_on(case: Case, enrollment: Enrollment) -> tuple[str, ...]:
     sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
     # Without its definition we cannot know: to stop too much is the error that hurts less.
-    return sequence.stop_on if sequence is not None else ("reply", "booking", "won", "lost")
+    return sequence.stop_on if sequence is not None else WITHOUT_DEFINITION

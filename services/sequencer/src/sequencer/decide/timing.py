@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from leadflow.records import SequencePublished
+from leadflow.records.base import changed
 from leadflow.records.common import SendWindow, SequenceStep
 from leadflow.tenants import Tenant
 from sequencer.decide import calendar
@@ -50,7 +51,7 @@ def due(
         holidays = case.setting.tenant(case.row.tenant_id).holidays
         at = calendar.add_business_days(at, zone, step.delay_business_days, holidays)
     at = max(after, at)
-    slot = _opened(case, sequence, step, at)
+    slot = opened(case, sequence, step, at)
     return _spread(case, enrollment, sequence, step, slot)
 
 
@@ -58,19 +59,22 @@ def shift(
     case: Case, enrollment: Enrollment, sequence: SequencePublished, step: SequenceStep
 ) -> Slot | None:
     """Where a step that came due has to wait until; None if it may go out now."""
-    slot = _opened(case, sequence, step, case.now)
+    slot = opened(case, sequence, step, case.now)
     if slot.at > case.now:
         return _spread(case, enrollment, sequence, step, slot)
     if step.channel not in TO_THE_LEAD or (capped := _capped(case)) is None:
         return None
-    opened = _opened(case, sequence, step, capped.at)
-    return Slot(opened.at, capped.rule, capped.inputs)
+    return Slot(opened(case, sequence, step, capped.at).at, capped.rule, capped.inputs)
 
 
-def count(case: Case) -> tuple[datetime, ...]:
-    """The times of the last messages to the lead, with one more now."""
+def count(case: Case, channel: str) -> None:
+    """Note that a message goes out now, if it is one of those that the cap counts."""
+    if channel not in TO_THE_LEAD:
+        return
     cap = case.setting.tenant(case.row.tenant_id).message_cap
-    return (*case.row.sent, case.now)[-cap:] if cap else ()
+    sent = (*case.row.sent, case.now)[-cap:] if cap else ()
+    if sent != case.row.sent:
+        case.row = changed(case.row, sent=sent)
 
 
 def _capped(case: Case) -> Slot | None:
@@ -83,7 +87,8 @@ def _capped(case: Case) -> Slot | None:
     return Slot(free, "cap", {"messages": tenant.message_cap, "days": tenant.cap_days})
 
 
-def _opened(case: Case, sequence: SequencePublished, step: SequenceStep, at: datetime) -> Slot:
+def opened(case: Case, sequence: SequencePublished, step: SequenceStep, at: datetime) -> Slot:
+    """The first time from `at` on in the step's hours."""
     if step.channel not in DISTURBING:
         return Slot(at)
     tenant = case.setting.tenant(case.row.tenant_id)
@@ -91,16 +96,16 @@ def _opened(case: Case, sequence: SequencePublished, step: SequenceStep, at: dat
     if not quiet and not window:
         return Slot(at)
     zone = zone_of(case)
-    opened = calendar.next_open(at, zone, (*quiet, *window))
-    if opened is None or opened == at:
+    found = calendar.next_open(at, zone, (*quiet, *window))
+    if found is None or found == at:
         # Hours that never open are hours that nobody meant.
         return Slot(at)
     looked_at: dict[str, object] = {"zone": zone, "from": at.isoformat()}
     if quiet and calendar.next_open(at, zone, quiet) != at:
-        return Slot(opened, "quiet_hours", {**looked_at, "hours": tenant.send_hours[step.channel]})
+        return Slot(found, "quiet_hours", {**looked_at, "hours": tenant.send_hours[step.channel]})
     shown = sequence.window
     hours = "" if shown is None else f"{shown.start}-{shown.end} {' '.join(shown.days)}".strip()
-    return Slot(opened, "window", {**looked_at, "hours": hours})
+    return Slot(found, "window", {**looked_at, "hours": hours})
 
 
 def _spread(
@@ -115,7 +120,7 @@ def _spread(
     if not delay:
         return slot
     at = slot.at + delay
-    if _opened(case, sequence, step, at).at != at:
+    if opened(case, sequence, step, at).at != at:
         return slot
     return Slot(at, slot.rule or "spread", {**slot.inputs, "spread_minutes": step.spread_minutes})
 

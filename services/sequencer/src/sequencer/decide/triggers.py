@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from leadflow import ids
 from leadflow.records import Enrolled, EnrollmentRefused, LeadRecord, SequencePublished
 from sequencer.decide import scheduling, stops
-from sequencer.decide.case import Case, inputs
+from sequencer.decide.case import Case, Cause, inputs
 from sequencer.model import Consent, Enrollment, LeadRow
 
 ANY_SOURCE = ("", "any")
@@ -28,11 +28,16 @@ def _trigger(case: Case, event: LeadRecord, kind: str, value: str) -> None:
     if row.status not in ("", "active"):
         return  # quarantined and merged leads trigger nothing
     for sequence in case.setting.sequences.triggered(event.tenant_id, kind, value):
-        if sequence.trigger_source in ANY_SOURCE or sequence.trigger_source == event.source:
+        if takes(sequence, event.source):
             enroll(case, event, sequence, by="trigger")
 
 
-def enroll(case: Case, event: LeadRecord, sequence: SequencePublished, *, by: str) -> None:
+def takes(sequence: SequencePublished, source: str) -> bool:
+    """Whether the sequence is for leads, or events, of that source."""
+    return sequence.trigger_source in ANY_SOURCE or sequence.trigger_source == source
+
+
+def enroll(case: Case, event: LeadRecord | Cause, sequence: SequencePublished, *, by: str) -> None:
     """Enroll the lead, or say why not. Its first step is due from when the cause was recorded,
     so that a repeat, however late, means the same times."""
     at = min(event.recorded_at, case.now)
@@ -44,7 +49,8 @@ def enroll(case: Case, event: LeadRecord, sequence: SequencePublished, *, by: st
         winner: dict[str, object] = {"by": sequence.sequence_id, "group": sequence.exclusive_group}
         stops.finish(case, each, "superseded", winner)
     entry = 1 + next(
-        (f.entries for f in case.row.finished if f.sequence_id == sequence.sequence_id), 0
+        (f.entries for f in case.row.finished if f.sequence_id == sequence.sequence_id),
+        case.row.entries_before,
     )
     enrollment = Enrollment(
         enrollment_id=ids.enrollment_id(case.row.lead_id, sequence.sequence_id, entry),
@@ -69,7 +75,11 @@ def enroll(case: Case, event: LeadRecord, sequence: SequencePublished, *, by: st
 
 
 def refuse(
-    case: Case, event: LeadRecord, sequence_id: str, rule: str, looked_at: dict[str, object]
+    case: Case,
+    event: LeadRecord | Cause,
+    sequence_id: str,
+    rule: str,
+    looked_at: dict[str, object],
 ) -> None:
     """Say that the lead does not enter a sequence."""
     case.tell(
