@@ -138,6 +138,26 @@ def test_what_all_share_imports_no_service(package: str) -> None:
     assert {module: names for module, names in found.items() if names} == {}
 
 
+def test_the_command_uses_parts_of_services_that_have_no_effects() -> None:
+    """A dry run decides as the services decide and a story is told in the portal's words: the
+    command may import what does that, never what talks to a broker or a database."""
+    used = {
+        name: imports(tree, name)
+        for name, tree in package_files("leadflow_cli")
+        if reaches(imports(tree, name), SERVICES)
+    }
+    harmless = {"structlog", "urllib"}  # a word on what cannot be read; URLs taken apart
+    for service in SERVICES:
+        trees = dict(package_files(service))
+        for name, imported in used.items():
+            for module in imported & set(trees):
+                needed = imported_within(service, module, trees)
+                found = {
+                    each: reaches(imports(trees[each], each), EFFECTS - harmless) for each in needed
+                }
+                assert {each: bad for each, bad in found.items() if bad} == {}, name
+
+
 def test_faust_is_imported_where_it_is_needed_only() -> None:
     found = {
         module

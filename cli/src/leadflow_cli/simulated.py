@@ -103,6 +103,10 @@ def _head(result: Result) -> Iterator[str]:
         f"{report.entered:,} entered, {sent:,} messages, {others:,} calls and tasks; "
         f"{report.unfinished:,} still under way at the end"
     )
+    if not report.entered and not report.refused:
+        wanted = {f"{each.trigger.kind} {each.trigger.value}".strip() for each in trial.tried}
+        for each in sorted(wanted):
+            yield f"nobody entered: it is entered by {each}, and no lead came to that"
 
 
 def _days(report: Report) -> Table:

@@ -73,7 +73,8 @@ def simulate(
             raise CliError("there are no leads in it")
         used = {name: settings.get(name) or Tenant(tenant_id=name) for name in given.tenants()}
         chosen = trial.choose(sequence, published(), used, library_folder(), alone=alone)
-        report = _live(chosen, given, period, used, progress)
+        report = Report(chosen.ids, keeps_rows=as_json or as_csv)
+        _live(report, chosen, given, period, used, progress)
     result = simulated.Result(
         wanted=sequence,
         origin="the lead-events topic" if leads is None else str(leads),
@@ -148,17 +149,17 @@ def _leads(
 
 
 def _live(
+    report: Report,
     chosen: trial.Trial,
     given: Given,
     period: Period,
     used: dict[str, Tenant],
     progress: Progress,
-) -> Report:
+) -> None:
     setting = Setting(chosen.sequences(), NoPauses(), used)
     manual = {
         each.tenant_id: each.sequence_id for each in chosen.tried if each.trigger.kind == "manual"
     }
-    report = Report(chosen.ids)
     for lead_id in progress.track(sorted(given.events), description="leads lived"):
         events = given.events[lead_id]
         if (by := manual.get(events[0].tenant_id)) is not None:
@@ -166,7 +167,6 @@ def _live(
         life = live(events, setting, period)
         if life is not None:
             report.add(life)
-    return report
 
 
 def _progress() -> Progress:

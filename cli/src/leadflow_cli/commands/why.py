@@ -40,7 +40,9 @@ def why(
     """
     with reader(Target.find(os.environ).kafka_bootstrap) as log:
         story = in_order(read_story(log, lead_id))
-        published = trial.of_topic(log.to_end(log.partitions(SEQUENCE_DEFINITIONS.name)))
+        definitions_read = trial.of_topic(log.to_end(log.partitions(SEQUENCE_DEFINITIONS.name)))
+    tenants = {told.record.tenant_id for told in story}
+    published = [each for each in definitions_read if each.tenant_id in tenants]
     where = zone(story)
     definitions = {
         (each.sequence_id, each.version): tuple((s.step_id, s.channel) for s in each.steps)

@@ -87,7 +87,8 @@ def _row(life: Life, record: LeadRecord) -> Row:
 
 @dataclass(slots=True)
 class Report:
-    """All lives so far. `tried` are the ids of the sequence that is tried, one a tenant.
+    """All lives so far. `tried` are the ids of the sequence that is tried, one a tenant. With
+    `keeps_rows` every decision is in `all_rows`.
 
     Counts without a sequence in their key are those of the tried one. `beside` counts, by
     another sequence: leads that were in both at one time, messages that these got from it, and
@@ -95,6 +96,7 @@ class Report:
     """
 
     tried: frozenset[str]
+    keeps_rows: bool = False
     leads: int = 0
     entered: int = 0
     unfinished: int = 0
@@ -119,7 +121,8 @@ class Report:
         self._digests.append((life.lead_id, digest(life)))
         self.not_carried_out.update(life.refused)
         found = rows(life)
-        self.all_rows += found
+        if self.keeps_rows:
+            self.all_rows += found
         self.unfinished += sum(each in self.tried for each in life.live)
         for row in found:
             if row.sequence_id in self.tried:
