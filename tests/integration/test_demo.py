@@ -23,6 +23,7 @@ from leadflow_cli.ports import Ports, setting
 pytestmark = pytest.mark.integration
 
 DEADLINE_SECONDS = 240
+WRITTEN = {"raw-events", "lead-events", "enrollment-events", "messages", "message-events"}
 EXPECTED = json.loads((Path(__file__).resolve().parents[2] / "demo/expected.json").read_text())
 
 
@@ -173,10 +174,39 @@ def test_the_commands_find_the_demo_by_themselves(demo: Running, shell: Shell) -
     lead_id = re.search(r"one summary approved, of lead (\S+)", demo.said)
     assert lead_id is not None
     story = shell.run("lead", lead_id[1]).stdout
-    types = [line[46:].split()[0] for line in story.splitlines()]
+    types = [re.split(r" {2,}", line, maxsplit=2)[1] for line in story.splitlines()]
     assert types[:2] == ["RawEvent", "LeadCreated"]
     assert types[-1] == "SummaryReviewed"
     assert {"Enrolled", "StepFired", "MessageQueued", "MessageSent"} <= set(types)
+
+    answered = shell.run("why", lead_id[1], "first-touch").stdout
+    assert re.search(r"^  1\. hello \(email\): It did go out, at .* provider id ", answered, re.M)
+    assert re.search(r"^  2\. personal \(email\): It is not due before ", answered, re.M)
+    assert "there is no step 99" in shell.run("why", lead_id[1], "first-touch", "99").stderr
+
+
+def test_a_sequence_is_tried_on_the_demos_leads_and_nothing_is_written(
+    demo: Running, shell: Shell
+) -> None:
+    before = shell.run("topics").stdout
+    runs = [
+        shell.run("simulate", "first-touch", "--from-topic", "--to", "2027-12-31") for _ in range(2)
+    ]
+    assert runs[0].returncode == 0, runs[0].stderr
+    hashes = [
+        re.search(r"^hash of all decisions  ([0-9a-f]{64})$", each.stdout, re.M) for each in runs
+    ]
+    assert hashes[0] is not None
+    assert hashes[1] is not None
+    assert hashes[0][1] == hashes[1][1]
+    assert "reply" in runs[0].stdout  # the past replies stop it again
+    assert records(shell.run("topics").stdout) == records(before)
+
+
+def records(said: str) -> dict[str, str]:
+    """Records by topic, of those that services do not write by themselves."""
+    rows = (line.split() for line in said.splitlines())
+    return {row[0]: row[2] for row in rows if len(row) > 2 and row[0] in WRITTEN}
 
 
 def test_a_key_opens_the_api_for_its_role(demo: Running, shell: Shell) -> None:
