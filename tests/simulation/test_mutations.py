@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from heapq import heappop, heappush
@@ -11,15 +12,19 @@ from typing import Any
 import pytest
 
 import sequencer.processor
+from crm_sync.model import Contact, Item
+from crm_sync.sync import Synchronizer
+from crm_sync.work import LeadWork
 from leadflow.kafka.port import Outgoing, TopicPartition
 from leadflow.records import LeadRecord
-from sequencer.decide import decide, fire
+from sequencer.decide import calendar, decide, fire, messages, timing
 from sequencer.due import DueIndex
 from sequencer.model import Decision, LeadRow, Setting
 from sequencer.offsets import Offsets, Reading
 from sequencer.pipeline import Pipeline
 from sequencer.processor import LeadProcessor
 
+from .world.intake import MemoryStore
 from .world.run import simulate
 from .world.sequencer import Parts
 
@@ -59,8 +64,8 @@ class RowFirst(LeadProcessor):
 class EveryEntry(DueIndex):
     """Gives out every time that was ever noted for a lead, whatever came after."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, room: int) -> None:
+        super().__init__(room=room)
         self.noted: dict[int, list[tuple[int, bytes]]] = {}
 
     def put(self, partition: int, key: bytes, due_ms: int, *, held: bool) -> None:
@@ -76,6 +81,30 @@ class EveryEntry(DueIndex):
         if not self.due(partition, now_ms):
             return None
         return heappop(self.noted[partition])[1]
+
+
+class NoLocks(MemoryStore):
+    """Two workers decide at the same time who somebody is."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with super().transaction() as transaction:
+            transaction.lock = self._nothing
+            yield transaction
+
+    async def _nothing(self, *_keys: object) -> None: ...
+
+
+class Hasty(Synchronizer):
+    """Writes into the CRM without settling first what it does not know the outcome of."""
+
+    async def run(
+        self, contacts: dict[str, Contact], items: dict[str, list[Item]]
+    ) -> list[LeadWork]:
+        forgotten = {
+            lead: replace(each, pending=None, pending_event="") for lead, each in contacts.items()
+        }
+        return await super().run(forgotten, items)
 
 
 def without_asking(row: LeadRow, now: datetime, setting: Setting) -> Decision:
@@ -98,6 +127,26 @@ def forgets_what_it_applied(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sequencer.processor, "decide", without_versions)
 
 
+def ignores_the_hours(patch: pytest.MonkeyPatch) -> None:
+    """Goes by the time that was fixed when the step was scheduled."""
+    patch.setattr(timing, "shift", lambda *_: None)
+
+
+def counts_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(timing, "count", lambda case: case.row.sent)
+
+
+def another_arm_each_step(patch: pytest.MonkeyPatch) -> None:
+    """Draws by the step's own name."""
+    patch.setattr(
+        messages,
+        "arm_of",
+        lambda case, sequence, step: (
+            step.arms[calendar.pick((1, 1), case.row.lead_id, step.step_id)] if step.arms else None
+        ),
+    )
+
+
 def nothing(patch: pytest.MonkeyPatch) -> None:
     """The mutation is in the parts alone."""
 
@@ -109,6 +158,11 @@ def nothing(patch: pytest.MonkeyPatch) -> None:
         pytest.param(Parts(processor=RowFirst), nothing, ("LOST",), id="row-before-effect"),
         pytest.param(Parts(index=EveryEntry), fired_early, ("EARLY",), id="index-not-checked"),
         pytest.param(Parts(), forgets_what_it_applied, ("NOBODY'S", "ROW"), id="no-applied-ids"),
+        pytest.param(Parts(), ignores_the_hours, ("AT THE WRONG HOUR",), id="hours-unasked"),
+        pytest.param(Parts(), counts_nothing, ("MORE THAN THE CAP",), id="cap-not-counted"),
+        pytest.param(Parts(), another_arm_each_step, ("ARMS",), id="arm-by-step"),
+        pytest.param(Parts(intake_store=NoLocks), nothing, ("TWO LEADS",), id="no-locks"),
+        pytest.param(Parts(synchronizer=Hasty), nothing, ("INVERTED", "WRONG"), id="crm-inverted"),
     ],
 )
 def test_a_guarantee_that_is_broken_on_purpose_is_found(

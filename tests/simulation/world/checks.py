@@ -8,27 +8,30 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dispatcher.facts import Stop, Suppression
-from dispatcher.model import State
+from dispatcher.model import Arrival, State
 from leadflow.kafka.port import TopicPartition
 from leadflow.records import LeadRecord, SequencePublished
 
+from . import hours
 from .dispatcher import FakeProvider, Tables
 from .durable import PARTITIONS, Durable
-from .model import LeadModel, Passage
+from .model import LeadModel, Passage, owner_task
 from .sequencer import CHANGELOG, Queued, Watch
+from .sequences import Features, key_of
+from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS
 
 SETTLED = (State.SENT, State.RECORDED, State.UNKNOWN, State.SUPPRESSED)
 FINAL_STOPS = ("ConsentChanged", "MessageBounced")
 """After these no e-mail goes to the address any more, of whatever passage."""
+STOPS = {"ReplyReceived": "reply", "BookingMade": "booking"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is left of a run."""
+    """What is left of a run. `definitions` are all versions of all sequences by ID:VERSION."""
 
+    features: Features
     definitions: Mapping[str, SequencePublished]
-    leads: Sequence[str]
-    told: Sequence[LeadRecord]
     durable: Durable
     watch: Watch
     tables: Tables
@@ -42,26 +45,45 @@ class Outcome:
             for record in self.durable.logs.get(TopicPartition(CHANGELOG, number), ())
         }
 
+    def told(self) -> dict[str, LeadRecord]:
+        """Every record that the sequencer and the dispatcher were to hear of, once."""
+        found = {}
+        for place, log in self.durable.logs.items():
+            if place.topic in (LEAD_EVENTS, COMMANDS, MESSAGE_EVENTS):
+                for message in log:
+                    record = CODEC.decode(message.value)
+                    if isinstance(record, LeadRecord):
+                        found[record.event_id] = record
+        return found
+
 
 def check(outcome: Outcome) -> list[str]:
     """Everything that is wrong, in words."""
-    models = {lead: LeadModel(lead, outcome.definitions) for lead in outcome.leads}
+    told = outcome.told()
+    leads = {record.lead_id for record in told.values()}
+    cap = outcome.features.cap
+    models = {lead: LeadModel(lead, outcome.definitions, cap) for lead in sorted(leads)}
     for key, _, decided, count in outcome.watch.applied:
-        models[key.decode()].apply(decided.record, decided.at, decided.paused, count)
+        models[key.decode()].apply(
+            decided.record, decided.at, decided.paused, decided.published, count
+        )
     wrong = [
         f"a dead letter in {place.topic}"
         for place, log in outcome.durable.logs.items()
-        if place.topic.endswith("-dlq") and log
+        if place.topic.endswith("-dlq") and place.topic != "intake-dlq" and log
     ]
     for model in models.values():
-        wrong += _queued(model, [q for q in outcome.watch.queued if q.record.lead_id == model.lead])
+        queued = [q for q in outcome.watch.queued if q.record.lead_id == model.lead]
+        wrong += _queued(model, queued, moving=outcome.features.versions)
+        wrong += _allowed(model, queued, outcome)
     wrong += _accepted(outcome)
-    wrong += _sent(outcome)
-    return wrong
+    wrong += _sent(outcome, told.values())
+    return [*outcome.durable.errors, *wrong]
 
 
-def _queued(model: LeadModel, queued: Sequence[Queued]) -> Iterator[str]:
-    """`messages` holds what the model says, nothing early and nothing after a stop."""
+def _queued(model: LeadModel, queued: Sequence[Queued], *, moving: bool) -> Iterator[str]:
+    """`messages` holds what the model says, nothing early and nothing after a stop. `moving`:
+    what a decision sent that was lost with its worker may have no place in the next version."""
     first: dict[str, Queued] = {}
     for each in queued:
         first.setdefault(each.record.message_id, each)
@@ -73,9 +95,10 @@ def _queued(model: LeadModel, queued: Sequence[Queued]) -> Iterator[str]:
             if message_id not in first:
                 yield f"LOST: {message_id} of {_name(passage)}"
         earliest = _earliest(passage, first)
+        version = key_of(passage.sequence)
         for index, step in enumerate(passage.sequence.steps):
-            message_id = passage.message_id(index)
-            possible.add(message_id)
+            message_id = passage.message_id(step.step_id)
+            possible |= {message_id, passage.message_id(owner_task(step))}
             for each in queued:
                 if each.record.message_id != message_id:
                     continue
@@ -83,17 +106,23 @@ def _queued(model: LeadModel, queued: Sequence[Queued]) -> Iterator[str]:
                     each.decided.serial >= count and index >= start and each.decided.at < until
                     for count, start, until in passage.holds
                 )
-                if held or each.decided.at < earliest[index]:
+                # A decision that was lost with its worker may have gone by another version.
+                mine = version in each.decided.published and not passage.moved
+                if mine and (held or each.decided.at < earliest[index]):
                     yield f"EARLY: {step.step_id} of {_name(passage)}"
                 if passage.ended_at and each.decided.serial >= passage.ended_at:
                     yield f"AFTER ITS END ({passage.ended}): {step.step_id} of {_name(passage)}"
-                if message_id in passage.must or passage.ended != "completed":
+                if message_id in passage.must or passage.ended != "completed" or moving:
                     continue
                 # Skipped in the end: it went out from a decision that was lost with its worker.
                 if model.refused_at is None or each.decided.serial >= model.refused_at:
                     yield f"UNEXPECTED: {step.step_id} of {_name(passage)}"
+        order = [first[each].serial for each in passage.must if each in first]
+        if not moving and order != sorted(order):
+            yield f"OUT OF ORDER: {_name(passage)}"
     for message_id in first.keys() - possible:
-        yield f"NOBODY'S: {message_id} of lead {model.lead[:8]}"
+        if not moving:
+            yield f"NOBODY'S: {message_id} of lead {model.lead[:8]}"
 
 
 def _earliest(passage: Passage, first: Mapping[str, Queued]) -> list[datetime]:
@@ -101,13 +130,37 @@ def _earliest(passage: Passage, first: Mapping[str, Queued]) -> list[datetime]:
     when the step before was first queued."""
     bounds: list[datetime] = []
     done = passage.enrolled_at
-    for index, step in enumerate(passage.sequence.steps):
+    for step in passage.sequence.steps:
         base = done if step.delay_from == "previous" else passage.enrolled_at
         bound = max(done, base + timedelta(minutes=step.delay_minutes))
         bounds.append(bound)
-        queued = first.get(passage.message_id(index))
+        queued = first.get(passage.message_id(step.step_id))
         done = bound if queued is None else max(bound, queued.decided.at)
     return bounds
+
+
+def _allowed(model: LeadModel, queued: Sequence[Queued], outcome: Outcome) -> Iterator[str]:
+    """Inside its hours, below the cap, and every step in the lead's own arm."""
+    arms: dict[str, set[str]] = {}
+    last: dict[str, datetime] = {}
+    for each in queued:
+        message, at = each.record, each.decided.at
+        if message.channel == "email":
+            last[message.message_id] = at
+        sequence = outcome.definitions[f"{message.sequence_id}:1"]
+        if not hours.is_open(hours.windows(sequence, message.channel), model.zone, at):
+            yield f"AT THE WRONG HOUR: {message.step_id} of lead {model.lead[:8]}"
+        if message.body.startswith("arm"):
+            arms.setdefault(sequence.sequence_id, set()).add(message.body)
+    for sequence_id, seen in arms.items():
+        if len(seen) > 1:
+            yield f"ARMS: lead {model.lead[:8]} has {sorted(seen)} in {sequence_id}"
+    must = {message_id for passage in model.passages for message_id in passage.must}
+    times = sorted(at for message_id, at in last.items() if message_id in must)
+    cap = outcome.features.cap
+    for place, at in enumerate(times) if cap else ():
+        if sum(at <= other < at + timedelta(days=1) for other in times[place:]) > cap:
+            yield f"MORE THAN THE CAP: lead {model.lead[:8]} from {at}"
 
 
 def _accepted(outcome: Outcome) -> Iterator[str]:
@@ -131,7 +184,7 @@ def _accepted(outcome: Outcome) -> Iterator[str]:
                 yield f"SENT although {fact.stop} was known: {taken.message_id}"
 
 
-def _sent(outcome: Outcome) -> Iterator[str]:
+def _sent(outcome: Outcome, told: Sequence[LeadRecord]) -> Iterator[str]:
     """Everything that was queued has come to its end, and has been sent if nothing forbade it."""
     accepted = {taken.message_id for taken in outcome.provider.accepted}
     for record in {each.record.message_id: each.record for each in outcome.watch.queued}.values():
@@ -143,23 +196,28 @@ def _sent(outcome: Outcome) -> Iterator[str]:
             yield f"NOT SENT: {record.message_id} only says so"
         if line.state is State.UNKNOWN or record.message_id in accepted:
             continue
-        if line.state is State.SUPPRESSED and not _forbidden(outcome, line.arrival):
+        if line.state is State.SUPPRESSED and not _forbidden(line.arrival, told):
             yield f"NOT SENT: {record.message_id} for no reason"
 
 
-def _forbidden(outcome: Outcome, arrival: object) -> bool:
-    lead_id = getattr(arrival, "lead_id", "")
-    enrolled_at = getattr(arrival, "enrolled_at", None)
-    stop_on: tuple[str, ...] = getattr(arrival, "stop_on", ())
-    for record in outcome.told:
-        if record.lead_id != lead_id:
+def _forbidden(arrival: Arrival, told: Sequence[LeadRecord]) -> bool:
+    for record in told:
+        if record.lead_id != arrival.lead_id:
             continue
-        if record.TYPE in FINAL_STOPS:
+        if record.TYPE in FINAL_STOPS or _refuses(record):
             return True
-        rule = {"ReplyReceived": "reply", "BookingMade": "booking"}.get(record.TYPE)
-        if rule in stop_on and enrolled_at is not None and record.recorded_at >= enrolled_at:
+        rule = STOPS.get(record.TYPE) or getattr(record, "to_stage", "")
+        since = arrival.enrolled_at
+        if rule in arrival.stop_on and since is not None and record.recorded_at >= since:
             return True
     return False
+
+
+def _refuses(record: LeadRecord) -> bool:
+    """A profile that comes with a refusal of e-mail, from before there was the lead."""
+    return any(
+        grant.channel == "email" and not grant.granted for grant in getattr(record, "consent", ())
+    )
 
 
 def _name(passage: Passage) -> str:

@@ -255,7 +255,7 @@ class Dispatcher:
                 to_send=Wakeup(),
                 to_publish=Wakeup(),
             )
-            for channel, served in (("email", provider), ("task", None))
+            for channel, served in (("email", provider), ("task", None), ("call", None))
         ]
 
     def readable(self) -> list[TopicPartition]:
@@ -288,6 +288,10 @@ class Dispatcher:
         await self._durable.gate(self.process, f"commits {place.topic}", commit)
         self._next[place] = start + len(batch)
         self._reading.discard(place)
+
+    @property
+    def channels(self) -> range:
+        return range(len(self._senders))
 
     def send(self, which: int) -> None:
         """Begin a round; up to three at a time."""

@@ -7,7 +7,8 @@ and when the effect happens, whether the caller hears of it, or dies before or a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from leadflow.kafka.murmur2 import partition_of
 from leadflow.kafka.port import Message, Outgoing, TopicPartition
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+START_MS = int(START.timestamp() * 1000)
 PARTITIONS = 2
 
 
@@ -43,10 +45,11 @@ class FakeClock:
 
 @dataclass(eq=False)
 class Process:
-    """One life of a process. Dead, it has no more effects."""
+    """One life of a process. Dead, it has no more effects; failed, it has to be ended."""
 
     name: str
     alive: bool = True
+    failed: bool = False
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     newest: asyncio.Future[Any] | None = None
 
@@ -73,6 +76,7 @@ class _Gate:
     label: str
     effect: Callable[[], Any]
     passed: asyncio.Future[Any]
+    may_fail: bool
 
 
 class Durable:
@@ -85,6 +89,7 @@ class Durable:
         self.committed: dict[tuple[str, TopicPartition], int] = {}
         self.count = 0
         self.waiting: list[_Gate] = []
+        self.errors: list[str] = []
         self.trace: list[str] = []
         self._tracing = tracing
 
@@ -98,18 +103,29 @@ class Durable:
         if number is None:
             number = partition_of(record.key, PARTITIONS)
         log = self.logs.setdefault(TopicPartition(record.topic, number), [])
-        message = Message(record.topic, number, len(log), record.key, record.value, (), -1)
+        message = Message(
+            record.topic, number, len(log), record.key, record.value, record.headers, START_MS
+        )
         log.append(message)
         return message
 
     def end(self, place: TopicPartition) -> int:
         return len(self.logs.get(place, ()))
 
-    async def gate(self, process: Process, label: str, effect: Callable[[], Any]) -> Any:
-        """Return what `effect` returns once the world has let it happen."""
+    async def gate(
+        self,
+        process: Process,
+        label: str,
+        effect: Callable[[], Any] = lambda: None,
+        *,
+        may_fail: bool = False,
+    ) -> Any:
+        """Return what `effect` returns once the world has let it happen. `may_fail`: the world
+        may also let the caller hear of a BrokerError."""
         if not process.alive:
             raise asyncio.CancelledError
-        gate = _Gate(process, label, effect, asyncio.get_running_loop().create_future())
+        passed = asyncio.get_running_loop().create_future()
+        gate = _Gate(process, label, effect, passed, may_fail)
         self.waiting.append(gate)
         return await gate.passed
 
@@ -138,5 +154,45 @@ class Durable:
         # Every task of a process waits, in the end, at one of its gates.
         for task in process.tasks:
             task.cancel()
-        await asyncio.gather(*process.tasks, return_exceptions=True)
+        for result in await asyncio.gather(*process.tasks, return_exceptions=True):
+            if isinstance(result, Exception) and not isinstance(result, BrokerError):
+                self.errors.append(f"ERROR in {process.name}: {result!r}")
         process.tasks.clear()
+
+
+class LogProducer:
+    """Writes to the log, one gate a record. Implements `leadflow.kafka.port.Producer`."""
+
+    def __init__(self, durable: Durable, process: Process) -> None:
+        self._durable = durable
+        self._process = process
+
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        """Each topic keeps its order; between topics any record may be the first."""
+        queues: dict[str, deque[Outgoing]] = {}
+        for each in batch:
+            queues.setdefault(each.topic, deque()).append(each)
+        while queues:
+            topic = self._durable.rng.choice(list(queues))
+            await self._send(queues[topic].popleft())
+            if not queues[topic]:
+                del queues[topic]
+
+    async def _send(self, record: Outgoing) -> None:
+        key = record.key or b""
+        about = self._about(key)
+
+        def effect() -> None:
+            self._durable.append(record)
+            self._sent(record, about)
+
+        label = f"sends to {record.topic}"
+        await self._durable.gate(self._process, label, effect, may_fail=True)
+
+    def _about(self, key: bytes) -> Any:
+        """What is handed on to `_sent`, as it is when the record is given to the producer."""
+
+    def _sent(self, record: Outgoing, about: Any) -> None:
+        """The log has it."""
+
+    async def close(self) -> None: ...

@@ -9,66 +9,69 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from leadflow import ids
 from leadflow.records import LeadRecord, SequencePublished
+from leadflow.records.common import SequenceStep
 
-from .story import NURTURE, TENANT, WELCOME
+from . import hours
+from .durable import START
+from .sequences import NURTURE, TENANT, WELCOME
 
 OUT_OF_OFFICE = timedelta(days=3)
+DAY = timedelta(days=1)
+CLOSING_STAGE = "won"
 
 
 @dataclass(eq=False)
 class Passage:
     """One enrollment. `ended` is "completed" or the stop, `ended_at` the number of the effect.
-    `holds`: from which effect on which step had to wait until when."""
+    `holds`: from which effect on which step had to wait until when. `waits_for` is a task that
+    somebody has to do first, `passed` what is behind it in versions that it has left."""
 
     lead: str
     sequence: SequencePublished
     entry: int
     enrolled_at: datetime
-    due: datetime = field(init=False)
+    due: datetime = START
     index: int = 0
     paused: bool = False
+    waits_for: str = ""
+    passed: frozenset[str] = frozenset()
+    moved: bool = False
     ended: str = ""
     ended_at: int = 0
     must: list[str] = field(default_factory=list)
     holds: list[tuple[int, int, datetime]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.due = self.enrolled_at + self.delay(0)
-
     @property
     def enrollment_id(self) -> str:
         return ids.enrollment_id(self.lead, self.sequence.sequence_id, self.entry)
 
-    def delay(self, index: int) -> timedelta:
-        return timedelta(minutes=self.sequence.steps[index].delay_minutes)
+    @property
+    def step(self) -> SequenceStep:
+        return self.sequence.steps[self.index]
 
-    def message_id(self, index: int) -> str:
-        return ids.message_id(self.enrollment_id, self.sequence.steps[index].step_id)
+    def message_id(self, step_id: str) -> str:
+        return ids.message_id(self.enrollment_id, step_id)
 
     def hold(self, until: datetime, count: int) -> None:
         """An automatic answer: what a reply would stop waits."""
-        if "reply" in self.sequence.stop_on and self.due < until:
+        if "reply" in self.sequence.stop_on and self.due < until and not self.waits_for:
             self.due = until
             self.holds.append((count, self.index, until))
 
-    def fire(self, now: datetime, paused: frozenset[str], *, mail: bool, count: int) -> None:
-        """Everything that is due by now, a step after the other."""
-        steps = self.sequence.steps
-        while not self.ended and not self.paused and self.due <= now:
-            step = steps[self.index]
-            if paused & scopes(self.sequence.sequence_id, step.channel):
-                return
-            if mail or step.channel != "email":
-                self.must.append(self.message_id(self.index))
-            self.index += 1
-            if self.index == len(steps):
-                self.ended, self.ended_at = "completed", count
-                return
-            base = now if steps[self.index].delay_from == "previous" else self.enrolled_at
-            self.due = max(now, base + self.delay(self.index))
+    def end(self, outcome: str, count: int) -> None:
+        self.ended, self.ended_at = outcome, count
+
+    def is_due(self, now: datetime, paused: frozenset[str]) -> bool:
+        return (
+            not self.paused
+            and not self.waits_for
+            and self.due <= now
+            and not paused & scopes(self.sequence.sequence_id, self.step.channel)
+        )
 
 
 def scopes(sequence_id: str, channel: str) -> frozenset[str]:
@@ -83,14 +86,20 @@ def scopes(sequence_id: str, channel: str) -> frozenset[str]:
 
 
 class LeadModel:
-    """One lead. `refused_at` is the effect with which its e-mail was refused."""
+    """One lead. `refused_at` is the effect with which its e-mail was refused; `cap` how many
+    messages it gets in a day, 0 for any number."""
 
-    def __init__(self, lead: str, sequences: Mapping[str, SequencePublished]) -> None:
+    def __init__(self, lead: str, sequences: Mapping[str, SequencePublished], cap: int) -> None:
         self.lead = lead
         self.passages: list[Passage] = []
         self.refused_at: int | None = None
+        self.zone = "UTC"
+        self._cap = cap
+        self._sent: list[datetime] = []
         self._sequences = sequences
         self._created = False
+        self._stage = (-1, "")
+        self._revision = -1
         self._seen: set[str] = set()
 
     @property
@@ -98,27 +107,76 @@ class LeadModel:
         return [each for each in self.passages if not each.ended]
 
     def apply(
-        self, record: LeadRecord | None, now: datetime, paused: frozenset[str], count: int
+        self,
+        record: LeadRecord | None,
+        now: datetime,
+        paused: frozenset[str],
+        published: frozenset[str],
+        count: int,
     ) -> None:
         """What was decided at `now` about a record, or a timer, is durable as effect `count`."""
         if record is not None and record.event_id not in self._seen:
             self._seen.add(record.event_id)
-            self._happen(record, count)
-        for passage in self.live:
-            passage.fire(now, paused, mail=self.refused_at is None, count=count)
+            self._happen(record, now, published, count)
+        while due := [each for each in self.live if each.is_due(now, paused)]:
+            # The cap may leave room for one of them only.
+            first = min(
+                due, key=lambda each: (-each.sequence.priority, each.due, each.enrollment_id)
+            )
+            self._advance(first, now, count)
 
-    def _happen(self, record: LeadRecord, count: int) -> None:
+    def _advance(self, passage: Passage, now: datetime, count: int) -> None:
+        """A step is due: it goes out, is left out, or has to wait."""
+        step = passage.step
+        wanted = hours.windows(passage.sequence, step.channel)
+        if not hours.is_open(wanted, self.zone, now):
+            passage.due = hours.opens(wanted, self.zone, now)
+            return
+        if step.channel == "email" and self._cap and len(self._sent) >= self._cap:
+            free = self._sent[-self._cap] + DAY
+            if free > now:
+                passage.due = hours.opens(wanted, self.zone, free)
+                return
+        passage.index += 1
+        if step.channel != "email" or self.refused_at is None:
+            passage.must.append(passage.message_id(step.step_id))
+            if step.channel == "email":
+                self._sent.append(now)
+            elif step.blocks:
+                passage.waits_for = step.step_id
+                return
+        self._schedule(passage, now, count)
+
+    def _schedule(self, passage: Passage, after: datetime, count: int) -> None:
+        """When the next step is due, the one before being done at `after`."""
+        steps = passage.sequence.steps
+        while passage.index < len(steps) and passage.step.step_id in passage.passed:
+            passage.index += 1
+        if passage.index == len(steps):
+            passage.end("completed", count)
+            return
+        step = passage.step
+        base = after if step.delay_from == "previous" else passage.enrolled_at
+        due = max(after, base + timedelta(minutes=step.delay_minutes))
+        wanted = hours.windows(passage.sequence, step.channel)
+        passage.due = hours.opens(wanted, self.zone, due)
+        first_touch_waits = passage.index == 0 and passage.due > due and step.channel == "email"
+        if first_touch_waits and self.refused_at is None:
+            passage.must.append(passage.message_id(owner_task(step)))
+
+    def _happen(
+        self, record: LeadRecord, now: datetime, published: frozenset[str], count: int
+    ) -> None:
         enrollment_id = getattr(record, "enrollment_id", None)
+        named = [each for each in self.live if each.enrollment_id == enrollment_id]
         match record.TYPE:
-            case "LeadCreated":
-                if not self._created:
-                    self._created = True
-                    self._enter(WELCOME, record.recorded_at)
+            case "LeadCreated" | "LeadUpdated" | "StageChanged":
+                self._follow(record, published, count)
             case "EnrollRequested":
                 if self._created and all(
                     each.sequence.sequence_id != NURTURE for each in self.live
                 ):
-                    self._enter(NURTURE, record.recorded_at)
+                    self._enter(NURTURE, record.recorded_at, published, count)
             case "ReplyReceived" if getattr(record, "automatic", False):
                 for passage in self.live:
                     passage.hold(record.occurred_at + OUT_OF_OFFICE, count)
@@ -127,26 +185,88 @@ class LeadModel:
             case "BookingMade":
                 self._stop("booking", count)
             case "ConsentChanged":
-                self.refused_at = count
+                self.refused_at = count if self.refused_at is None else self.refused_at
                 self._stop("opt_out", count)
             case "MessageBounced":
                 self._stop("bounce", count)
             case "MessageComplained":
                 self._stop("complaint", count)
             case "EnrollmentPauseRequested" | "EnrollmentResumeRequested":
-                for passage in self.live:
-                    if passage.enrollment_id == enrollment_id:
-                        passage.paused = record.TYPE == "EnrollmentPauseRequested"
+                for passage in named:
+                    passage.paused = record.TYPE == "EnrollmentPauseRequested"
             case "EnrollmentStopRequested":
+                for passage in named:
+                    passage.end("manual", count)
+            case "EnrollmentMigrateRequested":
+                for passage in named:
+                    self._migrate(passage, getattr(record, "to_version", 0), now, count)
+            case "TaskCompleted":
                 for passage in self.live:
-                    if passage.enrollment_id == enrollment_id:
-                        passage.ended, passage.ended_at = "manual", count
+                    waiting = passage.waits_for and passage.message_id(passage.waits_for)
+                    if waiting == getattr(record, "message_id", None):
+                        passage.waits_for = ""
+                        self._schedule(passage, now, count)
 
-    def _enter(self, sequence_id: str, at: datetime) -> None:
+    def _follow(self, record: Any, published: frozenset[str], count: int) -> None:
+        """A profile or a stage: the highest revision is the newest, whenever it comes."""
+        stage = record.to_stage if record.TYPE == "StageChanged" else record.stage
+        news = record.revision > self._stage[0]
+        entered = stage if news and stage != self._stage[1] else ""
+        if news:
+            self._stage = (record.revision, stage)
+        if record.TYPE != "StageChanged" and record.revision > self._revision:
+            self._revision, self.zone = record.revision, record.timezone
+            for grant in record.consent:
+                if grant.channel == "email" and not grant.granted and self.refused_at is None:
+                    self.refused_at = count
+        if record.TYPE == "LeadCreated" and not self._created:
+            self._created = True
+            self._enter(WELCOME, record.recorded_at, published, count)
+            entered = "" if news else self._stage[1]
+        if self._created and entered == CLOSING_STAGE:
+            self._stop(entered, count)
+
+    def _enter(self, sequence_id: str, at: datetime, published: frozenset[str], count: int) -> None:
         entry = 1 + sum(each.sequence.sequence_id == sequence_id for each in self.passages)
-        self.passages.append(Passage(self.lead, self._sequences[sequence_id], entry, at))
+        version = 2 if f"{sequence_id}:2" in published else 1
+        passage = Passage(self.lead, self._sequences[f"{sequence_id}:{version}"], entry, at)
+        self.passages.append(passage)
+        self._schedule(passage, at, count)
+
+    def _migrate(self, passage: Passage, version: int, now: datetime, count: int) -> None:
+        """It goes on at the step that it stands on; if that is gone at the first later one that
+        is still there; else behind the last that is behind it."""
+        old = passage.sequence
+        if old.version == version:
+            return
+        new = self._sequences[f"{old.sequence_id}:{version}"]
+        standing = old.steps[passage.index] if passage.index < len(old.steps) else None
+        behind = passage.passed | {each.step_id for each in old.steps[: passage.index]}
+        left = [each.step_id for each in old.steps[passage.index :] if each.step_id not in behind]
+        there = [each.step_id for each in new.steps]
+        place = next((there.index(each) for each in left if each in there), None)
+        if place is None:
+            place = max((there.index(each) + 1 for each in behind if each in there), default=0)
+        while place < len(there) and there[place] in behind:
+            place += 1
+        passage.sequence, passage.passed, passage.index = new, frozenset(behind), place
+        passage.moved = True
+        same = place < len(there) and new.steps[place] == standing
+        if not passage.waits_for and not same:
+            self._schedule(passage, now, count)
 
     def _stop(self, rule: str, count: int) -> None:
         for passage in self.live:
-            if rule not in ("reply", "booking") or rule in passage.sequence.stop_on:
-                passage.ended, passage.ended_at = rule, count
+            always = rule in ("opt_out", "bounce", "complaint")
+            if always or rule in passage.sequence.stop_on:
+                passage.end(rule, count)
+
+
+def owner_task(step: SequenceStep) -> str:
+    """The step id of the task that tells the owner that the first message waits."""
+    return f"{step.step_id}:owner-task"
+
+
+def _turn(passage: Passage) -> tuple[int, datetime, str]:
+    """The higher priority goes first."""
+    return -passage.sequence.priority, passage.due, passage.enrollment_id

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from crm_sync.sync import Synchronizer
 from leadflow import topics
 from leadflow.errors import BrokerError
 from leadflow.kafka.dead_letters import DeadLetters
@@ -20,13 +19,17 @@ from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
 from sequencer.processor import Durable as Work
 from sequencer.processor import LeadProcessor
+from sequencer.resuming import Resuming
+from sequencer.sequences import PublishedSequences
 
-from .durable import CURRENT, PARTITIONS, Durable, Process
+from .durable import CURRENT, PARTITIONS, Durable, LogProducer, Process
+from .intake import MemoryStore
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES
 
 TICKS = topics.SEQUENCER_TICKS.name
 CHANGELOG = "leads-changelog"
 GROUP = "sequencer"
+OWNED = frozenset(range(PARTITIONS))
 SOURCES = (LEAD_EVENTS, COMMANDS, MESSAGE_EVENTS)
 PLACES = tuple(
     TopicPartition(topic, number) for topic in (*SOURCES, TICKS) for number in range(PARTITIONS)
@@ -40,6 +43,8 @@ class Parts:
     processor: type[LeadProcessor] = LeadProcessor
     pipeline: type[Pipeline] = Pipeline
     index: type[DueIndex] = DueIndex
+    intake_store: type[MemoryStore] = MemoryStore
+    synchronizer: type[Synchronizer] = Synchronizer
 
 
 class Decided(NamedTuple):
@@ -50,6 +55,7 @@ class Decided(NamedTuple):
     record: LeadRecord | None
     at: datetime
     paused: frozenset[str]
+    published: frozenset[str]
     serial: int
 
 
@@ -71,45 +77,29 @@ class Queued(NamedTuple):
 
 
 class Watch:
-    """What the simulation sees of the decisions, over all lives of the sequencer."""
+    """What the simulation sees of the decisions, over all lives of the sequencer; and what is
+    paused and published at the moment."""
 
     def __init__(self) -> None:
         self.paused: frozenset[str] = frozenset()
+        self.published: frozenset[str] = frozenset()
         self.deciding: dict[bytes, Decided] = {}
         self.applied: list[Applied] = []
         self.queued: list[Queued] = []
 
 
-class _Producer:
+class _Producer(LogProducer):
     def __init__(self, durable: Durable, process: Process, watch: Watch) -> None:
-        self._durable = durable
-        self._process = process
+        super().__init__(durable, process)
         self._watch = watch
 
-    async def send(self, batch: Sequence[Outgoing]) -> None:
-        """Each topic keeps its order; between topics any record may be the first."""
-        queues: dict[str, deque[Outgoing]] = {}
-        for each in batch:
-            queues.setdefault(each.topic, deque()).append(each)
-        while queues:
-            topic = self._durable.rng.choice(list(queues))
-            await self._send(queues[topic].popleft())
-            if not queues[topic]:
-                del queues[topic]
+    def _about(self, key: bytes) -> Decided | None:
+        return self._watch.deciding.get(key)
 
-    async def _send(self, record: Outgoing) -> None:
-        key = record.key or b""
-        decided = self._watch.deciding.get(key)
-
-        def effect() -> None:
-            self._durable.append(record)
-            if record.topic == MESSAGES and record.value is not None and decided is not None:
-                queued: Any = CODEC.decode(record.value)
-                self._watch.queued.append(Queued(queued, decided, self._durable.count))
-
-        await self._durable.gate(self._process, f"sends to {record.topic}", effect)
-
-    async def close(self) -> None: ...
+    def _sent(self, record: Outgoing, about: Decided | None) -> None:
+        if record.topic == MESSAGES and record.value is not None and about is not None:
+            queued: Any = CODEC.decode(record.value)
+            self._watch.queued.append(Queued(queued, about, self._durable.count))
 
 
 class _Rows:
@@ -143,7 +133,7 @@ class _Rows:
             self._durable.append(Outgoing(CHANGELOG, key, row, partition=partition))
             self._watch.applied.append(Applied(key, partition, decided, self._durable.count))
 
-        await self._durable.gate(self._process, "puts a row", effect)
+        await self._durable.gate(self._process, "puts a row", effect, may_fail=True)
         self.local[key] = row
 
 
@@ -155,17 +145,18 @@ class Sequencer:
         durable: Durable,
         watch: Watch,
         setting: Setting,
+        sequences: PublishedSequences,
         pauses: AutomationPauses,
         parts: Parts,
     ) -> None:
         self.process = Process("sequencer")
         self._durable = durable
         self._watch = watch
+        self._sequences = sequences
         self._pauses = pauses
-        self._seen_changes = 0
         self._committing = False
-        self._due = parts.index()
-        rows = _Rows(durable, self.process, watch)
+        self._due = parts.index(room=durable.rng.choice((2, 8_192)))
+        self.rows = rows = _Rows(durable, self.process, watch)
         producer = _Producer(durable, self.process, watch)
         self.processor = _watched(parts.processor, watch, durable)(
             codec=CODEC,
@@ -178,6 +169,7 @@ class Sequencer:
         )
         self.pipeline = parts.pipeline(self.processor, self._due)
         rows.recover(self._due)
+        self._resuming = Resuming(self._due, rows, pauses, setting, PARTITIONS)
         self.pipeline.offsets.start(
             {place: durable.committed.get((GROUP, place), 0) for place in PLACES}
         )
@@ -200,9 +192,8 @@ class Sequencer:
     def tick(self) -> None:
         """As the worker does it every second."""
         now_ms = rowcodec.to_ms(self._durable.clock.now())
-        if self._pauses.changes != self._seen_changes:
-            self._seen_changes = self._pauses.changes
-            self._due.release(now_ms)
+        changes = (self._sequences.changes, self._pauses.changes)
+        self._resuming.round(self._durable.clock.now(), OWNED, changes)
         for partition in range(PARTITIONS):
             if self._due.due(partition, now_ms):
                 self._durable.append(Outgoing(TICKS, b"", b"tick", partition=partition))
@@ -239,7 +230,7 @@ def _watched(processor: type[LeadProcessor], watch: Watch, durable: Durable) -> 
     def note(key: bytes, cause: Message | None) -> None:
         record: Any = None if cause is None else CODEC.decode(cause.value or b"")
         watch.deciding[key] = Decided(
-            cause, record, durable.clock.now(), watch.paused, durable.count
+            cause, record, durable.clock.now(), watch.paused, watch.published, durable.count
         )
 
     class Watched(processor):  # type: ignore[valid-type, misc]

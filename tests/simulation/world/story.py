@@ -1,29 +1,35 @@
-"""What happens in one seed: the sequences that are published, and what leads do."""
+"""What happens in one seed: what leads and people do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from leadflow import ids, records, topics
 from leadflow.codec import Codec
-from leadflow.records import LeadRecord, SequencePublished
-from leadflow.records.common import SequenceStep, Trigger
-from leadflow.tenants import Tenant
+from leadflow.records import LeadRecord
 
-from .durable import START
+from .sequences import NURTURE, TENANT, WELCOME, ZONES, Features
 
-TENANT = "acme"
-TENANTS = {TENANT: Tenant(tenant_id=TENANT, name="Acme Roofing")}
-CODEC = Codec()
+
+class MemoCodec(Codec):
+    """Many read what was written once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decode = lru_cache(8192)(super().decode)  # type: ignore[method-assign, assignment]
+
+
+CODEC = MemoCodec()
 LEAD_EVENTS = topics.LEAD_EVENTS.name
 COMMANDS = topics.ENROLLMENT_COMMANDS.name
 MESSAGE_EVENTS = topics.MESSAGE_EVENTS.name
 MESSAGES = topics.MESSAGES.name
-WELCOME = f"{TENANT}.welcome"  # entered by being created, once
-NURTURE = f"{TENANT}.nurture"  # entered by hand, as often as somebody asks for it
+RAW_EVENTS = topics.RAW_EVENTS.name
 SCOPES = (
     "everything",
     f"tenant:{TENANT}",
@@ -32,10 +38,16 @@ SCOPES = (
     f"sequence:{TENANT}:{WELCOME}",
     f"sequence:{TENANT}:{NURTURE}",
 )
-DELAYS = (0, 0, 5, 45, 240, 1440)  # minutes
 
-Happening = tuple[str, LeadRecord]
-"""A record and the topic that it goes to."""
+
+class Happening(NamedTuple):
+    """A source record and where it goes."""
+
+    topic: str
+    key: str
+    value: bytes
+    name: str
+
 
 SEEN: dict[str, Any] = {
     "cause_id": "raw",
@@ -44,62 +56,19 @@ SEEN: dict[str, Any] = {
     "first_name": "Ada",
     "phone": "+15125550111",
     "urgency": "normal",
-    "timezone": "America/Chicago",
     "timezone_from": "given",
-    "stage": "new",
     "received": "{}",
     "extra": "{}",
 }
+AUTOMATIC = {"Auto-Submitted": "auto-replied"}
+KINDS = {
+    "enroll": 5.0, "updated": 1.0, "reply": 2.0, "automatic": 1.0, "opt_out": 1.0, "booking": 1.0,
+    "stage": 1.0, "pause": 1.5, "resume": 1.5, "stop": 1.0, "complaint": 0.5, "again": 2.0,
+}  # fmt: skip
 
 
-def email_of(lead: str) -> str:
-    return f"{lead[:8]}@example.com"
-
-
-def definitions(rng: Random) -> dict[str, SequencePublished]:
-    """Two sequences of one to four steps."""
-    return {
-        name: SequencePublished(
-            event_id=name,
-            tenant_id=TENANT,
-            occurred_at=START,
-            recorded_at=START,
-            source="portal-api",
-            sequence_id=name,
-            version=1,
-            name=name,
-            description="",
-            status="active",
-            trigger=Trigger(kind=trigger[0], value=trigger[1]),
-            trigger_source="any",
-            consent_rule="not_opted_out",
-            duplicate_rule="one_live_enrollment",
-            rollback_path="",
-            incident_owner="",
-            response_window="5m",
-            reentry_rule=reentry,
-            reentry_days=0,
-            priority=50,
-            stop_on=rng.choice((("reply",), ("reply", "booking"), ("booking",))),
-            steps=tuple(_step(rng, number) for number in range(rng.randint(1, 4))),
-        )
-        for name, trigger, reentry in (
-            (WELCOME, ("stage", "new"), "never"),
-            (NURTURE, ("manual", ""), "always"),
-        )
-    }
-
-
-def _step(rng: Random, number: int) -> SequenceStep:
-    return SequenceStep(
-        step_id=f"step-{number}",
-        channel=rng.choice(("email", "email", "task")),
-        delay_minutes=rng.choice(DELAYS),
-        delay_from=rng.choice(("enrollment", "previous")),
-        template_name="template",
-        subject="About your roof",
-        body="Hello",
-    )
+def email_of(number: int) -> str:
+    return f"lead{number}@example.com"
 
 
 def make(kind: str, lead: str, name: str, at: datetime, **fields: Any) -> LeadRecord:
@@ -117,75 +86,157 @@ def make(kind: str, lead: str, name: str, at: datetime, **fields: Any) -> LeadRe
     return made
 
 
-class Story:
-    """Makes the happenings of a seed one by one, each at the time that it is asked for."""
+def told(topic: str, record: LeadRecord) -> Happening:
+    """A record of ours, as something that happens."""
+    return Happening(topic, record.lead_id, CODEC.encode(record), record.event_id)
 
-    def __init__(self, rng: Random) -> None:
+
+def bounce(lead: str, message_id: str, at: datetime) -> LeadRecord:
+    fields = {"cause_id": "c", "message_id": message_id, "channel": "email", "provider": "fake"}
+    return make("MessageBounced", lead, f"bounce-{message_id}", at, **fields, bounce_type="hard")
+
+
+class Story:
+    """Makes the happenings of a seed one by one, each at the time that it is asked for.
+
+    `who` says under which id a lead is known by now, `published` which second versions are.
+    """
+
+    def __init__(
+        self,
+        rng: Random,
+        features: Features,
+        who: Callable[[int], str | None],
+        published: Callable[[], list[str]],
+    ) -> None:
         self._rng = rng
+        self._features = features
+        self._who = who
+        self._published = published
         self._number = 0
-        self.leads = [ids.lead_id(TENANT, "sim", str(n)) for n in range(rng.randint(1, 3))]
+        self.count = rng.randint(1, 3)
+        self._zones = [rng.choice(ZONES) for _ in range(self.count)]
         self._queue = list(self._plan())
 
-    def _plan(self) -> Iterator[tuple[str, str]]:
+    def _plan(self) -> Iterator[tuple[int, str]]:
         """(lead, what); a lead's creation is among the first, hardly ever the first of all."""
-        rng = self._rng
-        later: list[tuple[str, str]] = []
-        for lead in self.leads:
-            first = [(lead, "created")]
+        rng, features = self._rng, self._features
+        kinds = dict(KINDS)
+        if features.blocks:
+            kinds["task_done"] = 3.0
+        if features.versions:
+            kinds["migrate"] = 3.0
+        later: list[tuple[int, str]] = []
+        for lead in range(self.count):
+            first = ["created"]
             if rng.random() < 0.2:
-                first.insert(rng.randint(0, 1), (lead, "updated"))
-            yield from first
-            kinds = rng.choices(
-                ("enroll", "updated", "reply", "automatic", "opt_out", "booking", "pause",
-                 "resume", "stop", "complaint", "again"),
-                (5, 1, 2, 1, 1, 1, 1.5, 1.5, 1, 0.5, 2),
-                k=rng.randint(1, 6),
-            )  # fmt: skip
-            later += [(lead, kind) for kind in kinds]
+                first.insert(rng.randint(0, 1), "updated")
+            if features.intake and rng.random() < 0.5:
+                first.insert(rng.randint(0, len(first)), "elsewhere")
+            yield from ((lead, what) for what in first)
+            drawn = rng.choices(list(kinds), list(kinds.values()), k=rng.randint(1, 6))
+            later += [(lead, what) for what in drawn]
         rng.shuffle(later)
         yield from later
 
     def __bool__(self) -> bool:
         return bool(self._queue)
 
+    def lead_id(self, number: int) -> str:
+        return self._who(number) or ids.lead_id(TENANT, "sim", str(number))
+
     def next(self, at: datetime) -> Happening | None:
         """The next happening; None stands for one that is to be repeated."""
-        lead, what = self._queue.pop(0)
+        number, what = self._queue.pop(0)
         self._number += 1
-        name, rng = f"{what}-{self._number}", self._rng
+        name = f"{what}-{self._number}"
+        if what == "again":
+            return None
+        if what in ("enroll", "pause", "resume", "stop", "migrate", "task_done"):
+            return self._command(what, self.lead_id(number), name, at)
+        if what == "complaint":
+            fields = {"cause_id": name, "message_id": "m", "channel": "email", "provider": "fake"}
+            made = make("MessageComplained", self.lead_id(number), name, at, **fields)
+            return told(MESSAGE_EVENTS, made)
+        if self._features.intake:
+            return self._raw(what, number, name, at)
+        return told(LEAD_EVENTS, self._event(what, number, name, at))
+
+    def _command(self, what: str, lead: str, name: str, at: datetime) -> Happening | None:
+        rng = self._rng
         passage = ids.enrollment_id(lead, rng.choice((WELCOME, NURTURE)), rng.choice((1, 1, 2)))
+        fields: dict[str, Any] = {"requested_by": "ops"}
+        match what:
+            case "enroll":
+                kind, fields["sequence_id"] = "EnrollRequested", NURTURE
+            case "task_done":
+                message_id = ids.message_id(passage, f"step-{rng.randrange(4)}")
+                kind, fields = "TaskCompleted", {"message_id": message_id, "completed_by": "dana"}
+            case "migrate":
+                published = self._published()
+                if not published:
+                    return None
+                passage = ids.enrollment_id(lead, rng.choice(published), rng.choice((1, 1, 2)))
+                kind = "EnrollmentMigrateRequested"
+                fields |= {"enrollment_id": passage, "to_version": 2}
+            case _:
+                kind, fields["enrollment_id"] = f"Enrollment{what.title()}Requested", passage
+        return told(COMMANDS, make(kind, lead, name, at, **fields))
+
+    def _event(self, what: str, number: int, name: str, at: datetime) -> LeadRecord:
+        """What intake would have made of it."""
+        lead = self.lead_id(number)
         match what:
             case "created" | "updated":
+                fields = {**SEEN, "email": email_of(number), "timezone": self._zones[number]}
+                fields |= {"revision": self._number, "stage": "new"}
                 kind = "LeadCreated" if what == "created" else "LeadUpdated"
-                fields = {**SEEN, "email": email_of(lead), "revision": self._number}
-                return LEAD_EVENTS, make(kind, lead, name, at, **fields)
-            case "enroll":
-                fields = {"sequence_id": NURTURE, "requested_by": "ops"}
-                return COMMANDS, make("EnrollRequested", lead, name, at, **fields)
+                return make(kind, lead, name, at, **fields)
             case "reply" | "automatic":
                 fields = {"cause_id": name, "channel": "email", "automatic": what == "automatic"}
-                return LEAD_EVENTS, make("ReplyReceived", lead, name, at, **fields)
+                return make("ReplyReceived", lead, name, at, **fields)
             case "opt_out":
                 fields = {"cause_id": name, "channel": "email", "granted": False}
-                fields["address"] = email_of(lead)
-                return LEAD_EVENTS, make("ConsentChanged", lead, name, at, **fields)
-            case "booking":
-                return LEAD_EVENTS, make("BookingMade", lead, name, at, cause_id=name)
-            case "complaint":
-                return MESSAGE_EVENTS, complaint(lead, name, at)
-            case "pause" | "resume" | "stop":
-                kind = f"Enrollment{what.title()}Requested"
-                fields = {"enrollment_id": passage, "requested_by": "ops"}
-                return COMMANDS, make(kind, lead, name, at, **fields)
+                fields["address"] = email_of(number)
+                return make("ConsentChanged", lead, name, at, **fields)
+            case "stage":
+                stage = self._rng.choice(("contacted", "won"))
+                fields = {"cause_id": name, "revision": self._number, "from_stage": "new"}
+                return make("StageChanged", lead, name, at, **fields, to_stage=stage)
             case _:
-                return None
+                return make("BookingMade", lead, name, at, cause_id=name)
 
-
-def complaint(lead: str, name: str, at: datetime) -> LeadRecord:
-    fields = {"cause_id": name, "message_id": "m", "channel": "email", "provider": "fake"}
-    return make("MessageComplained", lead, name, at, **fields)
-
-
-def bounce(lead: str, message_id: str, at: datetime) -> LeadRecord:
-    fields = {"cause_id": "c", "message_id": message_id, "channel": "email", "provider": "fake"}
-    return make("MessageBounced", lead, f"bounce-{message_id}", at, **fields, bounce_type="hard")
+    def _raw(self, what: str, number: int, name: str, at: datetime) -> Happening:
+        """As the world tells it; `elsewhere` is the same person, seen by another source."""
+        source, external_id = "sim", str(number)
+        payload: dict[str, Any] = {"email": email_of(number)}
+        match what:
+            case "created" | "updated" | "elsewhere":
+                kind = "lead"
+                payload |= {"first_name": "Ada", "timezone": self._zones[number]}
+                payload["service"] = name
+                source = "ads" if what == "elsewhere" else source
+            case "reply" | "automatic":
+                kind, external_id = "reply", name
+                payload = {"from": email_of(number), "channel": "email", "text": "Thanks!"}
+                payload["headers"] = AUTOMATIC if what == "automatic" else {}
+            case "opt_out":
+                kind, external_id = "opt_out", name
+                payload["channel"] = "email"
+            case "stage":
+                kind, external_id = "stage_change", name
+                payload = {"lead": {"source": "sim", "external_id": str(number)}}
+                payload["to"] = self._rng.choice(("contacted", "contacted", "won"))
+            case _:
+                kind, external_id = "booking", name
+        raw = {
+            "event_id": name,
+            "tenant_id": TENANT,
+            "source": source,
+            "kind": kind,
+            "external_id": external_id,
+            "occurred_at": at.isoformat(),
+            "payload": payload,
+        }
+        key = f"{TENANT}:{source}:{external_id}"
+        return Happening(RAW_EVENTS, key, json.dumps(raw).encode(), name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.port import TopicPartition
+from leadflow.records import SequencePublished
 from sequencer.due import DueIndex
 from sequencer.model import Setting
 from sequencer.processor import LeadProcessor
@@ -12,7 +15,7 @@ from sequencer.sequences import PublishedSequences
 from .checks import Outcome
 from .durable import PARTITIONS, FakeClock
 from .sequencer import CHANGELOG, SOURCES
-from .story import CODEC, TENANTS
+from .story import CODEC
 
 
 class _Rows:
@@ -52,12 +55,37 @@ class _Pauses:
         return None
 
 
+class _Sequences:
+    """What was published at the moment that is gone through again."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.published = frozenset(outcome.definitions)
+        self._definitions = outcome.definitions
+        self._lookups: dict[frozenset[str], PublishedSequences] = {}
+
+    def get(self, sequence_id: str, version: int) -> SequencePublished | None:
+        return self._then.get(sequence_id, version)
+
+    def active(self, sequence_id: str) -> SequencePublished | None:
+        return self._then.active(sequence_id)
+
+    def triggered(self, tenant_id: str, kind: str, value: str) -> Sequence[SequencePublished]:
+        return self._then.triggered(tenant_id, kind, value)
+
+    @property
+    def _then(self) -> PublishedSequences:
+        found = self._lookups.get(self.published)
+        if found is None:
+            found = self._lookups[self.published] = PublishedSequences(CODEC)
+            for name in self.published:
+                found.apply(name.encode(), CODEC.encode(self._definitions[name]))
+        return found
+
+
 async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
     """Go through what became durable, once for each record; then through every source record
     that left no trace, which must not leave one now."""
-    sequences = PublishedSequences(CODEC)
-    for name, definition in outcome.definitions.items():
-        sequences.apply(f"{name}:1".encode(), CODEC.encode(definition))
+    sequences = _Sequences(outcome)
     rows, pauses, clock = _Rows(), _Pauses(), FakeClock()
     processor = LeadProcessor(
         codec=CODEC,
@@ -65,12 +93,13 @@ async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
         producer=_Nowhere(),
         dead_letters=DeadLetters("sequencer", _Nowhere(), clock),
         due=DueIndex(),
-        setting=Setting(sequences, pauses, dict(TENANTS)),
+        setting=Setting(sequences, pauses, outcome.features.tenants()),
         clock=clock,
     )
     seen: set[str] = set()
     for key, partition, decided, _ in outcome.watch.applied:
         clock.time, pauses.scopes = decided.at, decided.paused
+        sequences.published = decided.published
         if decided.cause is None or decided.record is None:
             work = processor.due(partition, key)
         else:
@@ -78,7 +107,7 @@ async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
             work = processor.event(decided.cause)
         if work is not None:
             await work
-    pauses.scopes = frozenset()
+    pauses.scopes, sequences.published = frozenset(), frozenset(outcome.definitions)
     for topic in SOURCES:
         for number in range(PARTITIONS):
             for message in outcome.durable.logs.get(TopicPartition(topic, number), ()):
