@@ -154,6 +154,8 @@ class Worker:
         Raises whatever made going on impossible.
         """
         await self.app.start()
+        # Faust's own figures are for its web server, which is off.
+        self.app.sensors.remove(self.app.monitor)
         crashed = asyncio.ensure_future(self.app._crashed.wait())
         jobs = [
             asyncio.ensure_future(job)
