@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -241,16 +241,15 @@ def _columns(entries: Sequence[Waiting]) -> dict[str, list[Any]]:
 
 
 def _encoded(state: State) -> str:
-    return json.dumps(
-        {group: [*register.order, register.fields] for group, register in state.items()},
-        ensure_ascii=False,
-    )
+    return orjson.dumps(
+        {group: [*register.order, register.fields] for group, register in state.items()}
+    ).decode()
 
 
 def _decoded(encoded: str) -> State:
     return {
         group: Register(Order(rank, event_id), fields)
-        for group, (rank, event_id, fields) in json.loads(encoded).items()
+        for group, (rank, event_id, fields) in orjson.loads(encoded).items()
     }
 
 

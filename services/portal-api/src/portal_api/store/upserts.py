@@ -8,10 +8,13 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal_api.projections.rows import Row, Rows, Rule, Table
+
+NUL = rb"\u0000"
 
 
 async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[str]:
@@ -82,8 +85,14 @@ def _quoted(name: str) -> str:
 
 def as_json(rows: Sequence[Row]) -> str:
     """Rows as PostgreSQL takes them: it knows no NUL and no half of a surrogate pair."""
+    try:
+        quick = orjson.dumps(rows)
+    except orjson.JSONEncodeError:
+        quick = NUL  # half of a pair, or a number of more than 64 bits
+    if NUL not in quick:
+        return quick.decode()
     written = json.dumps(rows, default=_plain, ensure_ascii=False, separators=(",", ":"))
-    if "\\u0000" in written:
+    if NUL.decode() in written:
         clean = _without_nul(json.loads(written))
         written = json.dumps(clean, ensure_ascii=False, separators=(",", ":"))
     return written.encode("utf-8", "replace").decode()
