@@ -78,6 +78,9 @@ class Written:
         while self.during(2.0):
             pass
 
+    def close(self) -> None:
+        self.tail.close()
+
 
 @pytest.fixture
 def frozen() -> Iterator[list[Worker]]:
@@ -132,6 +135,7 @@ def test_a_frozen_worker_writes_nothing_once_its_leads_are_anothers(
         rows = changelog(kafka_bootstrap, group, {each.lead_id for each in leads})
         assert rows == model(definition, events)
         assert workers[1].stop() == 0
+        written.close()
 
 
 def test_a_worker_frozen_for_less_than_its_session_goes_on_where_it_was(
@@ -159,5 +163,6 @@ def test_a_worker_frozen_for_less_than_its_session_goes_on_where_it_was(
         # Nobody died and no partition changed hands: nothing is repeated either.
         assert set(written.messages().values()) == {1}
         assert [worker.stop() for worker in workers] == [0, 0]
+        written.close()
         rows = changelog(kafka_bootstrap, group, {each.lead_id for each in leads})
         assert rows == model(definition, leads)
