@@ -1,4 +1,4 @@
-"""Events a second of one sequencer worker, beside an empty Faust agent in the same run.
+"""Events a second of one sequencer beside an empty Faust agent, and of two beside one.
 
     python bench/sequencer_events.py [--leads 5000] [--rounds 3]
 
@@ -6,8 +6,10 @@ Produces a mix to the topics of the catalogue: for each lead a LeadCreated that 
 sends its first message, a LeadQualified, a MessageSent, a MessageDelivered and, for one in ten,
 a reply that stops it. Both programs then read the same records with groups of their own, each
 as a process of its own; the sequencer has its effects acknowledged by all replicas, then its
-row, then commits. Prints both rates and their ratio for each round. Starts a Kafka of its own on
-free ports of 127.0.0.1; with --bootstrap it uses another, where records and changelogs stay.
+row, then commits. Prints both rates and their ratio for each round. Then one worker, and two of
+a group that share the partitions, wait idle until as many new records are there all at once.
+Starts a Kafka of its own on free ports of 127.0.0.1; with --bootstrap it uses another, where
+records and changelogs stay.
 """
 
 from __future__ import annotations
@@ -18,168 +20,43 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import confluent_kafka
 import uvloop
+from _mix import definition, mix, produce
 
-from leadflow import ids, logs, records, topics
+from leadflow import logs, topics
 from leadflow.clock import SystemClock
 from leadflow.codec import Codec
 from leadflow.health import Health
 from leadflow.kafka.admin import ensure_topics
 from leadflow.kafka.confluent import ConfluentProducer
-from leadflow.kafka.port import Outgoing
-from leadflow.records.common import SequenceStep, Trigger
 from leadflow_cli.embedded.kafka import KafkaServer
 from leadflow_cli.processes import free_ports
-from sequencer.app import STREAM_TOPICS, Worker, WorkerSettings, make_app
+from sequencer.app import LEASE_SECONDS, STREAM_TOPICS, Worker, WorkerSettings, make_app
+from sequencer.lease import Lease, make_switch
 from sequencer.main import spare_the_collector
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
 
-TENANT = "bench"
-SEQUENCE = f"{TENANT}.first-touch"
 IDLE_SECONDS = 60.0
 ROLES = ("empty", "worker")
+SHARING = "sharing"
+READY_SECONDS = 120.0
+REPORT_SECONDS = 0.02
 
 
-def definition() -> records.SequencePublished:
-    now = datetime.now(UTC)
-    return records.SequencePublished(
-        event_id=str(uuid4()),
-        tenant_id=TENANT,
-        occurred_at=now,
-        recorded_at=now,
-        source="bench",
-        sequence_id=SEQUENCE,
-        version=1,
-        name="First touch",
-        description="",
-        status="active",
-        trigger=Trigger(kind="stage", value="new"),
-        trigger_source="any",
-        consent_rule="not_opted_out",
-        duplicate_rule="one_live_enrollment",
-        rollback_path="",
-        incident_owner="",
-        response_window="5m",
-        reentry_rule="never",
-        reentry_days=0,
-        priority=50,
-        stop_on=("reply", "booking"),
-        steps=tuple(
-            SequenceStep(
-                step_id=f"step-{day}",
-                channel="email",
-                delay_minutes=day * 1440,
-                delay_from="enrollment",
-                template_name="hello",
-                subject="About {{ service }}",
-                body="Hello {{ first_name }}, " + "we read what you wrote. " * 20,
-            )
-            for day in (0, 1, 3, 7)
-        ),
-    )
-
-
-def of_one_lead(name: str, number: int) -> Iterator[tuple[str, records.LeadRecord]]:
-    now = datetime.now(UTC)
-    lead_id = ids.lead_id(TENANT, "website-form", name)
-    message_id = ids.message_id(ids.enrollment_id(lead_id, SEQUENCE, 1), "step-0")
-
-    def base() -> dict[str, Any]:
-        return {
-            "event_id": str(uuid4()),
-            "tenant_id": TENANT,
-            "occurred_at": now,
-            "recorded_at": now,
-            "source": "website-form",
-            "lead_id": lead_id,
-            "owner": "dana.whitfield",
-        }
-
-    cause = str(uuid4())
-    yield (
-        topics.LEAD_EVENTS.name,
-        records.LeadCreated(
-            **base(),
-            cause_id=cause,
-            revision=1,
-            external_id=name,
-            status="active",
-            first_name="Ada",
-            last_name="Lovelace",
-            email=f"{name}@example.com",
-            phone="+15125550100",
-            service="roof-repair",
-            message="It drips.",
-            urgency="high",
-            timezone="America/Chicago",
-            timezone_from="given",
-            stage="new",
-            received='{"name": "Ada Lovelace"}',
-            extra="{}",
-        ),
-    )
-    yield (
-        topics.LEAD_EVENTS.name,
-        records.LeadQualified(
-            **base(),
-            cause_id=cause,
-            fit=70,
-            intent=60,
-            temperature="warm",
-            next_action="call",
-            decided_by="rules",
-        ),
-    )
-    about: dict[str, Any] = {
-        "message_id": message_id,
-        "sequence_id": SEQUENCE,
-        "step_id": "step-0",
-        "channel": "email",
-        "provider": "sandbox",
-    }
-    yield (
-        topics.MESSAGE_EVENTS.name,
-        records.MessageSent(**base(), **about, body_hash="0" * 64, accepted_at=now, epoch=1),
-    )
-    yield (
-        topics.MESSAGE_EVENTS.name,
-        records.MessageDelivered(**base(), **about, cause_id=cause),
-    )
-    if number % 10 == 0:
-        yield (
-            topics.LEAD_EVENTS.name,
-            records.ReplyReceived(**base(), cause_id=cause, channel="email", automatic=False),
-        )
-
-
-async def produce(bootstrap: str, leads: int) -> int:
-    """Produce the mix; how many records that were."""
-    codec = Codec()
-    producer = ConfluentProducer(bootstrap, "bench")
-    run = uuid4().hex[:6]
-    batch = [
-        Outgoing(topic, record.lead_id.encode(), codec.encode(record))
-        for number in range(leads)
-        for topic, record in of_one_lead(f"{run}-{number}", number)
-    ]
-    await producer.send(batch)
-    await producer.close()
-    return len(batch)
-
-
-def settings(bootstrap: str, kind: str) -> WorkerSettings:
+def settings(bootstrap: str, kind: str, group: str = "") -> WorkerSettings:
     return WorkerSettings(
-        group=f"bench-{kind}-{uuid4().hex[:6]}",
+        group=group or f"bench-{kind}-{uuid4().hex[:6]}",
         data_dir=Path(tempfile.mkdtemp(prefix="bench-sequencer-")),
         bootstrap=bootstrap,
         replication=1,
@@ -217,22 +94,27 @@ async def empty(bootstrap: str, total: int) -> float:
     return await timed(lambda: seen, total)
 
 
-async def worker(bootstrap: str, total: int) -> float:
+def make_worker(bootstrap: str, group: str, health: Health) -> Worker:
     """The sequencer, whole."""
     codec = Codec()
     sequences, pauses = PublishedSequences(codec), AutomationPauses(codec)
     sequences.apply(b"bench", codec.encode(definition()))
-    producer = ConfluentProducer(bootstrap, "bench")
-    made = Worker(
-        settings(bootstrap, "worker"),
+    return Worker(
+        settings(bootstrap, "worker", group),
         codec=codec,
-        producer=producer,
+        producer=ConfluentProducer(bootstrap, "bench"),
         sequences=sequences,
         pauses=pauses,
         setting=Setting(sequences, pauses, {}),
         clock=SystemClock(),
-        health=Health(),
+        health=health,
+        lease=Lease(LEASE_SECONDS, make_switch()),
     )
+
+
+async def worker(bootstrap: str, total: int) -> float:
+    """One sequencer alone."""
+    made = make_worker(bootstrap, "", Health())
     running = asyncio.ensure_future(made.run(asyncio.Event()))
     rate = asyncio.ensure_future(timed(lambda: made.handled, total))
     await asyncio.wait([running, rate], return_when=asyncio.FIRST_COMPLETED)
@@ -241,12 +123,104 @@ async def worker(bootstrap: str, total: int) -> float:
     return await rate
 
 
+async def sharing(bootstrap: str, group: str) -> None:
+    """One of a group: tells (partitions, time, handled) again and again, until it is ended."""
+    health = Health(("events",))
+    made = make_worker(bootstrap, group, health)
+    running = asyncio.ensure_future(made.run(asyncio.Event()))
+    told: tuple[int, int] | None = None
+    while not running.done():
+        state = (0 if health.waiting() else len(made.table.owned), made.handled)
+        if state != told:
+            told = state
+            print(state[0], time.monotonic(), state[1], flush=True)
+        await asyncio.sleep(REPORT_SECONDS)
+    running.result()
+
+
+class Shared:
+    """Workers of one group, each a process; the last word of each and when it was said."""
+
+    def __init__(self, bootstrap: str, count: int) -> None:
+        self.group = f"bench-sharing-{uuid4().hex[:6]}"
+        self.first = self.last = 0.0
+        self._owned = [0] * count
+        self._handled = [0] * count
+        command = [sys.executable, __file__, "--bootstrap", bootstrap]
+        command += ["--role", SHARING, "--group", self.group]
+        self._processes = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)
+        ]
+        for number in range(count):
+            threading.Thread(target=self._listen, args=(number,), daemon=True).start()
+
+    def _listen(self, number: int) -> None:
+        for line in self._processes[number].stdout or ():
+            owned, at, handled = line.split()
+            self._owned[number] = int(owned)
+            if int(handled) > self._handled[number]:
+                self.first = self.first or float(at)
+                self.last = max(self.last, float(at))
+                self._handled[number] = int(handled)
+
+    def handled(self) -> int:
+        return sum(self._handled)
+
+    def wait(self, done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not done():
+            if time.monotonic() > deadline or any(p.poll() is not None for p in self._processes):
+                raise SystemExit(f"not within {READY_SECONDS:.0f} s: {what}")
+            time.sleep(0.05)
+
+    def is_dealt(self) -> bool:
+        """Whether every worker owns an equal part and has recovered it."""
+        fair = topics.LEAD_EVENTS.partitions // len(self._owned)
+        return all(each == fair for each in self._owned)
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+
+
+def shared_rate(bootstrap: str, count: int, leads: int) -> float:
+    """Events a second of so many workers of a group, from idle."""
+    workers = Shared(bootstrap, count)
+    try:
+        skip_what_is_there(bootstrap, workers.group)
+        batch = mix(leads)
+        workers.wait(workers.is_dealt, "every worker has its partitions")
+        before = workers.handled()
+        workers.first = 0.0
+        asyncio.run(produce(bootstrap, batch))
+        workers.wait(lambda: workers.handled() - before >= len(batch), f"{len(batch)} records")
+        return len(batch) / (workers.last - workers.first)
+    finally:
+        workers.end()
+
+
+def skip_what_is_there(bootstrap: str, group: str) -> None:
+    """The group begins at the ends of the topics: called before it has a member."""
+    consumer: Any = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+    ends = []
+    for name in STREAM_TOPICS:
+        for partition in consumer.list_topics(name, 10).topics[name].partitions:
+            place = confluent_kafka.TopicPartition(name, partition)
+            place.offset = consumer.get_watermark_offsets(place, 10)[1]
+            ends.append(place)
+    consumer.commit(offsets=ends, asynchronous=False)
+    consumer.close()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--bootstrap", help="a Kafka to use instead of one of its own")
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)
+    parser.add_argument("--role", choices=(*ROLES, SHARING), help=argparse.SUPPRESS)
+    parser.add_argument("--group", default="", help=argparse.SUPPRESS)
     parser.add_argument("--total", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     logs.configure("bench", "warning")
@@ -255,14 +229,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         async def measure() -> None:
             spare_the_collector()  # as the sequencer does; the empty agent has it too
-            print(await run(options.bootstrap, options.total), flush=True)
+            if options.role == SHARING:
+                await sharing(options.bootstrap, options.group)
+            else:
+                print(await run(options.bootstrap, options.total), flush=True)
             os._exit(0)  # nothing of this run is worth a drain
 
         uvloop.run(measure())
     with ExitStack() as until_done:
         bootstrap = options.bootstrap or own_kafka(until_done)
         ensure_topics(bootstrap)
-        asyncio.run(produce(bootstrap, options.leads))
+        asyncio.run(produce(bootstrap, mix(options.leads)))
         total = existing(bootstrap)
         print(f"{total} records", flush=True)
         for number in range(1, options.rounds + 1):
@@ -270,6 +247,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(
                 f"round {number}: empty agent {empty_rate:,.0f}/s, sequencer {rate:,.0f}/s, "
                 f"ratio {rate / empty_rate:.2f}",
+                flush=True,
+            )
+        for number in range(1, options.rounds + 1):
+            one, two = (shared_rate(bootstrap, count, options.leads) for count in (1, 2))
+            print(
+                f"round {number}: one worker {one:,.0f}/s, two workers {two:,.0f}/s, "
+                f"ratio {two / one:.2f}",
                 flush=True,
             )
 
@@ -291,8 +275,6 @@ def in_a_process(bootstrap: str, role: str, total: int) -> float:
 
 def existing(bootstrap: str) -> int:
     """All records that a new group will read, ticks not counted."""
-    import confluent_kafka
-
     consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "bench"})
     total = 0
     for name in STREAM_TOPICS[:-1]:

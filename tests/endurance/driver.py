@@ -54,6 +54,7 @@ class Driver:
         self._workers = workers
         self._commits = commits
         self._random = Random(f"kills {seed}")
+        self._repeats = Random(f"repeats {seed}")
         self._codec = Codec()
         self._producer: Any = confluent_kafka.Producer(
             {
@@ -203,7 +204,7 @@ class Driver:
         self._send(topic, lead, value, delivered)
         if lead.duplicated:
             # The same bytes once more: at once, or when much has happened since.
-            pause = self._random.choice((0.0, self._random.uniform(0, 60)))
+            pause = self._repeats.choice((0.0, self._repeats.uniform(0, 60)))
             self._in(pause, lambda: self._send(topic, lead, value, delivered))
 
     def _send(self, topic: str, lead: Lead, value: bytes, delivered: Any) -> None:
