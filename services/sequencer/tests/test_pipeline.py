@@ -12,7 +12,8 @@ from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.port import Message, Outgoing, TopicPartition
 from sequencer import rowcodec
 from sequencer.due import DueIndex
-from sequencer.pipeline import Pipeline
+from sequencer.model import Decision
+from sequencer.pipeline import FIRING, Pipeline
 from sequencer.processor import LeadProcessor
 
 CODEC = Codec()
@@ -71,6 +72,11 @@ class FakeRows:
             raise BrokerError("not acknowledged")
         self.rows[key] = row
         self.broker.log.append("row")
+
+    async def delete(self, partition: int, key: bytes) -> None:
+        await self.broker.gate.wait()
+        del self.rows[key]
+        self.broker.log.append("no row")
 
 
 class Bench:
@@ -241,3 +247,47 @@ async def test_a_resume_that_comes_while_a_held_row_is_on_its_way_is_not_missed(
     bench.broker.gate.set()
     await bench.pipeline.drain()
     assert bench.index.due(0, rowcodec.to_ms(bench.clock.time))
+
+
+async def test_a_burst_of_what_is_due_leaves_room_for_events(
+    bench: Bench, story: Any, words: Any
+) -> None:
+    leads = [f"lead-{number}" for number in range(FIRING + 50)]
+    for lead in leads:
+        await bench.happens(story.event("LeadCreated", lead_id=lead))
+    await bench.pipeline.drain()
+    bench.clock.time = words.at(60)
+    bench.broker.gate.clear()
+    begun = len(bench.pipeline._running)
+    tick = Message("sequencer-ticks", 0, 7, b"0", b"tick", (), -1)
+    bench.pipeline.tick(tick, rowcodec.to_ms(words.at(60)))
+    for _ in range(FIRING):
+        await asyncio.sleep(0)
+    assert len(bench.pipeline._running) - begun == FIRING
+    await asyncio.wait_for(bench.happens(story.event("LeadCreated", 60, lead_id="another")), 1)
+    assert len(bench.pipeline._running) - begun == FIRING + 1
+    bench.broker.gate.set()
+    for _ in range(20 * FIRING):
+        await asyncio.sleep(0)
+    await bench.pipeline.drain()
+    sent = [CODEC.decode(each.value) for each in bench.broker.sent]
+    completed = {each.lead_id for each in sent if each.TYPE == "EnrollmentCompleted"}
+    assert completed == set(leads)
+
+
+async def test_a_row_that_is_forgotten_is_deleted_and_nothing_of_it_is_due(
+    bench: Bench, story: Any, words: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.happens(story.event("LeadCreated"))
+    await bench.pipeline.drain()
+    monkeypatch.setattr(
+        "sequencer.processor.fire", lambda row, *_: Decision(row, (), changed=False, gone=True)
+    )
+    bench.clock.time = words.at(60)
+    tick = Message("sequencer-ticks", 0, 7, b"0", b"tick", (), -1)
+    bench.pipeline.tick(tick, rowcodec.to_ms(words.at(60)))
+    await asyncio.sleep(0)
+    await bench.pipeline.drain()
+    assert bench.broker.log[-1] == "no row"
+    assert bench.rows.rows == {}
+    assert not bench.index.due(0, rowcodec.to_ms(words.at(10**6)))

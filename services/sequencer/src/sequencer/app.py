@@ -336,6 +336,9 @@ class _TableRows:
     async def put(self, partition: int, key: bytes, row: bytes) -> None:
         await self._table.put_row(partition, key, row)
 
+    async def delete(self, partition: int, key: bytes) -> None:
+        await self._table.delete_row(partition, key)
+
 
 def make_app(settings: WorkerSettings) -> Any:
     """The Faust app, with nothing in it yet."""

@@ -46,6 +46,9 @@ class Rows(Protocol):
         Raises BrokerError if the broker did not take it.
         """
 
+    async def delete(self, partition: int, key: bytes) -> None:
+        """In the same way, return once there is no row any more."""
+
 
 class LeadProcessor:
     """Decides, and makes the decision durable. For one lead the next may only be decided when
@@ -120,6 +123,8 @@ class LeadProcessor:
         return self._recent.get(key) or self._rows.get(partition, key)
 
     def _follow(self, partition: int, key: bytes, decision: Decision) -> Durable | None:
+        if decision.gone:
+            return self._let_go(partition, key)
         if not decision.changed and not decision.effects:
             return None
         # Encoded before anything is sent: a row that cannot be written must not have effects.
@@ -153,6 +158,11 @@ class LeadProcessor:
             await self._rows.put(partition, key, encoded)
             self._remember(key, row)
             self._note_due(partition, key, row)
+
+    async def _let_go(self, partition: int, key: bytes) -> None:
+        await self._rows.delete(partition, key)
+        self._recent.pop(key, None)
+        self._due.put(partition, key, 0, held=False)
 
     def _remember(self, key: bytes, row: LeadRow) -> None:
         self._recent.pop(key, None)
