@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from intake.accounts import account_key
 from intake.model import Decision, Key, Known, Lead, Prepared, Refusal
 
 
@@ -36,8 +37,12 @@ class Book:
 
     def known(self, prepared: Prepared) -> Known:
         """What is known about one event."""
+        leads = {key: self._behind(key) for key in prepared.keys}
+        if prepared.raw.kind == "reply":
+            accounts = {account_key(lead) for found in leads.values() for lead in found} - {None}
+            leads |= {key: self._behind(key) for key in accounts if key is not None}
         return Known(
-            leads={key: self._behind(key) for key in prepared.keys},
+            leads=leads,
             refusals=frozenset(self._refusals.intersection(prepared.addresses())),
         )
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from intake import facts, stages
+from intake import absences, accounts, facts, stages
 from intake.consents import Wish, apply, decide_opt
 from intake.matching import found, newest
 from intake.model import CHANNELS, Decision, Known, Lead, Prepared
 from intake.normalize.fields import line, text, time
 from intake.replies import START_WORDS, is_automatic, wish_word
+from intake.returning import remind
 from intake.sightings import decide_call, decide_sighting
 from leadflow.errors import RecordRefused
 from leadflow.records import (
+    AccountReplied,
     BookingMade,
     JobCompleted,
+    LeadRecord,
     Metric,
     ProviderEnriched,
     ReplyReceived,
@@ -29,6 +32,10 @@ MAPPING_STATES = ("mapped", "unmapped", "conflict")
 
 def decide(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
     """What changes and what is published. Raises RecordRefused for what can never be done."""
+    return remind(_decide(known, prepared, tenant, now), known, prepared, tenant, now)
+
+
+def _decide(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
     match prepared.raw.kind:
         case "lead" | "quote_request":
             return decide_sighting(known, prepared, tenant, now)
@@ -37,7 +44,7 @@ def decide(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> D
         case "stage_change":
             return _stage_change(known, prepared, tenant, now)
         case "reply":
-            return _reply(known, prepared, now)
+            return _reply(known, prepared, tenant, now)
         case "opt_out" | "opt_in":
             return decide_opt(known, prepared, now)
         case "booking" | "job_completed":
@@ -81,28 +88,43 @@ def _stage_change(known: Known, prepared: Prepared, tenant: Tenant, now: datetim
     return Decision(leads=(lead,), records=(changed,))
 
 
-def _reply(known: Known, prepared: Prepared, now: datetime) -> Decision:
+def _reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
     """An answer. Where several leads share the address it is an answer of each: to stop one
-    message too many is the smaller mistake."""
+    message too many is the smaller mistake. A person's answer, unless it is a STOP or START, is
+    news for the other contacts of the account."""
     raw, payload = prepared.raw, prepared.payload
     sender = text(payload, "from")
     by_mail = sender is not None and "@" in sender
     channel = (line(payload, "channel") or ("email" if by_mail or not sender else "sms")).lower()
     leads = found(known, prepared)
     addresses = [key.value for key in prepared.keys if key.kind in ("email", "phone")]
-    replies = tuple(
+    automatic = is_automatic(payload.get("headers"))
+    back = absences.returns_on(
+        text(payload, "text") if automatic else None, raw.occurred_at.date(), tenant.region
+    )
+    replies: tuple[LeadRecord, ...] = tuple(
         ReplyReceived(
             **facts.frame(ReplyReceived, lead.lead_id, lead.owner, raw, now),
             channel=channel,
             message_id=line(payload, "message_id") or line(payload, "in_reply_to"),
             from_address=addresses[0] if addresses else sender,
             text=text(payload, "text"),
-            automatic=is_automatic(payload.get("headers")),
+            automatic=automatic,
+            returns_on=None if back is None else back.isoformat(),
         )
         for lead in leads
     )
-    decision = Decision(records=replies)
     word = wish_word(channel, text(payload, "text"))
+    if not automatic and word is None:
+        replies += tuple(
+            AccountReplied(
+                **facts.frame(AccountReplied, other.lead_id, other.owner, raw, now),
+                replied_lead_id=lead.lead_id,
+                channel=channel,
+            )
+            for other, lead in accounts.others(known, leads)
+        )
+    decision = Decision(records=replies)
     if word is not None:
         # Whoever says stop is left alone on every channel; START takes back its own alone.
         granted = word in START_WORDS

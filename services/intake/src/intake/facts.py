@@ -73,6 +73,7 @@ def updated(
 ) -> LeadUpdated:
     return LeadUpdated(
         **{**frame(LeadUpdated, lead.lead_id, lead.owner, raw, now), **profile(lead)},
+        known_since=lead.known_since,
         changed=changed,
         duplicate_rule=duplicate_rule,
     )

@@ -16,7 +16,7 @@ from leadflow.records import Address, Attribution, RawEvent
 from leadflow.tenants import Tenant
 
 NEWEST_WINS = ("company", "title", "service", "message", "urgency", "budget", "language")
-NOT_COMPARED = frozenset({"revision", "seen_at", "received", "extra", "temperature"})
+NOT_COMPARED = frozenset({"revision", "seen_at", "received", "extra", "temperature", "known_since"})
 
 Parts = TypeVar("Parts", Address, Attribution)
 

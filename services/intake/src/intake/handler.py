@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intake import snapshots
+from intake.accounts import MOST_CONTACTS, account_key
 from intake.book import Book
 from intake.decide import decide
 from intake.model import Prepared
@@ -125,10 +126,18 @@ class IntakeHandler(Stateless):
         lead_ids = {lead_id for found in identities.values() for lead_id in found}
         lead_ids |= {key.value for key in keys if key.kind == "lead_id"}
         leads = await transaction.leads(lead_ids) if lead_ids else []
+        known = {row.lead_id: snapshots.from_row(row, self._codec) for row in leads}
+        if any(each.prepared.raw.kind == "reply" for each in work):
+            accounts = sorted({key for each in known.values() if (key := account_key(each))})
+            shared = await transaction.contacts(accounts, MOST_CONTACTS + 1)
+            identities |= shared
+            others = {lead_id for found in shared.values() for lead_id in found} - known.keys()
+            for row in await transaction.look(others):
+                known[row.lead_id] = snapshots.from_row(row, self._codec)
         refusals = await transaction.refusals(
             {refusal for each in work for refusal in each.prepared.addresses()}
         )
-        return Book([snapshots.from_row(row, self._codec) for row in leads], identities, refusals)
+        return Book(known.values(), identities, refusals)
 
     def _outbox(self, raw: RawEvent, records: Sequence[LeadRecord]) -> list[OutboxRow]:
         return [

@@ -29,7 +29,8 @@ OPT_OUT = "opt-out"  # basis of a refusal that only an opt-in takes back
 
 
 class Key(NamedTuple):
-    """One thing that a lead is known by. `kind` is external_id, email, phone or lead_id."""
+    """One thing that a lead is known by. `kind` is external_id, email, phone or lead_id; leads that
+    share an account, which says nothing of who they are, have a key for that too."""
 
     tenant_id: str
     kind: str
@@ -116,6 +117,7 @@ class Lead:
     owner: str | None = None
     received: str
     extra: str
+    known_since: datetime | None = None  # when intake first knew of it
 
     def grant(self, channel: str) -> ConsentGrant | None:
         """What is recorded for a channel; None if the person was never asked."""

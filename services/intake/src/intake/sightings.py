@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from intake import facts, folding
+from intake.accounts import account_key
 from intake.matching import match, newest
 from intake.model import (
     ACTIVE,
@@ -108,6 +109,7 @@ def decide_call(known: Known, prepared: Prepared, tenant: Tenant, now: datetime)
 def _create(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
     sighting, raw = prepared.seen, prepared.raw
     lead = folding.new_lead(sighting, raw, tenant, _refusals(known, prepared))
+    lead = replace(lead, known_since=now)
     records: list[LeadRecord] = [facts.created(lead, raw, now)]
     if lead.status == ACTIVE:
         lead, qualified = _qualified(lead, prepared, tenant, now)
@@ -175,6 +177,8 @@ def _remember(seen: Iterable[Key], lead: Lead) -> tuple[tuple[Key, str], ...]:
         keys.add(email_key(lead.tenant_id, lead.email))
     if lead.phone is not None:
         keys.add(phone_key(lead.tenant_id, lead.phone))
+    if (account := account_key(lead)) is not None:
+        keys.add(account)
     return tuple((key, lead.lead_id) for key in sorted(keys))
 
 

@@ -19,6 +19,7 @@ def to_row(lead: Lead, codec: Codec, now: datetime) -> LeadRow:
         recorded_at=now,
         source=lead.source,
         cause_id="",
+        known_since=lead.known_since,
         **facts.profile(lead),
     )
     return LeadRow(
@@ -43,5 +44,7 @@ def from_row(row: LeadRow, codec: Codec) -> Lead:
         source=row.source,
         temperature=row.temperature,
         seen_at=row.seen_at,
+        # One of an older program does not say; when it was written the lead was known.
+        known_since=record.known_since or record.recorded_at,
         **{name: getattr(record, name) for name in facts.PROFILE},
     )

@@ -72,11 +72,23 @@ IDENTITIES = text("""
     JOIN identities USING (tenant_id, kind, value)
     ORDER BY position
 """)
-LEADS = text("""
+CONTACTS = text("""
+    SELECT tenant_id, kind, value, lead_id
+    FROM unnest(CAST(:tenants AS text[]), CAST(:kinds AS text[]), CAST(:values AS text[]))
+        AS wanted (tenant_id, kind, value)
+    CROSS JOIN LATERAL (
+        SELECT lead_id FROM identities
+        WHERE identities.tenant_id = wanted.tenant_id AND identities.kind = wanted.kind
+            AND identities.value = wanted.value
+        LIMIT :most
+    ) AS found
+""")
+LOOK = """
     SELECT lead_id, tenant_id, source, revision, status, stage, temperature, seen_at, snapshot
     FROM leads WHERE lead_id = ANY (CAST(:leads AS text[]))
-    ORDER BY lead_id FOR UPDATE
-""")
+"""
+LEADS = text(f"{LOOK} ORDER BY lead_id FOR UPDATE")
+LOOK_ONLY = text(LOOK)
 REFUSALS = text("""
     SELECT tenant_id, channel, address
     FROM unnest(CAST(:tenants AS text[]), CAST(:channels AS text[]), CAST(:addresses AS text[]))
@@ -170,6 +182,27 @@ class Transaction:
     async def leads(self, lead_ids: Iterable[str]) -> list[LeadRow]:
         """These leads, held against every other worker until the transaction ends."""
         rows = await self._connection.execute(LEADS, {"leads": sorted(lead_ids)})
+        return [LeadRow(*row) for row in rows]
+
+    async def contacts(self, accounts: Sequence[Key], most: int) -> dict[Key, list[str]]:
+        """Lead ids by account, no more than `most` of each."""
+        if not accounts:
+            return {}
+        tenants, kinds, values = _columns(accounts, 3)
+        rows = await self._connection.execute(
+            CONTACTS, {"tenants": tenants, "kinds": kinds, "values": values, "most": most}
+        )
+        found: dict[Key, list[str]] = {}
+        for tenant_id, kind, value, lead_id in rows:
+            found.setdefault(Key(tenant_id, kind, value), []).append(lead_id)
+        return found
+
+    async def look(self, lead_ids: Iterable[str]) -> list[LeadRow]:
+        """These leads, as they are by now: to read, not to change."""
+        wanted = sorted(lead_ids)
+        if not wanted:
+            return []
+        rows = await self._connection.execute(LOOK_ONLY, {"leads": wanted})
         return [LeadRow(*row) for row in rows]
 
     async def refusals(self, wanted: Iterable[Refusal]) -> set[Refusal]:
