@@ -106,6 +106,35 @@ def test_a_message_that_bounced_went_out_and_came_back(story: Story) -> None:
     )
 
 
+def test_a_message_that_was_sent_again_says_so_and_keeps_what_became_of_the_first(
+    story: Story,
+) -> None:
+    story.fired("hello", 0).message("MessageSent", 1, provider="resend")
+    story.tell("MessageQueued", 5, message_id="m-again", first_message_id="m-hello")
+    story.tell("MessageSent", 6, message_id="m-again", provider="resend")
+    assert story.why().text == (
+        "It did go out, at 20 10:00: accepted by resend. It was sent again at 20 15:00."
+    )
+
+
+def test_a_message_that_was_asked_for_again_in_vain_says_by_which_rule(story: Story) -> None:
+    story.fired("hello", 0).message("MessageSent", 1, provider="resend")
+    inputs = {"resend_of": "m-hello", "by": "dana", "channel": "email", "basis": "opt-out"}
+    story.tell(
+        "StepSkipped",
+        5,
+        step_id="hello",
+        step_index=0,
+        channel="email",
+        rule="consent_refused",
+        inputs=inputs,
+    )
+    assert story.why().state == "sent"
+    assert story.why().text.endswith(
+        "It was asked for again at 20 14:00, in vain: the lead refused email."
+    )
+
+
 def test_a_call_is_put_down_for_a_person() -> None:
     story = Story().enrolled().planned("call", 0).fired("call", 0)
     story.message("MessageRecorded", 1, "call")
@@ -170,6 +199,11 @@ def test_a_skipped_step_says_by_which_rule_and_what_it_looked_at(
             "it is spread over 30 minutes, so that not all go out at once",
         ),
         ("out_of_office", {}, "an automatic answer said that the person is away"),
+        (
+            "out_of_office",
+            {"returns_on": "2026-11-30"},
+            "an automatic answer said that the person is back on 2026-11-30",
+        ),
     ],
 )
 def test_a_shifted_step_says_until_when_and_why(

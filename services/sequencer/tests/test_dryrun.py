@@ -83,6 +83,26 @@ def test_what_happened_before_the_period_is_known_but_starts_nothing(
     assert trial.sent(life) == [("hi", words.at(2 * DAY))]
 
 
+def test_a_lead_that_is_silent_long_enough_is_reactivated_within_the_period(
+    trial: Trial, story: Any, words: Any
+) -> None:
+    story.publish("back", words.step("hi"), trigger=("dormant", "60"))
+    created = story.event("LeadCreated", -50 * DAY)
+    [(name, sent_at)] = trial.sent(trial.live(created))
+    assert (name, sent_at) == ("hi", words.at(10 * DAY))
+    answered = story.event("ReplyReceived", -1)
+    assert trial.sent(trial.live(created, answered)) == []
+
+
+def test_silence_that_was_long_enough_before_the_period_reactivates_nobody_before_it(
+    trial: Trial, story: Any, words: Any
+) -> None:
+    story.publish("back", words.step("hi"), trigger=("dormant", "60"))
+    [(_, sent_at)] = trial.sent(trial.live(story.event("LeadCreated", -200 * DAY)))
+    # A lead is looked at once a week at least, for sequences are published between.
+    assert words.at(0) <= sent_at <= words.at(8 * DAY)
+
+
 def test_nothing_is_decided_at_the_end_of_the_period_or_after_it(
     trial: Trial, story: Any, words: Any
 ) -> None:

@@ -14,6 +14,7 @@ SETTLING = frozenset(
         "MessageFailed", "MessageSuppressed", "MessageUnknown",
     }
 )  # fmt: skip
+AGAIN = "sent again"
 AFTERWARDS = frozenset({"MessageDelivered", "MessageBounced", "MessageComplained"})
 # In which order one decision says things: all of it is recorded in one moment.
 _RANK = {
@@ -63,7 +64,8 @@ class Refusal(NamedTuple):
 
 @dataclass(slots=True)
 class Step:
-    """What happened to one step; `message` is the last word on its message: type, when, data."""
+    """What happened to one step; `message` is the last word on its message: type, when, data.
+    `again` is why it was not sent again, the last time that somebody asked."""
 
     step_id: str
     channel: str
@@ -73,6 +75,7 @@ class Step:
     fired_at: datetime | None = None
     message: tuple[str, datetime, Mapping[str, Any]] | None = None
     after: list[tuple[str, datetime]] = field(default_factory=list)
+    again: Ruling | None = None
 
     @property
     def due_at(self) -> datetime | None:
@@ -128,6 +131,7 @@ def read(lines: Iterable[Mapping[str, Any]]) -> Passages:
     is made beside a step, is passed over."""
     by_id: dict[str, Passage] = {}
     steps: dict[str, Step] = {}  # by the message
+    resent: dict[str, Step] = {}  # by the message that repeats it
     refusals: dict[tuple[str, str], Refusal] = {}
     for line in sorted(lines, key=_place):
         kind, at, data = line["type"], line["recorded_at"], line["data"]
@@ -139,7 +143,7 @@ def read(lines: Iterable[Mapping[str, Any]]) -> Passages:
             key = (data["sequence_id"], data["rule"])
             refusals[key] = Refusal(*key[:1], at, data["rule"], data.get("inputs") or {})
         elif kind in SETTLING or kind in AFTERWARDS:
-            _message(steps, kind, at, data)
+            _message(steps, resent, kind, at, data)
         elif (passage := by_id.get(data.get("enrollment_id", ""))) is not None:
             _decision(passage, steps, kind, at, data)
     return Passages(list(by_id.values()), sorted(refusals.values(), key=lambda each: each.at))
@@ -151,11 +155,23 @@ def _place(line: Mapping[str, Any]) -> tuple[datetime, int, int, datetime]:
     return at, _RANK.get(line["type"], _ANY_OTHER), int(data.get("step_index", 0)), due_at
 
 
-def _message(steps: Mapping[str, Step], kind: str, at: datetime, data: Mapping[str, Any]) -> None:
-    step = steps.get(data.get("message_id", ""))
-    if step is None:
+def _message(
+    steps: Mapping[str, Step],
+    resent: dict[str, Step],
+    kind: str,
+    at: datetime,
+    data: Mapping[str, Any],
+) -> None:
+    step = steps.get(data.get("message_id", "")) or resent.get(data.get("message_id", ""))
+    first = steps.get(data.get("first_message_id") or "")
+    if first is not None:
+        resent[data["message_id"]] = first
+    elif step is None:
         return
-    if kind in AFTERWARDS:
+    elif data["message_id"] in resent:
+        if kind == "MessageSent":
+            step.after.append((AGAIN, at))
+    elif kind in AFTERWARDS:
         step.after.append((kind, at))
     else:
         step.message = (kind, at, data)
@@ -170,6 +186,8 @@ def _decision(
             due_at = _time(data["due_at"])
             passage.step(data).moves.append(Move(due_at, ruling.rule, ruling.inputs))
             passage.holds.pop("automation", None)
+        case "StepSkipped" if "resend_of" in ruling.inputs:
+            passage.step(data).again = ruling
         case "StepSkipped":
             passage.step(data).skipped = ruling
         case "StepFired":

@@ -27,6 +27,9 @@ _WORDS = {
     "consent_refused": "the lead refused {channel}",
     "consent_missing": "the lead has not agreed to {channel}, and the sequence's rule is {rule}",
     "unknown_channel": "there is no channel {channel}",
+    # not sent again
+    "enrollment_paused": "its enrollment is paused: {by}",
+    "not_sent_yet": "it has not been sent a first time",
     # stopped
     "reply": "the lead replied by {channel}",
     "account_replied": "another contact of the same account replied",
@@ -80,6 +83,8 @@ def because(rule: str, inputs: Mapping[str, str], say: Say) -> str:
     told = _Inputs({name: _shown(value, say) for name, value in inputs.items()})
     if rule == "condition" and "found" in told:
         told["found"] = told["found"] or "nothing"
+    if rule == "out_of_office" and "returns_on" in told:
+        return f"an automatic answer said that the person is back on {told['returns_on']}"
     if rule == "reentry":
         again = (
             f"may enter again {told['days']} days after that"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from portal_api.passages import Passage, Step, read
+from portal_api.passages import AGAIN, Passage, Step, read
 from portal_api.reasons import Say, because
 
 Line = Mapping[str, Any]  # a row of the timeline: type, data, recorded_at
@@ -212,6 +212,7 @@ def _of_message(step: Step, say: Say) -> Verdict:
 
 
 _FATES = {
+    AGAIN: "sent again",
     "MessageDelivered": "delivered",
     "MessageBounced": "returned (bounced)",
     "MessageComplained": "called spam",
@@ -219,7 +220,11 @@ _FATES = {
 
 
 def _fate(step: Step, say: Say) -> str:
-    return "".join(f" It was {_FATES[kind]} at {say(at)}." for kind, at in step.after)
+    fate = "".join(f" It was {_FATES[kind]} at {say(at)}." for kind, at in step.after)
+    if (again := step.again) is not None:
+        words = because(again.rule, again.inputs, say)
+        fate += f" It was asked for again at {say(again.at)}, in vain: {words}."
+    return fate
 
 
 def _moves(step: Step, state: str, say: Say) -> Iterator[str]:

@@ -105,6 +105,7 @@ class _Passage:
         self, first: LeadRecord, events: list[LeadRecord], setting: Setting, period: Period
     ) -> None:
         self.row = LeadRow(lead_id=first.lead_id, tenant_id=first.tenant_id)
+        self._gone = True  # there is no row before its first event, nor after it is forgotten
         self.decisions: list[LeadRecord] = []
         self.refused: list[str] = []
         self._setting = setting
@@ -117,29 +118,31 @@ class _Passage:
 
     def run(self) -> None:
         while True:
-            due = self.row.next_due()
+            due = None if self._gone else self.row.next_due()
             if self._coming and (due is None or self._coming[0][0] <= due):
                 at, _, event = heappop(self._coming)
                 self._happens(event, at)
             elif due is not None and due < self._period.end:
-                decision = fire(self.row, due, self._setting)
-                if not decision.changed:
+                decision = fire(self.row, due, self._at(due))
+                if not (decision.changed or decision.gone):
                     raise AssertionError(f"{self.row.lead_id} is due at {due} and nothing follows")
                 self._follow(decision, due)
             else:
                 return
 
+    def _at(self, moment: datetime) -> Setting:
+        return self._setting if moment >= self._period.begin else self._before
+
     def _happens(self, event: LeadRecord, at: datetime) -> None:
-        setting = self._setting if at >= self._period.begin else self._before
         try:
-            decision = decide(self.row, event, at, setting)
+            decision = decide(None if self._gone else self.row, event, at, self._at(at))
         except RecordRefused:
             self.refused.append(event.TYPE)
         else:
             self._follow(decision, at)
 
     def _follow(self, decision: Decision, at: datetime) -> None:
-        self.row = decision.row
+        self.row, self._gone = decision.row, decision.gone
         for effect in decision.effects:
             self.decisions.append(effect)
             if isinstance(effect, MessageQueued) and effect.channel in timing.TO_THE_LEAD:
