@@ -9,6 +9,7 @@ import pytest
 
 from dispatcher.facts import Consent, Stop, Suppression, address_key, facts_of
 from leadflow.records import (
+    AccountReplied,
     BookingMade,
     ConsentChanged,
     LeadCreated,
@@ -154,3 +155,8 @@ def test_a_quarantined_lead_says_nothing() -> None:
 def test_addresses_are_compared_without_case() -> None:
     assert address_key("email", " Ann@Example.COM ") == "ann@example.com"
     assert address_key("sms", "+15125550100 ") == "+15125550100"
+
+
+def test_a_reply_of_another_contact_of_the_account_stops() -> None:
+    replied = AccountReplied(**COMMON, replied_lead_id="lead-2", channel="email")
+    assert facts_of([replied]) == [Stop(lead_id="lead-1", stop="account_reply", at=RECORDED)]

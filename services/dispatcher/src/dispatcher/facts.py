@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from leadflow.records import (
+    AccountReplied,
     BookingMade,
     ConsentChanged,
     LeadCreated,
@@ -75,6 +76,8 @@ def facts_of(records: Iterable[Record]) -> list[Fact]:
         if isinstance(record, ReplyReceived):
             if not record.automatic:
                 facts.append(Stop(lead_id=record.lead_id, stop="reply", at=record.recorded_at))
+        elif isinstance(record, AccountReplied):
+            facts.append(Stop(lead_id=record.lead_id, stop="account_reply", at=record.recorded_at))
         elif isinstance(record, BookingMade):
             facts.append(Stop(lead_id=record.lead_id, stop="booking", at=record.recorded_at))
         elif isinstance(record, StageChanged):
