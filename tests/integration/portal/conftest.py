@@ -27,6 +27,7 @@ from uuid import uuid4
 import confluent_kafka
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from leadflow import ids, records
 from leadflow.codec import Codec
@@ -36,6 +37,8 @@ from portal_api import library
 from portal_api.auth import Role
 from portal_api.store import credentials
 from portal_api.store.connection import engine
+
+from .browsing import launched
 
 DEADLINE_SECONDS = 60.0
 PEOPLE = (
@@ -473,6 +476,7 @@ def portal(
         "LEADFLOW_PORTAL_PORT": str(port),
         "LEADFLOW_TENANTS_FILE": str(tenants_file),
         "LEADFLOW_GROUP": f"portal-api-{mark}",
+        "LEADFLOW_INCIDENT_SECONDS": "1",
     }
     log = folder / "log"
     url = f"http://127.0.0.1:{port}"
@@ -511,3 +515,9 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., Any]:
     return eventually
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser

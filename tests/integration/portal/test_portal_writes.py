@@ -143,7 +143,13 @@ def test_to_pause_is_a_control_that_every_worker_follows(portal: Any, ops: httpx
         "wrong price",
         1,
     )
-    assert ops.put(url, json={"status": "active"}).json()["status"] == "active"
+    # A pause is an incident: what it was for has to be verified before anything goes on.
+    refused = ops.put(url, json={"status": "active"})
+    assert refused.status_code == 409
+    assert "verification task is not done" in refused.json()["detail"]
+    resumed = ops.put(url, json={"status": "active", "verified": "read step 2 again"})
+    assert resumed.json()["status"] == "active"
+    assert resumed.json()["release"]["messages"] == 0
     scope = f"sequence:{made['tenant_id']}:{made['id']}"
     # A compacted topic may keep the last word only.
     last = portal.read("automation-controls", scope)[-1]

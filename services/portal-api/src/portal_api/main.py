@@ -24,6 +24,8 @@ from portal_api.bulk.runner import BulkRunner
 from portal_api.client import ClientReader
 from portal_api.context import Context
 from portal_api.decode import decoder
+from portal_api.incidents import rules
+from portal_api.incidents.watch import Watch
 from portal_api.live import Broadcaster
 from portal_api.projections.handler import Projection
 from portal_api.publish import publish_library
@@ -60,19 +62,21 @@ async def main(
     clock = SystemClock()
     codec = codec_for(settings)
     known = tenants.load(portal.tenants_file)
+    own_rules = rules.for_tenants(known.values())
     database = engine(portal.database_url)
     client_database = engine(portal.client_database_url, pool_size=4)
     producer = ConfluentProducer(settings.kafka_bootstrap, "portal-api")
     broadcaster = Broadcaster()
+    consumer = ConfluentConsumer(
+        settings.kafka_bootstrap,
+        portal.group,
+        client_id="portal-api",
+        assignor="cooperative-sticky",
+        gather_ms=GATHER_MS,
+    )
     loop = ConsumerLoop(
         name="projection",
-        consumer=ConfluentConsumer(
-            settings.kafka_bootstrap,
-            portal.group,
-            client_id="portal-api",
-            assignor="cooperative-sticky",
-            gather_ms=GATHER_MS,
-        ),
+        consumer=consumer,
         topics=PROJECTED,
         decode=decoder(codec),
         handler=Projection(database, broadcaster),
@@ -92,6 +96,12 @@ async def main(
         tenants=known,
         secret=portal.secret,
         stopping=stop,
+    )
+    watch = Watch(
+        context,
+        own_rules,
+        behind=lambda: sum(consumer.lag().values()),
+        every_seconds=portal.incident_seconds,
     )
     server = Server(
         uvicorn.Config(
@@ -125,6 +135,7 @@ async def main(
             serve(server, portal.host, portal.port, health, stop),
             publish(),
             BulkRunner(context).run(stop),
+            watch.run(stop),
         )
     finally:
         await producer.close()

@@ -22,6 +22,7 @@ class PortalSettings:
     group: str
     library: Path
     tenants_file: Path | None
+    incident_seconds: float
 
     @classmethod
     def read(cls, env: Environment) -> PortalSettings:
@@ -42,4 +43,5 @@ class PortalSettings:
             group=env.text("GROUP", "portal-api"),
             library=env.path("LIBRARY", str(default_folder())),
             tenants_file=Path(tenants_file) if tenants_file else None,
+            incident_seconds=float(env.integer("INCIDENT_SECONDS", 30, at_least=1)),
         )

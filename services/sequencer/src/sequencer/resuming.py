@@ -80,6 +80,8 @@ class Resuming:
         if changes != self._seen:
             self._seen = changes
             self._again = True
+        if not owned:
+            return 0  # what is being indexed is looked at when all of it is there
         if self._again and not self._looking:
             self._again, self._looking = False, True
         now_ms = rowcodec.to_ms(now)

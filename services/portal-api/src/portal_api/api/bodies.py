@@ -6,10 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from leadflow.pacing import DEFAULT_PER_MINUTE
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 LongText = Annotated[str, StringConstraints(max_length=20_000)]
 Channel = Literal["email", "sms", "whatsapp", "call", "task", "wait", "condition", "stop"]
+Rate = Annotated[int, Field(ge=1, le=100_000)]
+IncidentKind = Literal[
+    "credential", "webhook", "import", "delivery", "privacy", "compliance", "freshness",
+    "data_quality",
+]  # fmt: skip
 Days = Annotated[int, Field(ge=0, le=366)]
 Minutes = Annotated[int, Field(ge=0, le=60 * 24 * 366)]
 
@@ -117,6 +125,42 @@ class SequenceChange(Rules):
     name: Name | None = None
     version: int | None = None
     reason: Text | None = None
+    # To pause: the kind of incident that it is. To go on: what was verified, and how fast.
+    kind: IncidentKind | None = None
+    verified: Text | None = None
+    rate_per_minute: Rate | None = None
+
+
+class NewIncident(Body):
+    """What is left out is the default of its kind; the owner is whoever asks."""
+
+    kind: IncidentKind
+    scope: Words
+    reason: Words
+    owner: Text = ""
+    workflow: Text = ""
+    rollback: Text = ""
+    task: Text = ""
+
+
+class IncidentChange(Body):
+    kind: IncidentKind | None = None
+    reason: Words | None = None
+    owner: Words | None = None
+    rollback: Words | None = None
+    task: Words | None = None
+
+
+class Verification(Body):
+    """`note` says what was seen; `done` false takes a verification back."""
+
+    done: bool = True
+    note: Text | None = None
+
+
+class Closing(Body):
+    reason: Text | None = None
+    rate_per_minute: Rate = DEFAULT_PER_MINUTE
 
 
 class Enroll(Body):

@@ -10,15 +10,20 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from leadflow import topics
-from leadflow.records import AutomationPaused, AutomationResumed, SequencePublished, SequenceStep
+from leadflow.pacing import DEFAULT_PER_MINUTE
+from leadflow.records import SequencePublished, SequenceStep
 from portal_api import editing, views
+from portal_api.api import incidents
 from portal_api.api.access import Ctx, Operator, Staff, tenant_of
 from portal_api.api.bodies import NewSequence, Rules, SequenceChange, StepBody
 from portal_api.api.writing import Done, Write, run, wait_seconds
 from portal_api.auth import Principal
 from portal_api.context import Context
 from portal_api.editing import Refused
+from portal_api.incidents import desk
+from portal_api.incidents.scopes import Scope
 from portal_api.problems import Problem
+from portal_api.store import incidents as incident_store
 from portal_api.store import sequences as store
 from portal_api.store import writes
 from portal_api.wording import check_template
@@ -26,6 +31,8 @@ from portal_api.wording import check_template
 router = APIRouter(prefix="/sequences", tags=["sequences"])
 
 SHOWN_SECONDS = 3.0
+# What a sequence is paused for by hand, where nobody says.
+BY_HAND_KIND = "data_quality"
 
 
 @router.get("")
@@ -139,13 +146,17 @@ async def change_sequence(
         changes = changes_of(body)
         if body.status == "paused" and record.status != "active":
             raise Problem(HTTPStatus.CONFLICT, f"It is {record.status}: there is nothing to pause.")
+        release: dict[str, Any] | None = None
         if body.status in ("paused", "active") and record.status == "active":
-            # A pause is a control, not a version: it holds what is already running too, and
-            # it is over as soon as somebody says so.
-            await _hold(context, principal, write, record, body.status == "paused", body.reason)
+            # A pause is an incident, not a version: it holds what is already running too, and
+            # it is over as soon as somebody has verified that it may be.
+            if body.status == "paused":
+                await _pause(context, principal, write, record, body)
+            else:
+                release = await _resume(context, principal, write, record, body)
             del changes["status"]
         if not changes and body.name is None:
-            return await _held(context, request, row, body.status)
+            return await _held(context, request, row, body.status, release)
         if body.name is not None:
             changes["name"] = body.name
         changed = revise(context, record, write, **changes)
@@ -312,44 +323,86 @@ async def publish(
     return Done(status, await shown(context, row), record.sequence_id, detail)
 
 
-async def _hold(
+def scope_of(record: SequencePublished) -> str:
+    return str(Scope("sequence", record.tenant_id, record.sequence_id))
+
+
+async def _pause(
     context: Context,
     principal: Principal,
     write: Write,
     record: SequencePublished,
-    pause: bool,
-    reason: str | None,
+    body: SequenceChange,
 ) -> None:
-    """Pause or resume what is running, by a control that every worker follows."""
-    scope = f"sequence:{record.tenant_id}:{record.sequence_id}"
-    common: dict[str, Any] = {
-        "event_id": write.event_id("control", scope),
-        "tenant_id": record.tenant_id,
-        "occurred_at": write.now,
-        "recorded_at": write.now,
-        "source": "portal-api",
-        "owner": record.owner,
-        "scope": scope,
-        "reason": reason or ("paused by hand" if pause else "resumed by hand"),
-        "verification_status": "open" if pause else "done",
-    }
-    control: AutomationPaused | AutomationResumed
-    if pause:
-        control = AutomationPaused(
-            **common,
-            workflow=record.name,
-            rollback=record.rollback_path,
-            paused_by=principal.subject,
+    """Open an incident on the sequence, unless somebody has by hand."""
+    async with context.engine.connect() as connection:
+        there = await incident_store.open_on(connection, scope_of(record))
+    if any(each["rule"] == desk.BY_HAND for each in there):
+        return
+    new = desk.New(
+        incident_id=write.event_id("incident"),
+        kind=body.kind or BY_HAND_KIND,
+        scope=Scope("sequence", record.tenant_id, record.sequence_id),
+        reason=body.reason or "paused by hand",
+        owner=record.incident_owner or principal.subject,
+        by=principal.subject,
+        workflow=record.name,
+        rollback=record.rollback_path,
+    )
+    await desk.open_incident(context, new, write.now)
+
+
+async def _resume(
+    context: Context,
+    principal: Principal,
+    write: Write,
+    record: SequencePublished,
+    body: SequenceChange,
+) -> dict[str, Any]:
+    """Close what is open on the sequence; what goes on, and when. With `verified` the tasks
+    that are left are said to be done.
+
+    Raises Problem 409 with the task if one is not.
+    """
+    scope = scope_of(record)
+    rate = body.rate_per_minute or DEFAULT_PER_MINUTE
+    reason = body.reason or "resumed by hand"
+    release = {**await incidents.preview(context, scope, rate), "resumed": True}
+    async with context.engine.connect() as connection:
+        there = await incident_store.open_on(connection, scope)
+        paused = scope in await store.paused_scopes(connection)
+    undone = [each for each in there if each["task_done_at"] is None]
+    if undone and not body.verified:
+        raise incidents.not_verified(undone[0])
+    for row in undone:
+        by = principal.subject
+        await desk.verify(context, row, note=body.verified, by=by, now=write.now)
+    for row in there:
+        await incidents.close(context, principal, write, row, reason=reason, rate_per_minute=rate)
+    if paused and not there:
+        # Paused by something that opens no incident: a record somebody wrote to the topic.
+        control = desk.resumed(
+            scope=scope,
+            tenant_id=record.tenant_id,
+            event_id=write.event_id("control", scope),
+            owner=record.owner,
+            reason=reason,
+            rate_per_minute=rate,
+            by=principal.subject,
+            now=write.now,
         )
-    else:
-        control = AutomationResumed(**common, resumed_by=principal.subject)
-    await context.publish(topics.AUTOMATION_CONTROLS, [(scope, control)])
+        await context.publish(topics.AUTOMATION_CONTROLS, [(scope, control)])
+    return release
 
 
 async def _held(
-    context: Context, request: Request, row: dict[str, Any], status: str | None
+    context: Context,
+    request: Request,
+    row: dict[str, Any],
+    status: str | None,
+    release: dict[str, Any] | None,
 ) -> Done:
-    """Answer once the page would show the pause, or that it is over."""
+    """Answer once the page would show the pause, or that it is over and what goes on when."""
     if status not in ("paused", "active"):
         return Done(HTTPStatus.OK, await shown(context, row))
 
@@ -358,4 +411,7 @@ async def _held(
 
     done = await context.until(holds, wait_seconds(request, SHOWN_SECONDS))
     code = HTTPStatus.OK if done else HTTPStatus.ACCEPTED
-    return Done(code, await shown(context, row), detail={"status": status})
+    answer = await shown(context, row)
+    if release is not None:
+        answer["release"] = release
+    return Done(code, answer, detail={"status": status})

@@ -70,12 +70,14 @@ def project(record: LeadRecord, into: Rows) -> None:
         case EnrollmentMigrated():
             into.put(ENROLLMENTS, **_enrollment(record))
         case EnrollmentPaused():
-            into.put(ENROLLMENTS, **_enrollment(record), status="paused")
+            held_by = record.inputs.get("scope") or record.rule
+            into.put(ENROLLMENTS, **_enrollment(record), status="paused", held_by=held_by)
         case EnrollmentResumed():
             into.put(
                 ENROLLMENTS,
                 **_enrollment(record),
                 status="active",
+                held_by="",
                 next_due_at=record.next_due_at,
             )
         case EnrollmentStopped():

@@ -108,6 +108,7 @@ ENROLLMENTS = Table(
         ),
         # The events of one lead come in order, each once: what comes last is so.
         **_all(LAST, "sequence_version", "status", "stop_rule", "stop_inputs", "ended_at"),
+        **_all(LAST, "held_by"),
         "next_due_at": LAST,
         "steps_done": GREATEST,
         "updated_at": GREATEST,

@@ -1,0 +1,84 @@
+"""What waits for a resume, and when it goes out at a given rate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from portal_api.store.connection import rows
+
+# Steps that the sequencer holds go on at the rate, and so do messages that the dispatcher
+# holds: two queues, each in the order of the times for which they were due.
+_WAITING = """
+WITH waiting AS (
+    SELECT 'step' AS held_at, m.message_id, m.tenant_id, m.sequence_id, m.channel,
+        m.scheduled_for
+    FROM enrollments e JOIN messages m USING (enrollment_id)
+    WHERE e.held_by = :scope AND e.status = 'paused' AND m.state = 'scheduled'
+    UNION ALL
+    SELECT 'message', m.message_id, m.tenant_id, m.sequence_id, m.channel, m.scheduled_for
+    FROM messages m
+    WHERE m.state = 'held' AND m.rule = 'paused' AND m.inputs ->> 'scope' = :scope
+), free AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY held_at ORDER BY scheduled_for, message_id) AS turn
+    FROM waiting w
+    WHERE NOT ARRAY[
+        'everything', 'tenant:' || w.tenant_id, 'channel:' || w.tenant_id || ':' || w.channel,
+        'sequence:' || w.tenant_id || ':' || w.sequence_id
+    ] && CAST(:others AS text[])
+)
+SELECT sequence_id, channel, count(*) AS n, min(turn) AS first, max(turn) AS last,
+    min(scheduled_for) AS due_first, max(scheduled_for) AS due_last
+FROM free GROUP BY sequence_id, channel ORDER BY min(turn), sequence_id, channel
+"""
+_HELD = """
+SELECT (SELECT count(*) FROM enrollments WHERE held_by = :scope AND status = 'paused')
+    + (SELECT count(*) FROM messages
+        WHERE state = 'held' AND rule = 'paused' AND inputs ->> 'scope' = :scope) AS held
+"""
+
+
+async def preview(
+    connection: AsyncConnection,
+    scope: str,
+    *,
+    paused: Collection[str],
+    rate_per_minute: int,
+    now: datetime,
+) -> dict[str, Any]:
+    """{scope, rate_per_minute, messages, held, first_at, last_at, groups}: how many messages a
+    resume lets go, by sequence and channel, and when the first and the last may be sent.
+
+    `paused` are all paused scopes: what another one covers stays, and is in `held` only, as are
+    steps that send nothing. The times are the earliest: windows and quiet hours are asked when
+    a step's turn has come.
+    """
+    others = [each for each in paused if each != scope]
+    found = await rows(connection, _WAITING, {"scope": scope, "others": others})
+    held = await rows(connection, _HELD, {"scope": scope})
+    apart = timedelta(minutes=1) / rate_per_minute
+    groups = [
+        {
+            "sequence_id": each["sequence_id"],
+            "channel": each["channel"],
+            "messages": int(each["n"]),
+            "due_first": each["due_first"],
+            "due_last": each["due_last"],
+            "first_at": now + int(each["first"]) * apart,
+            "last_at": now + int(each["last"]) * apart,
+        }
+        for each in found
+    ]
+    return {
+        "scope": scope,
+        "rate_per_minute": rate_per_minute,
+        "messages": sum(each["messages"] for each in groups),
+        "held": int(held[0]["held"]),
+        "first_at": min((each["first_at"] for each in groups), default=None),
+        "last_at": max((each["last_at"] for each in groups), default=None),
+        "groups": groups,
+    }
