@@ -48,3 +48,14 @@ def test_the_next_record_is_the_one_after_the_last_begun() -> None:
     assert offsets.next(PLACE) == 5
     offsets.begin(PLACE, 5)
     assert offsets.next(PLACE) == 6
+
+
+def test_a_record_that_has_arrived_and_waits_is_neither_asked_for_again_nor_committed() -> None:
+    offsets = Offsets()
+    offsets.start({PLACE: 5})
+    offsets.taken(PLACE, 5)
+    offsets.taken(PLACE, 6)
+    assert offsets.next(PLACE) == 7
+    offsets.begin(PLACE, 5).done = True
+    assert offsets.next(PLACE) == 7
+    assert offsets.committable() == {PLACE: 6}

@@ -25,6 +25,7 @@ from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.port import Message, Outgoing, TopicPartition
 from leadflow.records import Tick
 from sequencer import rowcodec
+from sequencer.causes import CausesFirst
 from sequencer.due import DueIndex
 from sequencer.fetching import BriskConsumer
 from sequencer.lease import Lease
@@ -133,6 +134,7 @@ class Worker:
             clock=clock,
         )
         self._pipeline = Pipeline(self._processor, self._due)
+        self._causes = CausesFirst(STREAM_TOPICS[:-1])
         self._turns = Turns(
             self._pipeline.offsets, _FaustReader(self.app), clock, self._pipeline.fail
         )
@@ -189,12 +191,32 @@ class Worker:
             if not self._turns.is_next(TopicPartition(raw.topic, raw.partition), raw.offset):
                 continue
             message = Message(
-                raw.topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), -1
+                raw.topic,
+                raw.partition,
+                raw.offset,
+                raw.key,
+                raw.value,
+                tuple(raw.headers),
+                round(raw.timestamp * 1000),
             )
-            if raw.topic == TICKS:
+            if self._causes.is_behind(raw.partition):
+                await self._catch_up(message)
+            elif raw.topic == TICKS:
                 self._pipeline.tick(message, self._now_ms())
             else:
                 await self._pipeline.event(message)
+
+    async def _catch_up(self, message: Message) -> None:
+        """Handle what lies in the log in the order in which it was written, and let no step go
+        out before: what stops it may be among that."""
+        offsets = self._pipeline.offsets
+        if message.topic == TICKS:
+            offsets.begin(message.place, message.offset).done = True
+            return
+        offsets.taken(message.place, message.offset)
+        self._causes.put(message)
+        while (first := self._causes.pop(message.partition)) is not None:
+            await self._pipeline.event(first)
 
     async def _revoked(self, _app: Any, revoked: Any, **_rest: Any) -> None:
         """Finish what is under way before anybody else may own these partitions. Called before
@@ -203,6 +225,7 @@ class Worker:
         self._lease.follow(self.app.consumer._thread._consumer._coordinator)
         self._deal += 1
         await self._settle()
+        self._causes.forget()
         self._processor.forget()
         self.table.disown()
         self._lease.let_go()
@@ -225,11 +248,14 @@ class Worker:
         committed = await consumer.seek_to_committed()
         earliest = await consumer.earliest_offsets(*places)
         starts = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in places}
+        ends = await consumer.highwaters(*places)
         await consumer.seek_wait(starts)
         if deal != self._deal:
             return  # dealt out anew meanwhile
         self._lease.hold()
-        self._pipeline.offsets.start({TopicPartition(*tp): at for tp, at in starts.items()})
+        begins = {TopicPartition(*tp): at for tp, at in starts.items()}
+        self._causes.start(begins, {TopicPartition(*tp): at for tp, at in ends.items()})
+        self._pipeline.offsets.start(begins)
         log.info("assigned", group=self._settings.group, pending=len(self._due))
         self._health.ready(PART)
 

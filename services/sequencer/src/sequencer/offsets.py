@@ -45,11 +45,15 @@ class Offsets:
         """The offset of the record to be read next; None if the partition is not ours."""
         return self._next.get(place)
 
+    def taken(self, place: TopicPartition, offset: int) -> None:
+        """The next record has arrived. It may have to wait before it begins."""
+        self._next[place] = offset + 1
+
     def begin(self, place: TopicPartition, offset: int) -> Reading:
         """The next record is on its way."""
         reading = Reading(offset)
         self._open[place].append(reading)
-        self._next[place] = offset + 1
+        self._next[place] = max(self._next[place], offset + 1)
         return reading
 
     def committable(self) -> dict[TopicPartition, int]:
