@@ -123,6 +123,9 @@ def test_a_trigger_stage_must_be_in_the_pipeline(sequence: SequencePublished) ->
         {"name": " "},
         {"trigger": Trigger(kind="event", value="full_moon")},
         {"trigger": Trigger(kind="weather", value="")},
+        {"trigger": Trigger(kind="dormant", value="")},
+        {"trigger": Trigger(kind="dormant", value="0")},
+        {"trigger": Trigger(kind="dormant", value="a while")},
         {"stop_on": ("boredom",)},
         {"steps": (step("a", 0), step("a", 1))},
         {"steps": (step("a", -1),)},
@@ -134,6 +137,14 @@ def test_what_makes_no_sequence_is_refused(
 ) -> None:
     with pytest.raises(Refused):
         editing.check(replace(sequence, **broken))  # type: ignore[arg-type]
+
+
+def test_a_sequence_can_wait_for_silence_and_stop_for_a_colleagues_reply(
+    sequence: SequencePublished,
+) -> None:
+    trigger = editing.trigger_of("dormant", 60)
+    assert trigger == Trigger(kind="dormant", value="60")
+    editing.check(replace(sequence, trigger=trigger, stop_on=("account_reply",)))
 
 
 def test_what_is_stored_of_a_sequence_reads_as_it_was(sequence: SequencePublished) -> None:
@@ -224,3 +235,16 @@ def test_what_was_stored_before_windows_and_arms_reads_with_their_defaults(
         for name in editing.STEP_DEFAULTS:
             del each[name]
     assert editing.from_definition(stored) == sequence
+
+
+def test_days_by_the_calendar_put_a_step_behind_hours(sequence: SequencePublished) -> None:
+    """The steps of the sequence come at once, after a day and after a week."""
+    for changes, place in (
+        ({"delay_days": 2}, 2),
+        ({"delay_business_days": 3}, 2),
+        ({"delay_business_days": 6}, 3),
+        ({"delay_minutes": 30}, 1),
+    ):
+        step = replace(sequence.steps[0], step_id="new", **changes)
+        names = [each.step_id for each in editing.with_step(sequence, step)]
+        assert names.index("new") == place

@@ -36,7 +36,8 @@ EVENTS = (
 )
 # These always stop a sequence; an editor cannot take them out.
 ALWAYS_STOP = ("opt_out", "bounce", "complaint", "manual")
-STOPS = ("reply", "booking", "won", "lost", *ALWAYS_STOP)
+STOPS = ("reply", "booking", "won", "lost", "account_reply", *ALWAYS_STOP)
+LONGEST_SILENCE_DAYS = 3_650
 # What a template may name; the sequencer and the dispatcher know no other values.
 VARIABLES = (
     "first_name", "last_name", "company", "title", "service", "street", "city", "agent",
@@ -101,8 +102,10 @@ def check(sequence: SequencePublished) -> None:
         raise Refused("name: a sequence needs one")
     if sequence.status not in STATUSES:
         raise Refused(f"status: one of {', '.join(STATUSES)}")
-    if sequence.trigger.kind not in ("stage", "event", "manual"):
-        raise Refused("trigger: its kind is stage, event or manual")
+    if sequence.trigger.kind not in ("stage", "event", "dormant", "manual"):
+        raise Refused("trigger: its kind is stage, event, dormant or manual")
+    if sequence.trigger.kind == "dormant" and not _is_days(sequence.trigger.value):
+        raise Refused("trigger: dormant for how many days? A number from 1 on")
     if sequence.trigger.kind == "event" and sequence.trigger.value not in EVENTS:
         raise Refused(f"trigger: the event is one of {', '.join(EVENTS)}")
     if unknown := sorted(set(sequence.stop_on) - {*STOPS, "stage_left"}):
@@ -116,6 +119,10 @@ def check(sequence: SequencePublished) -> None:
             raise Refused(f"otherwise: {step.otherwise} is no later step")
     if sequence.window is not None:
         _check_window(sequence.window)
+
+
+def _is_days(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and 0 < int(value) <= LONGEST_SILENCE_DAYS
 
 
 def check_pipeline(sequence: SequencePublished, pipeline: Sequence[str]) -> None:
@@ -173,11 +180,17 @@ def with_step(
             later = (
                 at
                 for at, each in enumerate(steps)
-                if each.delay_from == "enrollment" and each.delay_minutes > step.delay_minutes
+                if each.delay_from == "enrollment" and _minutes(each) > _minutes(step)
             )
             position = next(later, position)
     steps.insert(max(0, min(position, len(steps))), step)
     return tuple(steps)
+
+
+def _minutes(step: SequenceStep) -> int:
+    """About when a step comes; of seven days five are business days."""
+    days = step.delay_days + step.delay_business_days * 7 / 5
+    return step.delay_minutes + round(days * 1440)
 
 
 def replace_step(sequence: SequencePublished, step: SequenceStep) -> tuple[SequenceStep, ...]:
@@ -186,7 +199,7 @@ def replace_step(sequence: SequencePublished, step: SequenceStep) -> tuple[Seque
     Raises KeyError if there is none.
     """
     old = step_of(sequence, step.step_id)
-    if (old.delay_minutes, old.delay_from) == (step.delay_minutes, step.delay_from):
+    if (_minutes(old), old.delay_from) == (_minutes(step), step.delay_from):
         return tuple(step if each.step_id == step.step_id else each for each in sequence.steps)
     return with_step(replace(sequence, steps=without_step(sequence, step.step_id)), step)
 
@@ -275,8 +288,8 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def trigger_of(kind: str, value: str | None) -> Trigger:
-    return Trigger(kind=kind, value=value or "")
+def trigger_of(kind: str, value: str | int | None) -> Trigger:
+    return Trigger(kind=kind, value="" if value is None else str(value))
 
 
 def window_of(data: dict[str, Any] | None) -> SendWindow | None:
