@@ -285,7 +285,7 @@ def test_what_was_resumed_holds_nothing_any_more(story: Story, paused: str, resu
     ("rule", "inputs", "words"),
     [
         ("reply", {"channel": "email"}, "the lead replied by email"),
-        ("account_replied", {}, "another contact of the same account replied"),
+        ("account_reply", {}, "another contact of the same account replied"),
         ("booking", {}, "the lead booked an appointment"),
         ("won", {"from": "qualified"}, "the lead was won"),
         ("lost", {"from": "qualified"}, "the lead was lost"),

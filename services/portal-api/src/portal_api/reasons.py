@@ -32,7 +32,7 @@ _WORDS = {
     "not_sent_yet": "it has not been sent a first time",
     # stopped
     "reply": "the lead replied by {channel}",
-    "account_replied": "another contact of the same account replied",
+    "account_reply": "another contact of the same account replied",
     "booking": "the lead booked an appointment",
     "won": "the lead was won",
     "lost": "the lead was lost",

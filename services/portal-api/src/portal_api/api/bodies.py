@@ -27,7 +27,7 @@ class Body(BaseModel):
 
 
 class TriggerBody(Body):
-    kind: Literal["stage", "event", "manual"]
+    kind: Literal["stage", "event", "dormant", "manual"]
     value: Text = ""
 
 

@@ -111,7 +111,7 @@ async def create_sequence(
             reentry_rule="never",
             reentry_days=0,
             priority=50,
-            stop_on=("reply", "booking", "won", "lost", *editing.ALWAYS_STOP),
+            stop_on=editing.STOPS,
         )
         steps: tuple[SequenceStep, ...] = ()
         for each in body.steps:

@@ -13,7 +13,7 @@ const SMS_LENGTH = 160;
 
 export function editSequence(sequence, done) {
   const trigger = sequence?.trigger ?? { kind: "stage", value: "new" };
-  const kinds = choices("kind", [["stage", "A pipeline stage"], ["event", "An event"], ["manual", "By hand"]], trigger.kind);
+  const kinds = choices("kind", [["stage", "A pipeline stage"], ["event", "An event"], ["dormant", "Silence"], ["manual", "By hand"]], trigger.kind);
   const value = h("div", {});
   const tenants = state.tenants.map((each) => [each.id, each.name]);
   const chosenTenant = () => sequence?.tenant_id ?? (form?.elements.tenant_id?.value || state.tenant || tenants[0]?.[0]);
@@ -61,6 +61,10 @@ export function editSequence(sequence, done) {
   for (const [name, said] of Object.entries(filled)) form.elements[name].value = said ?? "";
   const drawValue = () => {
     const kind = form.elements.kind.value;
+    if (kind === "dormant") {
+      sprout(value, field("When a lead has not answered for so many days", h("input", { name: "value", type: "number", min: 1, max: 3650, required: true, value: kind === trigger.kind ? trigger.value : 60, "data-missing": "After how many days?" })));
+      return;
+    }
     const options = kind === "stage" ? tenantOf(chosenTenant())?.pipeline ?? STAGES : settings.events;
     sprout(value, kind !== "manual" && field(kind === "stage" ? "When a lead reaches" : "When this happens", select("value", options.map((each) => [each, sentence(each)]), kind === trigger.kind ? trigger.value : options[0])));
   };
