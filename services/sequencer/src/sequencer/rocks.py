@@ -15,8 +15,9 @@ class Databases:
     """Opens databases of bytes to bytes that share one bound of memory.
 
     `memory_mb` holds the cached blocks, the indexes and filters of the files, and what is
-    written but not yet in a file (at most half), for all databases together, however many
-    partitions a worker is dealt. Faust's own options give each partition a cache of 2 GiB.
+    written but not yet in a file (files are written as soon as that takes half of it), for all
+    databases together, however many partitions a worker is dealt. Bulk writing may go beyond it
+    while files are being written. Faust's own options give each partition a cache of 2 GiB.
     """
 
     def __init__(self, memory_mb: int = DEFAULT_MEMORY_MB) -> None:
