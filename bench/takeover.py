@@ -14,85 +14,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import confluent_kafka
 import httpx
+from _rows import encoded_rows
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-from sequencer_events import own_kafka
 
-from leadflow import ids, topics
+from leadflow import topics
 from leadflow.kafka.admin import ensure_topics
+from leadflow_cli.embedded.kafka import KafkaServer
 from leadflow_cli.processes import free_ports
-from sequencer import rowcodec
-from sequencer.model import Consent, Enrollment, LeadRow, Profile
 from sequencer.table import CHANGELOG_CONFIG
 
 GROUP = "bench-takeover"
 CHANGELOG = f"{GROUP}-leads-changelog"
 PARTITION = 3
 READY_SECONDS = 600.0
-NOW = datetime.now(UTC)
-ABOUT_A_MONTH_MS = 30 * 86_400_000
-
-
-def row(lead_id: str) -> LeadRow:
-    """A lead in the middle of a sequence, two messages behind it."""
-    events = [ids.derived_id(lead_id, str(number)).encode() for number in range(4)]
-    return LeadRow(
-        lead_id=lead_id,
-        tenant_id="bench",
-        owner="kim",
-        source="website-form",
-        status="active",
-        created=True,
-        profile=Profile(
-            first_name="Robin",
-            last_name="Marsh",
-            email="robin.marsh.4711@example.com",
-            phone="+15125550147",
-            service="gutters",
-            city="Round Rock",
-            timezone="America/Chicago",
-            urgency="normal",
-        ),
-        profile_revision=2,
-        stage="contacted",
-        stage_revision=1,
-        temperature="warm",
-        consent=(
-            Consent(channel="email", granted=True, basis="consent", at=NOW),
-            Consent(channel="sms", granted=True, basis="consent", at=NOW),
-        ),
-        live=(
-            Enrollment(
-                enrollment_id=ids.enrollment_id(lead_id, "bench.first-touch", 1),
-                sequence_id="bench.first-touch",
-                version=1,
-                entry=1,
-                enrolled_at=NOW - timedelta(days=2),
-                step_index=2,
-                due_at=NOW + timedelta(days=2),
-                passed=("hello", "more"),
-                outcomes=("sent", "sent"),
-            ),
-        ),
-        sent=(NOW - timedelta(days=2), NOW - timedelta(days=1)),
-        applied=tuple(each[:8] for each in events),
-    )
 
 
 def fill(bootstrap: str, rows: int) -> int:
     """Produce the rows; how many bytes one has."""
-    chance = random.Random(1)
     admin = AdminClient({"bootstrap.servers": bootstrap})
     config = {"cleanup.policy": "compact", **CHANGELOG_CONFIG}
     topic = NewTopic(CHANGELOG, topics.LEAD_EVENTS.partitions, 1, config=config)
@@ -105,13 +54,9 @@ def fill(bootstrap: str, rows: int) -> int:
             "queue.buffering.max.messages": 200_000,
         }
     )
-    encoded = rowcodec.encode(row(ids.lead_id("bench", "takeover", "0")))
-    version, due_ms, held = rowcodec.HEADER.unpack_from(encoded)
-    for number in range(rows):
-        key = ids.lead_id("bench", "takeover", str(number)).encode()
-        due = due_ms + chance.randrange(ABOUT_A_MONTH_MS)
-        # Bytes that differ from row to row, as ids and times do.
-        value = rowcodec.HEADER.pack(version, due, held) + encoded[10:-32] + chance.randbytes(32)
+    size = 0
+    for key, _due, value in encoded_rows(rows, datetime.now(UTC)):
+        size += len(value)
         while True:
             try:
                 producer.produce(CHANGELOG, value, key=key, partition=PARTITION)
@@ -119,7 +64,7 @@ def fill(bootstrap: str, rows: int) -> int:
             except BufferError:
                 producer.poll(0.1)
     producer.flush()
-    return len(encoded)
+    return size // rows
 
 
 def only_read(bootstrap: str, rows: int) -> float:
@@ -194,8 +139,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
     with ExitStack() as until_done:
-        bootstrap = own_kafka(until_done)
         folder = Path(until_done.enter_context(tempfile.TemporaryDirectory(prefix="takeover-")))
+        port, controller_port = free_ports(2)
+        server = KafkaServer(folder / "kafka", port=port, controller_port=controller_port)
+        bootstrap = until_done.enter_context(server).bootstrap
         ensure_topics(bootstrap)
         size = fill(bootstrap, rows)
         print(f"{rows:,} rows of {size} bytes in one partition", flush=True)
