@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leadflow.records import SequencePublished
+from leadflow.records import Arm, SequencePublished
 from portal_api import paging, story, views
 from portal_api.problems import Problem
 from portal_api.store.upserts import as_json
@@ -32,6 +32,46 @@ def test_delays_read_as_in_seed_003(
 ) -> None:
     step = replace(sequence.steps[0], delay_minutes=minutes, delay_from=delay_from)
     assert views.delay_label(step) == label
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({"delay_days": 2}, "T+2d"),
+        ({"delay_business_days": 3, "delay_from": "previous"}, "+3bd"),
+        ({"delay_days": 1, "delay_business_days": 1, "delay_minutes": 90}, "T+1d+1bd+1h30m"),
+    ],
+)
+def test_days_by_the_calendar_are_told_from_hours(
+    sequence: SequencePublished, changes: dict[str, Any], label: str
+) -> None:
+    assert views.delay_label(replace(sequence.steps[0], **changes)) == label
+
+
+def test_a_step_shows_its_variants_with_their_shares(sequence: SequencePublished) -> None:
+    arms = tuple(
+        Arm(name=name, weight=weight, template_name="t", subject=name, body=name)
+        for name, weight in (("a", 1), ("b", 3))
+    )
+    shown = views.step(replace(sequence.steps[0], arms=arms, spread_minutes=20), 0, {})
+    assert [(each["name"], each["share"]) for each in shown["arms"]] == [("a", 0.25), ("b", 0.75)]
+    assert shown["spread_minutes"] == 20
+
+
+def test_a_moved_step_says_why_in_the_story() -> None:
+    data = {
+        "step_id": "hello",
+        "channel": "sms",
+        "due_at": "2026-11-23T14:00:00+00:00",
+        "rule": "quiet_hours",
+        "inputs": {"zone": "America/Chicago", "hours": "08:00-21:00"},
+    }
+    told = story.text("StepScheduled", "sequencer", data)
+    assert told.startswith("Hello (sms) is due at 2026-11-23T14:00:00+00:00: ")
+    assert "America/Chicago" in told
+    assert "08:00-21:00" in told
+    del data["rule"]
+    assert story.text("StepScheduled", "sequencer", data).endswith("+00:00")
 
 
 @pytest.mark.parametrize(

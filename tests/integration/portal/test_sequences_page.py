@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from leadflow import ids, records
 
+from .browsing import DESK, PHONE, WAIT_MS, Opener, no_sideways_scroll, pages
+
 pytestmark = pytest.mark.integration
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-DESK = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
-WAIT_MS = 15_000
 Wait = Callable[..., Any]
-
-
-def chromium(playwrights_own: str) -> str:
-    """The browser that LEADFLOW_CHROMIUM names, else Debian's, else Playwright's own.
-
-    Without one these tests are left out, and say so; where LEADFLOW_TEST_BROWSER is `required`,
-    as in .ci/run, that is an error.
-    """
-    found = os.environ.get("LEADFLOW_CHROMIUM") or which("chromium") or which("chromium-browser")
-    if found or Path(playwrights_own).exists():
-        return found or playwrights_own
-    missing = (
-        "no Chromium: install Debian's `chromium`, run `.venv/bin/playwright install chromium`, "
-        "or name one in LEADFLOW_CHROMIUM"
-    )
-    if os.environ.get("LEADFLOW_TEST_BROWSER") == "required":
-        pytest.fail(missing, pytrace=False)
-    pytest.skip(missing)
 
 
 @pytest.fixture(scope="module")
@@ -85,50 +59,9 @@ def told(portal: Any, wait_until: Wait) -> Any:
     return story
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium(playwright.chromium.executable_path), args=list(FLAGS)
-        )
-        yield launched
-        launched.close()
-
-
-Opener = Callable[..., Page]
-
-
 @pytest.fixture
 def open_page(browser: Browser, portal: Any, told: Any) -> Iterator[Opener]:
-    """Signs in by a link and opens the page; whatever the browser complains about fails."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_(
-        viewport: dict[str, int], path: str = "/sequences", *, role: str = "ops", **more: Any
-    ) -> Page:
-        context = browser.new_context(viewport=viewport, base_url=portal.url, **more)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda line: (
-                complaints.append(line.text)
-                if line.type == "error" and "status of 4" not in line.text
-                else None
-            ),
-        )
-        page.goto(portal.grant("ticket", role))
-        page.goto(path)
-        expect(page.locator(".item").first).to_be_attached(timeout=WAIT_MS)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    yield from pages(browser, portal)
 
 
 def sequence_url(told: Any, name: str) -> str:
@@ -138,14 +71,6 @@ def sequence_url(told: Any, name: str) -> str:
 
 def title(page: Page) -> Any:
     return page.locator(".title h2")
-
-
-def no_sideways_scroll(page: Page) -> bool:
-    return bool(
-        page.evaluate(
-            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-        )
-    )
 
 
 def test_the_page_shows_what_the_sequence_does(open_page: Opener, told: Any) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+from portal_api.reasons import because
 
 _WORDS = {
     "LeadCreated": "Came in from {source}",
@@ -60,6 +63,10 @@ class _Told(dict[str, Any]):
         return "unknown"
 
 
+def _said(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
     """One sentence for a record of this type."""
     told = _Told(data)
@@ -76,6 +83,10 @@ def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
     if kind in ("MessageOpened", "MessageClicked") and data.get("automated"):
         return _WORDS[kind].format_map(told) + ", by a scanner or proxy: it does not count"
     sentence = _WORDS.get(kind, kind).format_map(told)
+    if kind == "StepScheduled" and data.get("rule"):
+        sentence += f": {because(data['rule'], data.get('inputs') or {}, _said)}"
+    if kind == "StepFired" and data.get("arm"):
+        sentence += f", variant {data['arm']}"
     return sentence[:1].upper() + sentence[1:]
 
 

@@ -38,17 +38,25 @@ class Counted:
 
 
 def delay_label(step: SequenceStep) -> str:
-    """T+0h, T+24h, T+72h, T+7d as seed 003 writes it; without the T for a step that counts
-    from the one before."""
-    minutes = step.delay_minutes
+    """T+0h, T+24h, T+72h, T+7d as seed 003 writes it, T+2d for two days by the calendar, T+2bd
+    for two business days; without the T for a step that counts from the one before."""
     start = "T+" if step.delay_from == "enrollment" else "+"
+    days = [
+        f"{n}{unit}" for n, unit in ((step.delay_days, "d"), (step.delay_business_days, "bd")) if n
+    ]
+    if days and not step.delay_minutes:
+        return start + "+".join(days)
+    return start + "+".join([*days, _minutes_label(step.delay_minutes)])
+
+
+def _minutes_label(minutes: int) -> str:
     if minutes % 1440 == 0 and minutes > 3 * 1440:
-        return f"{start}{minutes // 1440}d"
+        return f"{minutes // 1440}d"
     if minutes % 60 == 0:
-        return f"{start}{minutes // 60}h"
+        return f"{minutes // 60}h"
     if minutes < 60:
-        return f"{start}{minutes}m"
-    return f"{start}{minutes // 60}h{minutes % 60}m"
+        return f"{minutes}m"
+    return f"{minutes // 60}h{minutes % 60}m"
 
 
 def step_status(counts: Counts) -> str:
@@ -149,7 +157,13 @@ def step(each: SequenceStep, order: int, counts: Counts) -> dict[str, Any]:
         "channel": each.channel,
         "delay_minutes": each.delay_minutes,
         "delay_from": each.delay_from,
+        "delay_days": each.delay_days,
+        "delay_business_days": each.delay_business_days,
         "delay_label": delay_label(each),
+        "spread_minutes": each.spread_minutes,
+        "blocks": each.blocks,
+        "otherwise": each.otherwise,
+        "arms": _arms(each),
         "template_name": each.template_name,
         "template_subject": each.subject,
         "template_body": each.body,
@@ -157,6 +171,12 @@ def step(each: SequenceStep, order: int, counts: Counts) -> dict[str, Any]:
         "status": step_status(counts),
         "counts": {name: counts.get(name, 0) for name in MESSAGE_NAMES},
     }
+
+
+def _arms(each: SequenceStep) -> list[dict[str, Any]]:
+    """The variants of a step, with the share of the leads that each gets."""
+    weights = sum(arm.weight for arm in each.arms)
+    return [{**arm.to_avro(), "share": rate(arm.weight, weights)} for arm in each.arms]
 
 
 def lead(row: Mapping[str, Any]) -> dict[str, Any]:

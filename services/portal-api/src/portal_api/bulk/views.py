@@ -7,12 +7,26 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any
 
+from portal_api.reasons import because
 from portal_api.views import person
 
 ITEM_STATES = ("waiting", "requested", "done", "refused", "cancelled")
 CSV_COLUMNS = ("lead_id", "enrollment_id", "owner", "rule", "inputs", "decided_by", "decided_at")
+# What only a bulk job refuses; the rules of the sequencer have their words elsewhere.
+WORDS = {
+    "not_enrolled": "the lead is not in the sequence now",
+    "same_version": "the lead is on version {version} already",
+    "already_active": "the lead is in it already",
+    "already_paused": "it is paused already",
+    "not_paused_by_hand": "nobody paused it by hand: {rule} holds it",
+    "enrollment_over": "it was over before: {stop_rule}",
+    "not_carried_out": "the sequencer could not do it: {reason}",
+    "unknown_version": "version {version} is not published",
+    "unknown_lead": "there is no such lead among those that you may enroll",
+}
 # What a spreadsheet would take for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -75,15 +89,25 @@ def item(row: Mapping[str, Any]) -> dict[str, Any]:
         "expected": {
             "state": row["expected"],
             "rule": row["expected_rule"],
+            "because": _because(row["expected_rule"], row["expected_inputs"]),
             "inputs": row["expected_inputs"],
             "plan": row["plan"],
         },
         "state": row["state"],
         "rule": row["rule"],
+        "because": _because(row["rule"], row["inputs"]),
         "inputs": row["inputs"],
         "decided_by": row["decided_by"],
         "decided_at": row["decided_at"],
     }
+
+
+def _because(rule: str | None, inputs: Mapping[str, str] | None) -> str | None:
+    if rule is None:
+        return None
+    if rule in WORDS:
+        return WORDS[rule].format_map({"stop_rule": "completed", "reason": "", **(inputs or {})})
+    return because(rule, inputs or {}, lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], *, head: bool) -> str:

@@ -1,9 +1,10 @@
 // What the buttons do.
 import { api, path } from "./api.js";
+import { bulk } from "./bulk.js";
 import { confirm } from "./dialog.js";
 import { editSequence, editStep } from "./editors.js";
 import { enroll } from "./enroll.js";
-import { loadRows, put, selected, state } from "./state.js";
+import { loadBulk, loadRows, put, selected, state } from "./state.js";
 import { toast } from "./toast.js";
 
 const WAIT_SECONDS = 4;
@@ -50,7 +51,12 @@ export function actionsOf({ draw, select, refresh, back }) {
     enroll: () => enroll(selected(), (said, good) => {
       toast(said, !good);
       refresh();
-    }),
+    }, () => bulk(selected(), { action: "enroll", changed: refresh })),
+    "bulk-migrate": async () => {
+      await loadBulk(state.selected);
+      bulk(selected(), { action: "migrate", versions: state.versions.items, changed: refresh });
+    },
+    "bulk-open": () => bulk(selected(), { job: state.jobs.items[0], changed: refresh }),
     activate: async () => shown(await change({ status: "active" }), "It is active: the next lead that fits will enter."),
     pause: () => confirm({
       title: `Pause ${selected().name}?`, submit: "Pause",

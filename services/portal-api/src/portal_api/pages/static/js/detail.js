@@ -1,6 +1,6 @@
 // The right side: one sequence.
 import { h, icon, sprout } from "./dom.js";
-import { number, percent, sentence, triggerLine } from "./format.js";
+import { number, percent, sentence, triggerLine, windowLine, words } from "./format.js";
 import { operator, selected, settings, state, tenantOf } from "./state.js";
 import { people, messages } from "./rows.js";
 import { timeline } from "./timeline.js";
@@ -15,6 +15,7 @@ export function drawDetail() {
     h("button", { class: "back", type: "button", "data-action": "back" }, icon("back"), "Sequences"),
     head(sequence),
     h("p", { class: "trigger" }, triggerLine(sequence.trigger)),
+    limits(sequence),
     notice(sequence),
     stats(sequence),
     tabs(sequence),
@@ -50,6 +51,18 @@ function actions(sequence) {
     operator && sequence.status === "paused" && h("button", { class: "button primary", type: "button", "data-action": "resume" }, icon("play"), "Resume"),
     operator && h("button", { class: "button", type: "button", "data-action": "edit-sequence", "aria-label": "Edit this sequence", title: "Edit" }, icon("edit")),
     operator && h("button", { class: "button danger", type: "button", "data-action": "archive", "aria-label": "Archive this sequence", title: "Archive" }, icon("archive")));
+}
+
+// When it may send, and what it yields to.
+function limits(sequence) {
+  const { window, exclusive_group: group, priority } = sequence;
+  const told = [
+    window && ["Sends", windowLine(window)],
+    group && ["Alone in", `group ${words(group)}: one at a time, the higher priority has the lead`],
+    (group || priority !== 50) && ["Priority", String(priority)],
+  ].filter(Boolean);
+  if (!told.length) return null;
+  return h("dl", { class: "limits" }, told.map(([name, text]) => h("div", { "data-limit": name }, h("dt", {}, name), h("dd", {}, text))));
 }
 
 function notice(sequence) {

@@ -1,4 +1,4 @@
-// Choose leads, enroll them, and see what the sequencer said about each.
+// Choose leads, enroll them, and see what the sequencer said about each. Many go by a filter.
 import { api, path } from "./api.js";
 import { dialog } from "./dialog.js";
 import { h, sprout } from "./dom.js";
@@ -7,16 +7,17 @@ import { plural, sentence, words } from "./format.js";
 const PAUSE_MS = 200;
 const WAIT_SECONDS = 4;
 
-export function enroll(sequence, done) {
+export function enroll(sequence, done, many) {
   const chosen = new Map();
   const answers = new Map();
   let leads = null;
   let asked = 0;
   const found = h("div", { class: "pick", role: "group", "aria-label": "Leads" });
   const find = h("input", { type: "search", placeholder: "Name, company, e-mail or number", autofocus: true, "aria-label": "Find leads", autocomplete: "off" });
-  const { form, button } = dialog({
+  const all = h("button", { class: "button small", type: "button" }, "Everybody who fits…");
+  const { form, button, node } = dialog({
     title: `Enroll leads in ${sequence.name}`,
-    body: [find, found],
+    body: [h("div", { class: "find-row" }, find, all), found],
     submit: "Enroll",
     work: async (_form, { refuse }) => {
       if (!chosen.size) {
@@ -64,6 +65,10 @@ export function enroll(sequence, done) {
     draw();
   }
 
+  all.addEventListener("click", () => {
+    node.close();
+    many();
+  });
   let timer = 0;
   find.addEventListener("input", () => {
     clearTimeout(timer);

@@ -4,6 +4,9 @@ import { h } from "./dom.js";
 export const CHANNELS = {
   email: "Email", sms: "SMS", whatsapp: "WhatsApp", call: "Call", task: "Task", wait: "Wait",
 };
+// Steps that no form can write yet.
+export const BY_THE_API = { condition: "Condition", stop: "Stop" };
+export const channelName = (channel) => CHANNELS[channel] ?? BY_THE_API[channel] ?? channel;
 export const FOR_PEOPLE = new Set(["call", "task"]);
 
 const numbers = new Intl.NumberFormat("en");
@@ -51,6 +54,27 @@ export const plainTemplate = (text) => (text ?? "").replace(/\{\{-?\s*([a-z_]+)[
 
 export function triggerLine(trigger) {
   if (trigger.kind === "manual") return ["Triggers when: ", h("code", {}, "enrolled by hand")];
+  if (trigger.kind === "dormant") return ["Triggers when: ", h("code", {}, `no response for ${trigger.value} days`)];
   const left = trigger.kind === "stage" ? "pipeline.stage" : "event";
   return ["Triggers when: ", h("code", {}, `${left} = "${trigger.value}"`)];
+}
+
+const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const dayName = (day) => day.replace(/^./, (first) => first.toUpperCase());
+
+// "Mon–Fri 09:00–17:00 where the lead is, not on holidays"
+export function windowLine(window) {
+  const at = [...window.days].map((day) => DAYS.indexOf(day)).sort((a, b) => a - b);
+  const whole = at.length > 2 && at.at(-1) - at[0] === at.length - 1;
+  const days = at.length === 0 || at.length === 7 ? "Every day" : whole ? `${dayName(DAYS[at[0]])}–${dayName(DAYS[at.at(-1)])}` : at.map((each) => dayName(DAYS[each])).join(", ");
+  return `${days} ${window.start}–${window.end} where the lead is${window.holidays ? "" : ", not on holidays"}`;
+}
+
+const OPS = { eq: "is", ne: "is not", in: "is one of", gte: "is at least", lte: "is at most" };
+
+// What a condition asks, in words: message.hello eq opened
+export function conditionLine(condition) {
+  const asked = condition.field.startsWith("message.") ? `the message of step ${words(condition.field.slice(8))}` : words(condition.field);
+  const value = condition.value.split(",").map(words).join(", ");
+  return condition.field.startsWith("message.") ? `${asked} ${condition.op === "ne" ? "was not" : "was"} ${value}` : `${asked} ${OPS[condition.op] ?? condition.op} ${value}`;
 }

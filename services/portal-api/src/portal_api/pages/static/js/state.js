@@ -14,6 +14,8 @@ export const state = {
   pipeline: null,
   open: new Set(),
   pages: { people: null, messages: null },
+  versions: { id: null, items: [] },
+  jobs: { id: null, items: [] },
 };
 
 export const selected = () => state.sequences?.find((each) => each.id === state.selected) ?? null;
@@ -50,9 +52,23 @@ export async function loadRows(tab, { more = false } = {}) {
   const keep = held?.id === id ? held : { id, items: [], next: null };
   const limit = more ? 50 : Math.min(200, Math.max(50, keep.items.length));
   const cursor = more && keep.next ? `&cursor=${encodeURIComponent(keep.next)}` : "";
-  const answer = await api(`${path("sequences", id, KINDS[tab])}?limit=${limit}${cursor}`);
+  const [answer] = await Promise.all([
+    api(`${path("sequences", id, KINDS[tab])}?limit=${limit}${cursor}`),
+    tab === "people" && loadBulk(id),
+  ]);
   if (state.selected !== id) return;
   state.pages[tab] = { id, items: more ? [...keep.items, ...answer.items] : answer.items, next: answer.next };
+}
+
+// How many are on which version, and what was last done to many of them.
+export async function loadBulk(id) {
+  const [versions, jobs] = await Promise.all([
+    api(path("sequences", id, "versions")),
+    api(`/bulk?limit=1&sequence_id=${encodeURIComponent(id)}`),
+  ]);
+  if (state.selected !== id) return;
+  state.versions = { id, items: versions.items };
+  state.jobs = { id, items: jobs.items };
 }
 
 export function put(sequence) {
