@@ -63,7 +63,7 @@ format: setup ## Format the code and mend what can be mended
 schemas: setup ## Regenerate the Python side of schemas/
 	@$(VENV)/bin/python schemas/generate.py
 
-bench: setup ## Measure: end to end, sequencer, codec (see bench/README.md)
+bench: setup ## Measure everything, 15 minutes (see bench/README.md; ARGS=--small to see that it works)
 	@$(VENV)/bin/leadflow bench $(ARGS)
 
 clean: ## Remove the virtual environment and caches (data in ~/.leadflow stays)

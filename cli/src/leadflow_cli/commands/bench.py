@@ -11,11 +11,24 @@ import typer
 from leadflow_cli.errors import CliError
 from leadflow_cli.repository import shipped
 
+SMALL: dict[str, tuple[str, ...]] = {
+    "codec": ("--seconds", "0.2"),
+    "due_index": ("--pending", "1000", "20000"),
+    "end_to_end": ("--leads", "500", "--seconds", "5"),
+    "lateness": ("--rate", "50", "--seconds", "5", "--burst", "5000", "--minutes", "1"),
+    "sequencer_events": ("--leads", "1000", "--rounds", "1"),
+    "takeover": ("--rows", "20000"),
+}
+"""Sizes with which each one only shows that it works."""
+
 
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(help="Which ones, by their file's name; else all.")
     ] = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="Small sizes: to see that they work, not how fast.")
+    ] = False,
 ) -> None:
     """Run the measurements of bench/, one after the other."""
     folder = shipped("bench")
@@ -32,7 +45,8 @@ def bench(
     failed = []
     for name in names or found:
         print(f"== {name}", flush=True)
-        if subprocess.run([sys.executable, str(found[name])], check=False).returncode != 0:
+        sizes = SMALL.get(name, ()) if small else ()
+        if subprocess.run([sys.executable, str(found[name]), *sizes], check=False).returncode != 0:
             failed.append(name)
     if failed:
         raise CliError(f"failed: {', '.join(failed)}")
