@@ -10,8 +10,8 @@ from sequencer.decide.calendar import (
     Hours,
     add_business_days,
     add_days,
-    closes,
     next_open,
+    on_day,
     parse_hours,
     pick,
     spread,
@@ -30,6 +30,12 @@ def utc(text: str) -> datetime:
 
 def opens(at: str, zone: str, *hours: Hours) -> datetime | None:
     return next_open(utc(at), zone, hours)
+
+
+def shuts(at: str, zone: str, *hours: Hours) -> bool:
+    """Whether they are open to that instant, and not at it."""
+    last = utc(at) - timedelta(microseconds=1)
+    return next_open(last, zone, hours) == last and next_open(utc(at), zone, hours) != utc(at)
 
 
 def office(holidays: str = "") -> Hours:
@@ -76,26 +82,24 @@ def test_the_end_of_a_window_is_outside_it() -> None:
     day = parse_hours("09:00-17:00")
     last = utc("2026-11-20T21:59:59.999999")
     assert next_open(last, NEW_YORK, [day]) == last
-    assert closes(last, NEW_YORK, [day]) == utc("2026-11-20T22:00")
+    assert shuts("2026-11-20T22:00", NEW_YORK, day)
     assert opens("2026-11-20T22:00", NEW_YORK, day) == utc("2026-11-21T14:00")
 
 
 def test_no_hours_are_always_open() -> None:
     at = utc("2026-11-20T03:00:00.5")
     assert next_open(at, NEW_YORK, []) == at
-    assert closes(at, NEW_YORK, []) is None
 
 
-def test_all_day_every_day_never_closes() -> None:
+def test_all_day_every_day_is_always_open() -> None:
     at = utc("2026-03-07T03:00")
     always = parse_hours("00:00-24:00")
     assert next_open(at, NEW_YORK, [always]) == at
-    assert closes(at, NEW_YORK, [always]) is None
 
 
 def test_all_day_on_weekdays_closes_at_the_midnight_before_saturday() -> None:
     whole = Hours(0, 1440, WEEKDAYS)
-    assert closes(utc("2026-11-17T12:00"), NEW_YORK, [whole]) == utc("2026-11-21T05:00")
+    assert shuts("2026-11-21T05:00", NEW_YORK, whole)
 
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "America"])
@@ -107,8 +111,7 @@ def test_all_hours_must_be_open_at_once() -> None:
     sms = parse_hours("08:00-21:00")
     late = parse_hours("20:00-23:00")
     assert opens("2026-11-20T12:00", "UTC", sms, late) == utc("2026-11-20T20:00")
-    assert closes(utc("2026-11-20T20:00"), "UTC", [sms, late]) == utc("2026-11-20T21:00")
-    assert closes(utc("2026-11-20T21:30"), "UTC", [sms, late]) == utc("2026-11-20T21:30")
+    assert shuts("2026-11-20T21:00", "UTC", sms, late)
 
 
 def test_hours_that_never_meet_never_open() -> None:
@@ -127,34 +130,34 @@ def test_a_window_that_the_skipped_hour_swallows_opens_the_next_day() -> None:
 def test_a_window_that_begins_in_the_skipped_hour_opens_where_the_wall_goes_on() -> None:
     window = parse_hours("02:30-04:00")
     assert opens("2026-03-08T00:00", NEW_YORK, window) == utc("2026-03-08T07:00")
-    assert closes(utc("2026-03-08T07:00"), NEW_YORK, [window]) == utc("2026-03-08T08:00")
+    assert shuts("2026-03-08T08:00", NEW_YORK, window)
 
 
 def test_a_window_that_ends_in_the_skipped_hour_closes_where_the_wall_jumps() -> None:
     window = parse_hours("01:00-02:30")
-    assert closes(utc("2026-03-08T06:00"), NEW_YORK, [window]) == utc("2026-03-08T07:00")
+    assert shuts("2026-03-08T07:00", NEW_YORK, window)
 
 
 def test_a_window_in_the_repeated_hour_is_open_both_times() -> None:
     # 2026-11-01: 02:00 EDT is 01:00 EST.
     window = parse_hours("01:30-01:45")
     assert opens("2026-11-01T00:00", NEW_YORK, window) == utc("2026-11-01T05:30")
-    assert closes(utc("2026-11-01T05:30"), NEW_YORK, [window]) == utc("2026-11-01T05:45")
+    assert shuts("2026-11-01T05:45", NEW_YORK, window)
     assert opens("2026-11-01T05:45", NEW_YORK, window) == utc("2026-11-01T06:30")
-    assert closes(utc("2026-11-01T06:30"), NEW_YORK, [window]) == utc("2026-11-01T06:45")
+    assert shuts("2026-11-01T06:45", NEW_YORK, window)
 
 
 def test_a_window_of_the_repeated_hour_is_open_for_two() -> None:
     window = parse_hours("01:00-02:00")
     assert opens("2026-11-01T00:00", NEW_YORK, window) == utc("2026-11-01T05:00")
-    assert closes(utc("2026-11-01T05:00"), NEW_YORK, [window]) == utc("2026-11-01T07:00")
+    assert shuts("2026-11-01T07:00", NEW_YORK, window)
 
 
 def test_the_southern_half_skips_in_october_and_repeats_in_april() -> None:
     window = parse_hours("02:00-03:00")
     assert opens("2026-10-03T12:00", SYDNEY, window) == utc("2026-10-04T15:00")
     assert opens("2026-04-04T12:00", SYDNEY, window) == utc("2026-04-04T15:00")
-    assert closes(utc("2026-04-04T15:00"), SYDNEY, [window]) == utc("2026-04-04T17:00")
+    assert shuts("2026-04-04T17:00", SYDNEY, window)
 
 
 def test_half_an_hour_of_daylight_saving_skips_and_repeats_half_an_hour() -> None:
@@ -162,7 +165,7 @@ def test_half_an_hour_of_daylight_saving_skips_and_repeats_half_an_hour() -> Non
     zone = "Australia/Lord_Howe"
     assert opens("2026-10-03T12:00", zone, skipped) == utc("2026-10-04T15:00")
     assert opens("2026-04-04T12:00", zone, repeated) == utc("2026-04-04T14:30")
-    assert closes(utc("2026-04-04T14:30"), zone, [repeated]) == utc("2026-04-04T15:30")
+    assert shuts("2026-04-04T15:30", zone, repeated)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +192,7 @@ def test_after_midnight_a_window_belongs_to_the_day_it_began() -> None:
     night = Hours(22 * 60, 6 * 60, FRIDAY)
     saturday = utc("2026-11-21T03:00")
     assert next_open(saturday, "UTC", [night]) == saturday
-    assert closes(saturday, "UTC", [night]) == utc("2026-11-21T06:00")
-    assert closes(utc("2026-11-20T23:00"), "UTC", [night]) == utc("2026-11-21T06:00")
+    assert shuts("2026-11-21T06:00", "UTC", night)
     assert opens("2026-11-21T06:00", "UTC", night) == utc("2026-11-27T22:00")
     assert opens("2026-11-20T03:00", "UTC", night) == utc("2026-11-20T22:00")
     assert opens("2026-11-21T22:30", "UTC", night) == utc("2026-11-27T22:00")
@@ -317,3 +319,10 @@ def test_spread_and_pick_are_the_same_in_every_release() -> None:
     # Written down once: another hash would move what is scheduled and swap arms under leads.
     assert [spread(60, "acme", str(lead)).seconds for lead in range(4)] == [1687, 2682, 17, 972]
     assert [pick([1, 1, 1], "acme", str(lead)) for lead in range(8)] == [2, 2, 1, 1, 1, 0, 0, 2]
+
+
+def test_an_hour_of_a_day_is_found_on_the_wall() -> None:
+    day = datetime(2026, 11, 12, tzinfo=UTC).date()
+    assert on_day(day, NEW_YORK, 9) == utc("2026-11-12T14:00")
+    assert on_day(day, "Mars/Olympus", 9) == utc("2026-11-12T09:00")
+    assert on_day(datetime(2026, 3, 8, tzinfo=UTC).date(), NEW_YORK, 2) == utc("2026-03-08T07:00")

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from holidays import country_holidays
 
 HORIZON = timedelta(days=400)
-"""How far ahead an opening or a closing is looked for."""
+"""How far ahead an opening is looked for."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -94,27 +94,6 @@ def next_open(at: datetime, zone: str, hours: Sequence[Hours]) -> datetime | Non
             if opens == now:
                 return at
             found = _instant(opens)
-            return found if found - at <= HORIZON else None
-    return None
-
-
-def closes(at: datetime, zone: str, hours: Sequence[Hours]) -> datetime | None:
-    """The first instant after an open `at` at which one of `hours` closes, a whole second in UTC.
-
-    `at` itself if one is closed already; None if none closes within HORIZON.
-    """
-    if not hours:
-        return None
-    now = _seconds(at)
-    for begins, ends, offset in _stretches(_zone(zone), now):
-        if begins - now > _HORIZON_SECONDS:
-            break
-        wall = max(begins, now) + offset
-        until = min(_open_until(wall, one) for one in hours) - offset
-        if until < ends:
-            if until == now:
-                return at
-            found = _instant(until)
             return found if found - at <= HORIZON else None
     return None
 
@@ -217,21 +196,6 @@ def _opens(wall: int, hours: Hours) -> int:
     for later in range(day + 1, day + HORIZON.days + 2):
         if _is_on(later, hours):
             return later * _DAY + start
-    return _NEVER
-
-
-def _open_until(wall: int, hours: Hours) -> int:
-    """The first wall second from `wall` on at which `hours` are closed, or _NEVER."""
-    if _opens(wall, hours) != wall:
-        return wall
-    day, second = divmod(wall, _DAY)
-    if hours.start > hours.end:
-        return (day + (second >= hours.end * 60)) * _DAY + hours.end * 60
-    if hours.end - hours.start < 1440:
-        return day * _DAY + hours.end * 60
-    for later in range(day + 1, day + HORIZON.days + 2):
-        if not _is_on(later, hours):
-            return later * _DAY
     return _NEVER
 
 
