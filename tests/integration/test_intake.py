@@ -30,7 +30,7 @@ from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.loop import Received
 from leadflow.kafka.port import Message, Outgoing
 from leadflow.raw_json import raw_event_from_json
-from leadflow.records import LeadCreated, LeadRecord, LeadUpdated, RawEvent
+from leadflow.records import AccountReplied, LeadCreated, LeadRecord, LeadUpdated, RawEvent
 from leadflow.tenants import load
 
 pytestmark = pytest.mark.integration
@@ -525,3 +525,28 @@ async def test_a_lead_comes_back_from_the_database_as_it_went_in(engine: AsyncEn
     for field_name in ("first_name", "address", "budget", "attribution", "consent", "received"):
         assert getattr(updated, field_name) == getattr(created, field_name)
     assert topics.LEAD_EVENTS.name == sent.batches[1][0].topic
+
+
+async def test_the_other_contacts_of_an_account_hear_of_a_reply_in_a_later_batch(
+    engine: AsyncEngine,
+) -> None:
+    name = tenant()
+    sent = Sent()
+    company = {"company": "Vega Builders, LLC"}
+    people = [
+        received(raw(name, "lead", {"email": f"{who}@gmail.com", **company}))
+        for who in ("ada", "bob", "eve")
+    ]
+    await handler(engine, sent).handle(people)
+    created = [record for each in sent.batches[0] if isinstance(
+        record := Codec().decode(each.value), LeadCreated)]  # fmt: skip
+    reply = {"from": "bob@gmail.com", "text": "Call me", "channel": "email"}
+    await handler(engine, sent).handle([received(raw(name, "reply", reply))])
+    heard = {
+        record.lead_id: record.replied_lead_id
+        for each in sent.batches[1]
+        if isinstance(record := Codec().decode(each.value), AccountReplied)
+    }
+    by_email = {record.email: record.lead_id for record in created}
+    bob = by_email["bob@gmail.com"]
+    assert heard == {by_email["ada@gmail.com"]: bob, by_email["eve@gmail.com"]: bob}
