@@ -181,13 +181,7 @@ def digest(life: Life) -> bytes:
     """SHA-256 over every decision about a lead, the same on whatever machine it was made."""
     whole = sha256()
     for decision in life.decisions:
-        text = json.dumps(
-            {"type": decision.TYPE, **decision.to_avro()},
-            default=_as_text,
-            ensure_ascii=False,
-            separators=(",", ":"),
-            sort_keys=True,
-        )
+        text = _CANONICAL.encode({"type": decision.TYPE, **decision.to_avro()})
         whole.update(text.encode() + b"\n")
     return whole.digest()
 
@@ -196,6 +190,11 @@ def _as_text(value: object) -> str:
     if not isinstance(value, datetime):
         raise TypeError(f"a {type(value).__name__} in a decision")
     return value.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+_CANONICAL = json.JSONEncoder(
+    default=_as_text, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+)
 
 
 def _sent(queued: MessageQueued, at: datetime) -> MessageSent:
