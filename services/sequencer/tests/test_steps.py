@@ -162,7 +162,7 @@ def test_the_newest_word_on_a_channel_wins_in_whatever_order_it_arrives(
 ) -> None:
     story.publish("one", words.step("later", 60, channel="sms"))
     story.when("LeadCreated")
-    opt_in = story.event("ConsentChanged", 20, channel="sms", granted=True, basis="START")
+    opt_in = story.event("ConsentChanged", 20, channel="sms", granted=True, basis="opt-in")
     opt_out = story.event("ConsentChanged", 10, channel="sms", granted=False)
     story.happens(opt_in, minutes=30)
     story.happens(opt_out, minutes=31)

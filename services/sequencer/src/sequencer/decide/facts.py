@@ -20,6 +20,9 @@ from sequencer.decide.case import Case, inputs
 from sequencer.model import Consent, Profile
 
 ACTIVE = "active"
+# Bases of permissions: a person's own word, and what somebody reads out of a call (intake).
+OPT_IN = "opt-in"
+INBOUND_CALL = "inbound call"
 
 
 def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
@@ -84,9 +87,8 @@ def qualified(case: Case, event: LeadQualified) -> None:
 
 
 def consent_changed(case: Case, event: ConsentChanged) -> None:
-    _note_consent(
-        case, event.channel, event.granted, event.basis, event.occurred_at, opt_in=event.granted
-    )
+    opt_in = event.granted and event.basis != INBOUND_CALL
+    _note_consent(case, event.channel, event.granted, event.basis, event.occurred_at, opt_in=opt_in)
 
 
 def _note_consent(
@@ -94,7 +96,7 @@ def _note_consent(
 ) -> None:
     """Keep the newest word on a channel. A refusal is lifted by a person's own opt-in alone,
     never by an import or a form (product.md, "Opt-outs win over imports"); at the same
-    moment the refusal wins."""
+    moment the refusal wins, and it wins over a permission that is newer but nobody's own word."""
     old = case.row.consent_for(channel)
     everywhere = case.row.consent_for("all")
     if (
@@ -103,7 +105,12 @@ def _note_consent(
         and any(each is not None and not each.granted for each in (old, everywhere))
     ):
         return
-    if old is not None and (at < old.at or (at == old.at and (granted or not old.granted))):
+    beaten = not granted and old is not None and old.granted and old.basis != OPT_IN
+    if (
+        old is not None
+        and not beaten
+        and (at < old.at or (at == old.at and (granted or not old.granted)))
+    ):
         return
     new = Consent(channel=channel, granted=granted, basis=basis or "", at=at)
     others = tuple(each for each in case.row.consent if each.channel != channel)

@@ -98,15 +98,17 @@ def _go_on(
             if target is None:
                 stops.finish(case, enrollment, "condition", unmet)
                 return
-            for each in sequence.steps[after:target]:
-                skip(case, enrollment, each, "jumped_over", {"from": step.step_id})
+            for index, each in enumerate(sequence.steps[after:target], after):
+                jumped = changed(enrollment, step_index=index)
+                skip(case, jumped, each, "jumped_over", {"from": step.step_id})
             after = target
     elif step.channel == "stop":
         stops.finish(case, enrollment, "stop_step", {"step": step.step_id})
         return
     elif step.channel not in ("wait", "condition"):
         sent = _run(case, enrollment, sequence, step)
-        if sent and step.blocks and step.channel in recipients.FOR_PEOPLE:
+        open_task = sent and step.blocks and step.channel in recipients.FOR_PEOPLE
+        if open_task and _done(step) not in enrollment.outcomes:
             _wait_for_task(case, enrollment, step, after)
             return
     schedule(case, enrollment, sequence, after, after=_done_at(case, enrollment))
@@ -142,6 +144,7 @@ def task_done(case: Case, message_id: str, by: str) -> None:
     for enrollment in case.row.live:
         step_id = enrollment.waits_for
         if not step_id or message_id != ids.message_id(enrollment.enrollment_id, step_id):
+            _note_done(case, enrollment, message_id)
             continue
         sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
         freed = changed(enrollment, waits_for="")
@@ -164,6 +167,21 @@ def task_done(case: Case, message_id: str, by: str) -> None:
             next_due_at=freed.due_at,
         )
         return
+
+
+def _note_done(case: Case, enrollment: Enrollment, message_id: str) -> None:
+    """A task may be done before its step counts as done here: its message went out, and the
+    worker died before the row was written. Who did it is not asked to do it again."""
+    sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
+    for step in sequence.steps[enrollment.step_index :] if sequence is not None else ():
+        if step.blocks and message_id == ids.message_id(enrollment.enrollment_id, step.step_id):
+            outcomes = (*enrollment.outcomes, _done(step))
+            case.change(changed(enrollment, outcomes=outcomes))
+            return
+
+
+def _done(step: SequenceStep) -> str:
+    return f"{step.step_id}:done"
 
 
 def _done_at(case: Case, enrollment: Enrollment) -> datetime:

@@ -97,8 +97,10 @@ def opened(case: Case, sequence: SequencePublished, step: SequenceStep, at: date
         return Slot(at)
     zone = zone_of(case)
     found = calendar.next_open(at, zone, (*quiet, *window))
-    if found is None or found == at:
-        # Hours that never open are hours that nobody meant.
+    if found is None:
+        # Hours that never open are hours that nobody meant; but nobody is called at night for it.
+        found = calendar.next_open(at, zone, quiet) or at
+    if found == at:
         return Slot(at)
     looked_at: dict[str, object] = {"zone": zone, "from": at.isoformat()}
     if quiet and calendar.next_open(at, zone, quiet) != at:
