@@ -28,7 +28,7 @@ def look(case: Case, before: LeadRow) -> bool:
         return False
     at = row.review_at
     if at is None or at > case.now:
-        if row is not before:
+        if (at is None and row is not before) or _may_be_sooner(row, before):
             _arm(case)
         return False
     case.row = changed(row, review_at=None)
@@ -40,6 +40,15 @@ def look(case: Case, before: LeadRow) -> bool:
     if not case.row.live:
         _arm(case)
     return False
+
+
+def _may_be_sooner(row: LeadRow, before: LeadRow) -> bool:
+    """Whether something happened that can bring the next review forward."""
+    return row is not before and (
+        row.responded_at is not before.responded_at
+        or row.stage != before.stage
+        or row.status != before.status
+    )
 
 
 def _arm(case: Case) -> None:
