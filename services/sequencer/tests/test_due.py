@@ -76,16 +76,40 @@ def test_an_entry_in_memory_that_was_moved_or_taken_back_is_dropped(make: Make) 
     assert pop_all(index, 0, 50) == [b"moved"]
 
 
-def test_partitions_are_kept_apart_and_forgotten_together(make: Make) -> None:
+def test_partitions_are_kept_apart_and_forgotten_unless_they_are_kept(make: Make) -> None:
     index = make(2)
     for number in range(9):
-        index.put(0, b"a%d" % number, 10, held=False)
-        index.put(1, b"b%d" % number, 10, held=False)
+        for partition, name in enumerate((b"a%d", b"b%d", b"c%d")):
+            index.put(partition, name % number, 10, held=True)
     assert pop_all(index, 1, 99) == [b"b%d" % number for number in range(9)]
-    index.clear()
+    index.keep({2})
     assert pop_all(index, 0, 99) == []
+    assert pop_all(index, 2, 99) == [b"c%d" % number for number in range(9)]
+    assert sorted(index.take_held()) == [(2, b"c%d" % number) for number in range(9)]
     index.put(0, b"again", 5, held=False)
     assert pop_all(index, 0, 99) == [b"again"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_deal_ends_a_pass_so_that_the_next_one_asks_all_that_wait(make: Make, room: int) -> None:
+    index = make(room)
+    keys = [b"held%d" % number for number in range(10)]
+    for key in keys:
+        index.put(0, key, 0, held=True)
+    taken = index.take_held(4)
+    index.keep({0})
+    for place in taken:
+        index.hold(*place)
+    assert sorted(key for _, key in index.take_held()) == keys
+
+
+def test_a_lead_of_a_partition_that_was_forgotten_is_not_held(make: Make) -> None:
+    index = make()
+    index.put(0, b"held", 0, held=True)
+    (place,) = index.take_held()
+    index.keep(())
+    index.hold(*place)
+    assert index.take_held() == []
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -206,9 +230,10 @@ def test_whatever_is_put_moved_held_and_released_exactly_what_is_due_comes_out(
                     else:
                         model.put(partition, key, due_ms, held=False)
             case 3 if chance.random() < 0.1:
-                model.index.clear()
+                kept = chance.sample(range(3), chance.randrange(4))
+                model.index.keep(kept)
                 for (partition, key), (due_ms, waits) in model.rows.items():
-                    if due_ms or waits:
+                    if partition not in kept and (due_ms or waits):
                         model.index.put(partition, key, due_ms, held=waits)
             case _:
                 due_ms = chance.choice((0, now + chance.randrange(1, 200)))

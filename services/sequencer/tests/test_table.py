@@ -77,7 +77,7 @@ class Bench:
         self.recovered: list[frozenset[int]] = []
         self.failed: list[Exception] = []
         self.table: Any = LeadTable(
-            app, name="leads", partitions=2, key_type=bytes, value_type=bytes
+            app, name="leads", partitions=4, key_type=bytes, value_type=bytes
         )
 
         async def recovered() -> None:
@@ -199,6 +199,59 @@ async def test_a_deal_waits_until_the_reading_for_the_one_before_it_has_stopped(
     assert bench.recovered == [frozenset({0, 1})]
     assert bench.due.pop(0, rowcodec.to_ms(NOW)) == b"a"
     assert bench.failed == []
+
+
+async def test_what_did_not_change_between_two_deals_is_not_indexed_again(
+    bench: Bench, changelog: FakeChangelog
+) -> None:
+    """Partition 0 stays as it was, 1 gets a row from elsewhere, 2 goes and 3 comes."""
+
+    def read_first(databases: Mapping[int, Any], _stopped: threading.Event) -> None:
+        for each in databases.values():
+            each.put(b"a", a_row(NOW))
+
+    def read_more(databases: Mapping[int, Any], _stopped: threading.Event) -> None:
+        databases[1].put(b"b", a_row(NOW))
+        databases[1].put(bench.table.data.offset_key, b"90")
+        databases[3].put(b"c", a_row(NOW))
+
+    changelog.reads = [read_first, read_more]
+    await bench.dealt(0, 1, 2)
+    await bench.table.put_row(0, b"a", a_row(NOW))
+    bench.table.disown()
+    await bench.dealt(0, 1, 3)
+    assert bench.table._progress.records == 3 + 3, "a and b of 1, c of 3"
+    found: dict[int, list[bytes]] = {each: [] for each in range(4)}
+    for partition, keys in found.items():
+        while (key := bench.due.pop(partition, rowcodec.to_ms(NOW))) is not None:
+            keys.append(key)
+    assert found == {0: [b"a"], 1: [b"a", b"b"], 2: [], 3: [b"c"]}
+
+
+async def test_an_index_that_was_not_finished_is_begun_anew(
+    bench: Bench, changelog: FakeChangelog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+    put = bench.due.put
+
+    def put_and_tell(*arguments: Any, held: bool) -> None:
+        put(*arguments, held=held)
+        begun.set()
+
+    def read(databases: Mapping[int, Any], _stopped: threading.Event) -> None:
+        for number in range(table.ROWS_A_BREATH + 5):
+            databases[0].put(b"%06d" % number, a_row(NOW))
+
+    changelog.reads = [read]
+    monkeypatch.setattr(bench.due, "put", put_and_tell)
+    indexing = asyncio.ensure_future(bench.dealt(0))
+    await begun.wait()
+    bench.table.disown()
+    await indexing
+    assert bench.recovered == []
+    assert 0 < len(bench.due) < table.ROWS_A_BREATH + 5
+    await bench.dealt(0)
+    assert len(bench.due) == table.ROWS_A_BREATH + 5
 
 
 async def test_a_reading_that_fails_is_told_unless_the_partitions_are_gone(

@@ -1,6 +1,6 @@
 """What is due when, for the partitions that this worker owns.
 
-Derived from the rows and rebuilt from them whenever a partition is assigned. The next entries
+Derived from the rows and built from them when a partition is assigned. The next entries
 of each partition are in memory, at most `room`; those that are due later are on disk, and are
 read when the ones in memory have been taken out. So neither the memory nor the cost of what is
 due grows with what is pending (docs/adr/0014).
@@ -13,6 +13,7 @@ out asks its row, which is the truth, and puts the lead back with what the row s
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -122,14 +123,20 @@ class DueIndex:
         return taken
 
     def hold(self, partition: int, key: bytes) -> None:
-        """Put back a lead that still waits."""
-        self._hold(partition, self._partitions[partition], key)
+        """Put back a lead that still waits, unless its partition was forgotten meanwhile."""
+        if (entries := self._partitions.get(partition)) is not None:
+            self._hold(partition, entries, key)
 
-    def clear(self) -> None:
-        """The partitions are being dealt out anew."""
-        self._partitions.clear()
+    def keep(self, partitions: Container[int]) -> None:
+        """Partitions were dealt out anew: forget all but these. A pass over those that wait ends,
+        so that the next one begins with all of them."""
+        for partition in [each for each in self._partitions if each not in partitions]:
+            del self._partitions[partition]
+            self._spill.forget(partition)
+        for entries in self._partitions.values():
+            entries.held.update(dict.fromkeys(entries.asked))
+            entries.asked.clear()
         self._passing = False
-        self._spill.clear()
 
     def __len__(self) -> int:
         """How many leads have something pending, as far as is known without asking the rows."""

@@ -72,10 +72,12 @@ class Resuming:
         sequence did.
         """
         if owned is not self._owned:
-            # The index was built anew, with all that is held in it.
+            # The index has forgotten or built anew what was dealt out anew.
             self._owned = owned
             self._again, self._looking = True, False
             for scope in self._scopes.values():
+                for _, place in scope.waiting:
+                    self._due.hold(*place)
                 scope.waiting.clear()
         if changes != self._seen:
             self._seen = changes

@@ -26,8 +26,8 @@ class Spill(Protocol):
     def take(self, partition: int, queue: int, count: int, below: int) -> list[Entry]:
         """Take out the first entries, at most `count`, of those with a number less than `below`."""
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def forget(self, partition: int) -> None:
+        """Forget the partition's entries."""
 
 
 class SpillOnDisk:
@@ -47,7 +47,7 @@ class SpillOnDisk:
         self._folder = folder
         self._databases = databases
         self._opened: Any = None
-        self.clear()
+        shutil.rmtree(folder, ignore_errors=True)
 
     def put(self, partition: int, queue: int, entries: Sequence[Entry]) -> None:
         database = self._opened or self._open()
@@ -72,11 +72,10 @@ class SpillOnDisk:
             self._opened.delete_range(start, taken[-1] + b"\0")
         return [(self._PLACE.unpack_from(place)[2], place[self._PLACE.size :]) for place in taken]
 
-    def clear(self) -> None:
+    def forget(self, partition: int) -> None:
         if self._opened is not None:
-            self._opened.close()
-            self._opened = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+            start, end = (self._QUEUE.pack(each, 0) for each in (partition, partition + 1))
+            self._opened.delete_range(start, end)
 
     def _open(self) -> Any:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
@@ -102,5 +101,6 @@ class SpillInMemory:
         waiting.difference_update(taken)
         return taken
 
-    def clear(self) -> None:
-        self._queues.clear()
+    def forget(self, partition: int) -> None:
+        for each in [each for each in self._queues if each[0] == partition]:
+            del self._queues[each]

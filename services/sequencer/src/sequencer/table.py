@@ -93,6 +93,8 @@ class LeadTable(faust.Table[bytes, bytes]):
         self._seen_progress = 0
         self._taking_over = asyncio.Lock()
         self._dealt_anew = threading.Event()
+        # By partition, the offset of the rows that the index agrees with.
+        self._indexed: dict[int, bytes | None] = {}
         self.data.rocksdb_options = databases
 
     @property
@@ -129,10 +131,10 @@ class LeadTable(faust.Table[bytes, bytes]):
         self.data._db_for_partition(partition).write(batch)
 
     def disown(self) -> None:
-        """Partitions are being dealt out anew."""
+        """Partitions are being dealt out anew. Nothing of their rows is under way."""
         self._deal += 1
         self._dealt_anew.set()
-        self._due.clear()
+        self._indexed |= {each: self._follows(each) for each in self._owned}
         self._owned = frozenset()
 
     async def on_stop(self) -> None:
@@ -176,8 +178,13 @@ class LeadTable(faust.Table[bytes, bytes]):
         await asyncio.to_thread(catch_up.run, began, self._dealt_anew)
         recovered = self._progress.records - before
         caught_up = self._clock.now()
+        # What did not change while it was nobody's or somebody else's is still indexed right.
+        for partition in tuple(self._indexed):
+            if partition not in partitions or self._indexed[partition] != self._follows(partition):
+                del self._indexed[partition]
+        self._due.keep(self._indexed)
         rows = 0
-        for partition in partitions:
+        for partition in partitions - self._indexed.keys():
             rows += await self._index(partition, deal)
         if deal != self._deal:
             log.info("dealt out anew while taking over", recovered=recovered)
@@ -186,11 +193,16 @@ class LeadTable(faust.Table[bytes, bytes]):
             "taken over",
             recovered=recovered,
             recovering_seconds=round((caught_up - began).total_seconds(), 1),
-            rows=rows,
+            indexed=rows,
             indexing_seconds=round((self._clock.now() - caught_up).total_seconds(), 1),
         )
         self._owned = partitions
         await self._recovered()
+
+    def _follows(self, partition: int) -> bytes | None:
+        """The offset that the local rows of a partition follow."""
+        found: bytes | None = self.data._db_for_partition(partition).get(self.data.offset_key)
+        return found
 
     async def _index(self, partition: int, deal: int) -> int:
         """Note what is due for each row; how many rows those were."""
@@ -199,10 +211,11 @@ class LeadTable(faust.Table[bytes, bytes]):
             if number % ROWS_A_BREATH == 0:
                 await asyncio.sleep(0)
                 if deal != self._deal:
-                    break
+                    return number
             number += 1
             self._progress.records += 1
             head = rowcodec.header(row)
             if head.due_ms or head.held:
                 self._due.put(partition, key, head.due_ms, held=head.held)
+        self._indexed[partition] = self._follows(partition)
         return number
