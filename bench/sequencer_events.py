@@ -238,6 +238,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         uvloop.run(measure())
     with ExitStack() as until_done:
         bootstrap = options.bootstrap or own_kafka(until_done)
+        # Workers that are ended at once leave their rows behind: here, not in everybody's folder.
+        os.environ["TMPDIR"] = until_done.enter_context(
+            tempfile.TemporaryDirectory(prefix="bench-sequencer-", ignore_cleanup_errors=True)
+        )
         ensure_topics(bootstrap)
         asyncio.run(produce(bootstrap, mix(options.leads)))
         total = existing(bootstrap)
