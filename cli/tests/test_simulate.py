@@ -27,6 +27,7 @@ from leadflow_cli.period import moment_of
 from leadflow_cli.simulated import Result, clashes, show, write_csv, write_json
 from sequencer.dryrun import Period
 from sequencer.dryrun_report import Report
+from sequencer.pauses import AutomationPauses
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "library"
@@ -216,6 +217,18 @@ def test_clashes_name_the_live_sequences_that_take_the_same_leads(
     quote = raw(1, "quote_request", email="ada@mail.example.com", name="Ada Byron", scope="Roof")
     found = list(clashes(result(quote)))
     assert any(each.startswith("acme.quote-request: 1 lead in both at one time") for each in found)
+
+
+def test_what_is_paused_now_is_a_clash(result: Callable[..., Result]) -> None:
+    made = result(raw(1))
+    pauses = AutomationPauses(Codec())
+    for scope in ("channel:acme:email", "channel:acme:sms", "tenant:other"):
+        pauses.apply(scope.encode(), b"not readable: paused")
+    scopes = trial.paused(made.trial, pauses)  # First touch has no SMS
+    assert scopes == ("channel:acme:email",)
+    assert next(clashes(replace(made, paused=scopes))) == (
+        "paused now: channel:acme:email; here it counts as resumed"
+    )
 
 
 def test_a_sequence_that_nobody_entered_says_by_what_it_is_entered(

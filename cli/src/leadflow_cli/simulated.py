@@ -50,6 +50,7 @@ class Result:
     period: Period
     report: Report
     seconds: float
+    paused: tuple[str, ...] = ()
 
 
 def show(out: Console, result: Result) -> None:
@@ -145,6 +146,8 @@ def _most(counted: Counter[Any]) -> list[tuple[Any, int]]:
 def clashes(result: Result) -> Iterator[str]:
     """How what is tried and what is live get into each other's way, a sentence each."""
     report, ours = result.report, result.trial.ids
+    for scope in result.paused:
+        yield f"paused now: {scope}; here it counts as resumed"
     for (kept_out, by), count in _most(report.exclusive):
         if kept_out in ours or by in ours:
             yield f"exclusive: {by} kept {_leads(count)} out of {kept_out}"

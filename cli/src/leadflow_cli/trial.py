@@ -21,6 +21,7 @@ from leadflow.records.base import changed
 from leadflow.tenants import Tenant
 from leadflow_cli.errors import CliError
 from portal_api import library
+from sequencer.model import Pauses
 from sequencer.sequences import PublishedSequences
 
 # A definition's own time decides nothing; a fixed one keeps runs equal.
@@ -93,6 +94,16 @@ def choose(
     ids = {each.sequence_id for each in tried}
     beside = () if alone else tuple(each for each in there if each.sequence_id not in ids)
     return Trial(tuple(tried), beside, tuple(without))
+
+
+def paused(chosen: Trial, pauses: Pauses) -> tuple[str, ...]:
+    """Paused scopes that would hold what is tried, in order."""
+    found = {
+        pauses.holding(each.tenant_id, each.sequence_id, step.channel)
+        for each in chosen.tried
+        for step in each.steps
+    }
+    return tuple(sorted(scope for scope in found if scope is not None))
 
 
 def of_file(path: Path, tenants: Mapping[str, Tenant], folder: Path) -> list[SequencePublished]:

@@ -245,7 +245,11 @@ def test_a_step_whose_turn_has_not_come_names_the_one_before_it(story: Story) ->
     ("rule", "inputs", "words"),
     [
         ("manual", {"requested_by": "dana"}, "dana asked for it"),
-        ("automation_paused", {"scope": "tenant:acme"}, "automation is paused: tenant:acme"),
+        (
+            "automation_paused",
+            {"scope": "tenant:acme"},
+            "automation was paused (tenant:acme), and this has not gone on yet",
+        ),
         ("sequence_paused", {}, "the sequence is paused"),
         ("definition_missing", {}, "the definition of this version cannot be read"),
         ("task_open", {"step": "call"}, "the task call is not done yet"),
@@ -381,7 +385,11 @@ def test_what_the_dispatcher_suppressed_says_by_which_rule(
 @pytest.mark.parametrize(
     ("rule", "inputs", "words"),
     [
-        ("paused", {"scope": "everything"}, "automation is paused: everything"),
+        (
+            "paused",
+            {"scope": "everything"},
+            "automation was paused (everything), and this has not gone on yet",
+        ),
         ("no_consent", {"channel": "sms"}, "the lead has not agreed to sms"),
         (
             "template_value_missing",

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leadflow import tenants as tenant_settings
+from leadflow.codec import Codec
 from leadflow.records import SequencePublished
 from leadflow.tenants import Tenant
-from leadflow.topics import LEAD_EVENTS, SEQUENCE_DEFINITIONS
+from leadflow.topics import AUTOMATION_CONTROLS, LEAD_EVENTS, SEQUENCE_DEFINITIONS
 from leadflow_cli import given_leads, simulated, trial
 from leadflow_cli.errors import CliError
 from leadflow_cli.given_leads import Given
@@ -29,6 +30,7 @@ from leadflow_cli.terminal import console
 from sequencer.dryrun import NoPauses, Period, by_hand, live
 from sequencer.dryrun_report import Report
 from sequencer.model import Setting
+from sequencer.pauses import AutomationPauses
 
 DAYS = 90
 
@@ -60,7 +62,7 @@ def simulate(
     """Run a sequence over leads in simulated time: what would be sent when, and what not.
 
     The decisions are the sequencer's own. Nothing is written to Kafka and no provider is
-    called; every message counts as sent and nobody answers, but past leads did what they did.
+    called. Every message counts as sent, and nobody answers but by the events that are given.
     """
     if (leads is None) != from_topic:
         raise CliError("give either --leads FILE or --from-topic")
@@ -75,7 +77,8 @@ def simulate(
         if not given.events:
             raise CliError("there are no leads in it")
         used = {name: settings.get(name) or Tenant(tenant_id=name) for name in given.tenants()}
-        chosen = trial.choose(sequence, published(), used, library_folder(), alone=alone)
+        published, pauses = running()
+        chosen = trial.choose(sequence, published, used, library_folder(), alone=alone)
         report = Report(chosen.ids, keeps_rows=as_json or as_csv)
         _live(report, chosen, given, period, used, progress)
     result = simulated.Result(
@@ -85,6 +88,7 @@ def simulate(
         given=given,
         period=period,
         report=report,
+        paused=trial.paused(chosen, pauses),
         seconds=time.monotonic() - began,
     )
     if as_json:
@@ -108,13 +112,17 @@ def library_folder() -> Path:
     return Path(os.environ.get(name) or shipped_settings().get(name) or "library")
 
 
-def published() -> list[SequencePublished] | None:
-    """What the running leadflow has published; None where none runs."""
+def running() -> tuple[list[SequencePublished] | None, AutomationPauses]:
+    """What the running leadflow has published, None where none runs; what is paused in it."""
+    pauses = AutomationPauses(Codec())
     target = Target.find(os.environ)
     if target.running is None and not os.environ.get("LEADFLOW_KAFKA_BOOTSTRAP"):
-        return None
+        return None, pauses
     with reader(target.kafka_bootstrap) as log:
-        return trial.of_topic(log.to_end(log.partitions(SEQUENCE_DEFINITIONS.name)))
+        published = trial.of_topic(log.to_end(log.partitions(SEQUENCE_DEFINITIONS.name)))
+        for message in log.to_end(log.partitions(AUTOMATION_CONTROLS.name)):
+            pauses.apply(message.key or b"", message.value)
+    return published, pauses
 
 
 def _leads(

@@ -51,14 +51,15 @@ _WORDS = {
     "{their_priority} is not below {priority}",
     "sequence_not_active": "the sequence was not active",
     # paused
-    "automation_paused": "automation is paused: {scope}",
+    # Resumed, it goes on at a rate: then too it waits until its turn.
+    "automation_paused": "automation was paused ({scope}), and this has not gone on yet",
     "sequence_paused": "the sequence is paused",
     "definition_missing": "the definition of this version cannot be read",
     "task_open": "the task {step} is not done yet",
     "lead_merged": "the lead was merged into another",
     "lead_quarantined": "the lead is in quarantine",
     # the dispatcher's
-    "paused": "automation is paused: {scope}",
+    "paused": "automation was paused ({scope}), and this has not gone on yet",
     "no_consent": "the lead has not agreed to {channel}",
     "suppression_list": "the address is on the suppression list of {channel}: {reason}",
     "template_value_missing": "its template has no value for {value}, and no fallback",
