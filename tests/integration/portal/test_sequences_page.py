@@ -145,6 +145,11 @@ def test_a_sequence_is_written_activated_paused_and_archived(
     dialog.get_by_role("button", name="Pause").click()
     expect(page.locator(".notice")).to_contain_text("wrong price")
     page.get_by_role("button", name="Resume", exact=True).click()
+    expect(dialog.get_by_label("What goes out")).to_contain_text("Nothing waits.")
+    dialog.get_by_role("button", name="Resume").click()
+    expect(dialog.locator(".wrong")).to_have_text("Say what you verified.")
+    dialog.get_by_label("What you saw").fill("the price is right")
+    dialog.get_by_role("button", name="Resume").click()
     expect(page.locator("[data-status=active]")).to_be_visible()
     assert no_sideways_scroll(page)
 

@@ -1,10 +1,10 @@
-"""The pages: sign in, Sequences, and the unsubscribe page of the messages."""
+"""The pages: sign in, Sequences, Incidents, and the unsubscribe page of the messages."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -70,23 +70,33 @@ async def logout(request: Request, context: Ctx) -> Response:
 
 @router.get("/sequences")
 @router.get("/sequences/{sequence_id}")
-async def sequences_page(
-    request: Request, context: Ctx, sequence_id: str | None = None
-) -> Response:
+async def sequences_page(request: Request, sequence_id: str | None = None) -> Response:
+    return await _page(
+        request, "sequences.html", events=editing.EVENTS, variables=editing.VARIABLES
+    )
+
+
+@router.get("/incidents")
+@router.get("/incidents/{incident_id}")
+async def incidents_page(request: Request, incident_id: str | None = None) -> Response:
+    return await _page(request, "incidents.html")
+
+
+async def _page(request: Request, template: str, **settings: Any) -> Response:
+    """A page for staff, with what its scripts have to know; others are sent to sign in."""
     principal = await principal_of(request)
     if principal is None or principal.role is Role.CLIENT:
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     return templates.TemplateResponse(
         request,
-        "sequences.html",
+        template,
         {
             "principal": principal,
             "settings": {
                 "role": principal.role.value,
                 "subject": principal.subject,
                 "tenant": principal.tenant_id,
-                "events": editing.EVENTS,
-                "variables": editing.VARIABLES,
+                **settings,
             },
         },
     )

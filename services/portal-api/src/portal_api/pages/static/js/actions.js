@@ -4,6 +4,8 @@ import { bulk } from "./bulk.js";
 import { confirm } from "./dialog.js";
 import { editSequence, editStep } from "./editors.js";
 import { enroll } from "./enroll.js";
+import { signOut, switchTheme } from "./frame.js";
+import { pauseSequence, resumeSequence } from "./pausing.js";
 import { loadBulk, loadRows, put, selected, state } from "./state.js";
 import { toast } from "./toast.js";
 
@@ -58,13 +60,8 @@ export function actionsOf({ draw, select, refresh, back }) {
     },
     "bulk-open": () => bulk(selected(), { job: state.jobs.items[0], changed: refresh }),
     activate: async () => shown(await change({ status: "active" }), "It is active: the next lead that fits will enter."),
-    pause: () => confirm({
-      title: `Pause ${selected().name}?`, submit: "Pause",
-      text: "Nothing of it goes out until you resume. What is due meanwhile waits.",
-      reason: { label: "Reason", placeholder: "Wrong price in step 2" },
-      work: async (reason) => shown(await change({ status: "paused", reason }), "Paused. What is due waits."),
-    }),
-    resume: async () => shown(await change({ status: "active" }), "Resumed."),
+    pause: () => pauseSequence(selected(), shown),
+    resume: () => resumeSequence(selected(), shown),
     archive: () => confirm({
       title: `Archive ${selected().name}?`, danger: true, submit: "Archive",
       text: "Nobody new enters, and it leaves this list. What happened in it stays.",
@@ -98,16 +95,7 @@ export function actionsOf({ draw, select, refresh, back }) {
         },
       });
     },
-    theme: () => {
-      const dark = getComputedStyle(document.documentElement).colorScheme === "dark"
-        || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
-      const next = dark ? "light" : "dark";
-      document.documentElement.dataset.theme = next;
-      localStorage.setItem("theme", next);
-    },
-    "sign-out": async () => {
-      await fetch("/logout", { method: "POST", headers: { "X-Leadflow": "page" } });
-      location.assign("/login");
-    },
+    theme: switchTheme,
+    "sign-out": signOut,
   };
 }

@@ -2,7 +2,7 @@
 import { api, path } from "./api.js";
 import { dialog, field, select } from "./dialog.js";
 import { h, sprout } from "./dom.js";
-import { number, plural, sentence, when, words } from "./format.js";
+import { number, plural, sentence, soon, words } from "./format.js";
 import { tenantOf } from "./state.js";
 
 const LOOK_MS = 700;
@@ -159,17 +159,18 @@ function expectation(job, lists) {
       tile(done, `will be ${DONE[job.action]}`, "good"),
       tile(refused, "will be refused", refused ? "bad" : "")),
     notes.length > 0 && h("ul", { class: "notes", "data-key": "notes" }, notes.map((each) => h("li", {}, each))),
-    list("Refused", job.expected.refused, lists.refused, (each) => each.expected.because ?? words(each.expected.rule)),
-    list(sentence(DONE[job.action]), done, lists.done, (each) => plan(each.expected.plan)),
+    list("Will be refused", job.expected.refused, lists.refused, (each) => each.expected.because ?? words(each.expected.rule)),
+    list(`Will be ${DONE[job.action]}`, done, lists.done, (each) => plan(each.expected.plan)),
     h("p", { class: "fine", "data-key": "fine" }, "The sequencer has the last word: a lead that changes until then may be answered differently."),
   ];
 }
 
 function plan(now) {
-  if (!now?.rule) return now?.skipped ? `first step skipped: ${words(now.skipped)}` : "";
+  if (!now?.next_step && !now?.rule) return "";
+  if (!now.rule) return now.skipped ? `first step skipped: ${words(now.skipped)}` : now.held_by ? "first step waits: paused" : `starts with ${words(now.next_step)}`;
   const from = now.stands_on ? `${words(now.stands_on)}${now.removed ? " (removed)" : ""}` : "the end";
   if (!now.next_step) return `${from} → completed`;
-  return `${from} → ${words(now.next_step)}, ${now.paused ? "paused; then " : ""}about ${when(now.about)}${now.time === "kept" ? ", as before" : ""}`;
+  return `${from} → ${words(now.next_step)}, ${now.paused ? "paused; then " : ""}about ${soon(now.about)}${now.time === "kept" ? ", as before" : ""}`;
 }
 
 function list(title, count, items, told) {
@@ -202,7 +203,7 @@ function progress(job) {
     h("div", { class: "tiles", "data-key": "tiles" },
       tile(counts.done, DONE[job.action], "good"),
       tile(counts.refused, "refused", counts.refused ? "bad" : ""),
-      job.state === "cancelled" ? tile(counts.cancelled, "not sent") : tile(counts.waiting + counts.requested, "to come")),
+      job.state === "cancelled" ? tile(counts.cancelled, "not sent") : !job.finished_at && tile(counts.waiting + counts.requested, "to come")),
     rules.length > 0 && h("section", { class: "bulk-list", "data-key": "rules" },
       h("h3", {}, "Why refused"),
       h("ul", {}, rules.map(([rule, n]) => h("li", { "data-key": rule }, h("b", {}, sentence(rule)), h("span", {}, plural(n, "lead"))))),

@@ -58,7 +58,7 @@ function limits(sequence) {
   const { window, exclusive_group: group, priority } = sequence;
   const told = [
     window && ["Sends", windowLine(window)],
-    group && ["Alone in", `group ${words(group)}: one at a time, the higher priority has the lead`],
+    group && ["Group", `${words(group)}: a lead is in one of its sequences at a time`],
     (group || priority !== 50) && ["Priority", String(priority)],
   ].filter(Boolean);
   if (!told.length) return null;

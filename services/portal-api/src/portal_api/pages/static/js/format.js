@@ -23,6 +23,9 @@ export function ago(iso) {
   return seconds > 0 ? "in a moment" : "just now";
 }
 const full = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const short = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
+// For what is near: without the year.
+export const soon = (iso) => (iso ? short.format(new Date(iso)) : "");
 export const when = (iso) => (iso ? full.format(new Date(iso)) : "");
 
 export const words = (name) => (name ?? "").replaceAll("_", " ").replaceAll("-", " ");
@@ -76,5 +79,5 @@ const OPS = { eq: "is", ne: "is not", in: "is one of", gte: "is at least", lte: 
 export function conditionLine(condition) {
   const asked = condition.field.startsWith("message.") ? `the message of step ${words(condition.field.slice(8))}` : words(condition.field);
   const value = condition.value.split(",").map(words).join(", ");
-  return condition.field.startsWith("message.") ? `${asked} ${condition.op === "ne" ? "was not" : "was"} ${value}` : `${asked} ${OPS[condition.op] ?? condition.op} ${value}`;
+  return condition.field.startsWith("message.") ? `${asked} ${condition.op === "ne" ? "was not" : "was"} ${value.replaceAll("replied", "replied to")}` : `${asked} ${OPS[condition.op] ?? condition.op} ${value}`;
 }
