@@ -47,7 +47,12 @@ class Worker:
     """One `python -m sequencer`."""
 
     def __init__(
-        self, bootstrap: str, group: str, folder: Path, data_dir: Path | None = None
+        self,
+        bootstrap: str,
+        group: str,
+        folder: Path,
+        data_dir: Path | None = None,
+        program: Sequence[str] = ("-m", "sequencer"),
     ) -> None:
         self.data_dir = data_dir or folder / uuid4().hex[:8]
         with socket.socket() as probe:
@@ -63,7 +68,7 @@ class Worker:
         }
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sequencer"], env=environment, stderr=log
+                [sys.executable, *program], env=environment, stdout=log, stderr=log
             )
 
     def ready(self) -> bool:

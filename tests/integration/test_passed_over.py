@@ -1,0 +1,87 @@
+"""A consumer that passes over records, as Faust's does around a rebalance, on real Kafka."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from leadflow import topics
+
+from .sequencing import (
+    Tail,
+    Worker,
+    changelog,
+    created,
+    message_id,
+    model,
+    of_lead,
+    publish,
+    published,
+    queued,
+    running,
+    sequence,
+    step,
+    wait,
+)
+
+pytestmark = pytest.mark.integration
+
+LEADS = 1_000
+
+# The sequencer as it is, but for a consumer that jumps over records when it is dealt partitions:
+# in some over the first three, in others over all that there are.
+JUMPING = """
+import runpy
+from sequencer.app import Worker
+
+recovered = Worker._recovered
+
+async def recovered_and_jumped(self):
+    await recovered(self)
+    consumer = self.app.consumer
+    ours = {tp for tp in consumer.assignment() if tp.topic == "lead-events"}
+    ends = await consumer.highwaters(*ours)
+    to = {}
+    for tp in ours:
+        next = self._pipeline.offsets.next((tp.topic, tp.partition))
+        if next + 3 < ends[tp]:
+            to[tp] = ends[tp] if tp.partition % 2 else next + 3
+    await consumer.seek_wait(to)
+    print("jumped in", len(to), flush=True)
+
+Worker._recovered = recovered_and_jumped
+runpy.run_module("sequencer", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def tenant() -> str:
+    return f"tenant-{uuid4().hex[:8]}"
+
+
+def test_records_that_the_consumer_passed_over_are_gone_back_for(
+    kafka_bootstrap: str, tenant: str, tmp_path: Path
+) -> None:
+    group = f"seq-{tenant}"
+    definition = sequence(tenant, step("hello"), step("far", minutes=99))
+    published(kafka_bootstrap, definition)
+    leads = [created(tenant, f"lead-{n}") for n in range(LEADS)]
+    tail = Tail(kafka_bootstrap, [topics.MESSAGES.name], queued(tenant))
+    publish(kafka_bootstrap, [of_lead(each) for each in leads])
+    worker = Worker(kafka_bootstrap, group, tmp_path, program=("-c", JUMPING))
+    with running([worker]):
+        wait(worker.ready)
+        tail.until(lambda seen: len(seen) >= LEADS)
+        tail.close()
+        log = worker.log.read_text()
+        assert f"jumped in {topics.LEAD_EVENTS.partitions}\n" in log
+        assert log.count("records were passed over: going back") >= topics.LEAD_EVENTS.partitions
+        assert Counter(each.message_id for each in tail.kept) == Counter(
+            message_id(lead, "hello") for lead in leads
+        )
+        rows = changelog(kafka_bootstrap, group, {each.lead_id for each in leads})
+        assert rows == model(definition, leads)
+        assert worker.stop() == 0
