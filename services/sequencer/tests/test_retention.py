@@ -160,11 +160,12 @@ def test_entries_of_whoever_comes_back_have_numbers_that_none_had(story: Any, wo
     assert again == first + 1
 
 
-def test_an_update_of_a_lead_known_for_seconds_has_overtaken_its_creation(
-    story: Any, words: Any
+@pytest.mark.parametrize("known_for", [timedelta(seconds=2), timedelta(days=3)])
+def test_an_update_of_a_lead_that_cannot_be_forgotten_yet_has_overtaken_its_creation(
+    story: Any, words: Any, known_for: timedelta
 ) -> None:
     story.publish("first-touch", words.step("welcome"))
-    known = words.at(0) - timedelta(seconds=2)
+    known = words.at(0) - known_for
     assert story.when("LeadUpdated", 0, revision=2, known_since=known) == []
     told = story.when("LeadCreated", 1)
     assert words.steps_sent(told) == ["welcome"]

@@ -45,7 +45,7 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
             _note_consent(case, grant.channel, grant.granted, grant.basis, at, opt_in=False)
     if isinstance(event, LeadCreated):
         case.row = changed(case.row, created=True, source=event.source)
-    elif not before.created and retention.was_here(event):
+    elif not before.created and retention.was_here(case, event):
         # Its row was forgotten: a lead as before, and not a new one. Its next entries have
         # numbers that none can have had.
         day = event.recorded_at.toordinal()

@@ -48,11 +48,12 @@ def is_idle(case: Case) -> bool:
     return not case.row.live and not case.row.finished and at is not None and at <= case.now
 
 
-def was_here(event: LeadUpdated) -> bool:
+def was_here(case: Case, event: LeadUpdated) -> bool:
     """Whether a lead without a row is one that was forgotten. If not, this has overtaken its
-    LeadCreated, which two workers of intake may publish within seconds."""
+    LeadCreated: another worker of intake may publish that later, and how much later nobody knows;
+    but nobody is forgotten before the retention time, so half of it tells them apart."""
     known = event.known_since
-    return known is not None and event.recorded_at - known >= timedelta(days=1)
+    return known is not None and event.recorded_at - known >= _time(case) / 2 > timedelta(0)
 
 
 def _until(case: Case, line: Finished) -> datetime | None:
