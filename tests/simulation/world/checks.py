@@ -23,7 +23,7 @@ from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS
 SETTLED = (State.SENT, State.RECORDED, State.UNKNOWN, State.SUPPRESSED)
 FINAL_STOPS = ("ConsentChanged", "MessageBounced")
 """After these no e-mail goes to the address any more, of whatever passage."""
-STOPS = {"ReplyReceived": "reply", "BookingMade": "booking"}
+STOPS = {"ReplyReceived": "reply", "BookingMade": "booking", "AccountReplied": "account_reply"}
 
 
 @dataclass(frozen=True)

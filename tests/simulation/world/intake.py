@@ -59,6 +59,13 @@ class _Transaction:
         known = self._tables.identities
         return {key: list(known[key]) for key in keys if key in known}
 
+    async def contacts(self, accounts: Sequence[Key], most: int) -> dict[Key, list[str]]:
+        return {key: found[:most] for key, found in (await self.identities(accounts)).items()}
+
+    async def look(self, lead_ids: Iterable[str]) -> list[LeadRow]:
+        there = self._tables.leads
+        return [there[each] for each in sorted(lead_ids) if each in there]
+
     async def leads(self, lead_ids: Iterable[str]) -> list[LeadRow]:
         there = [each for each in sorted(lead_ids) if each in self._tables.leads]
         await self._hold(f"row {each}" for each in there)

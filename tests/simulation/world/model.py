@@ -28,7 +28,8 @@ CLOSING_STAGE = "won"
 class Passage:
     """One enrollment. `ended` is "completed" or the stop, `ended_at` the number of the effect.
     `holds`: from which effect on which step had to wait until when. `waits_for` is a task that
-    somebody has to do first, `passed` what is behind it in versions that it has left."""
+    somebody has to do first, `done` are those done, `passed` is what is behind it in versions that
+    it has left."""
 
     lead: str
     sequence: SequencePublished
@@ -40,6 +41,7 @@ class Passage:
     waits_for: str = ""
     passed: frozenset[str] = frozenset()
     moved: bool = False
+    done: set[str] = field(default_factory=set)
     ended: str = ""
     ended_at: int = 0
     must: list[str] = field(default_factory=list)
@@ -142,7 +144,7 @@ class LeadModel:
             passage.must.append(passage.message_id(step.step_id))
             if step.channel == "email":
                 self._sent.append(now)
-            elif step.blocks:
+            elif step.blocks and step.step_id not in passage.done:
                 passage.waits_for = step.step_id
                 return
         self._schedule(passage, now, count)
@@ -182,6 +184,8 @@ class LeadModel:
                     passage.hold(record.occurred_at + OUT_OF_OFFICE, count)
             case "ReplyReceived":
                 self._stop("reply", count)
+            case "AccountReplied":
+                self._stop("account_reply", count)
             case "BookingMade":
                 self._stop("booking", count)
             case "ConsentChanged":
@@ -202,10 +206,16 @@ class LeadModel:
                     self._migrate(passage, getattr(record, "to_version", 0), now, count)
             case "TaskCompleted":
                 for passage in self.live:
-                    waiting = passage.waits_for and passage.message_id(passage.waits_for)
-                    if waiting == getattr(record, "message_id", None):
-                        passage.waits_for = ""
-                        self._schedule(passage, now, count)
+                    self._do(passage, getattr(record, "message_id", ""), now, count)
+
+    def _do(self, passage: Passage, message_id: str, now: datetime, count: int) -> None:
+        """A task was done, perhaps before its step counted as done here."""
+        if passage.waits_for and passage.message_id(passage.waits_for) == message_id:
+            passage.waits_for = ""
+            self._schedule(passage, now, count)
+            return
+        names = [each.step_id for each in passage.sequence.steps[passage.index :]]
+        passage.done |= {each for each in names if passage.message_id(each) == message_id}
 
     def _follow(self, record: Any, published: frozenset[str], count: int) -> None:
         """A profile or a stage: the highest revision is the newest, whenever it comes."""

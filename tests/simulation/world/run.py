@@ -8,11 +8,11 @@ from random import Random
 
 from dispatcher.controls import Controls
 from dispatcher.facts import Suppression
-from leadflow import ids
 from leadflow.kafka.port import Outgoing
 from leadflow.records import (
     AutomationPaused,
     EnrollmentPauseRequested,
+    MessageQueued,
     SequencePublished,
 )
 from sequencer import rowcodec
@@ -299,12 +299,13 @@ class World:
         await self._quiet()
         self.durable.clock.advance(1)
         self._resume_enrollments()
-        for number in range(CALM_ROUNDS):
-            self._complete_tasks(number)
+        done: set[str] = set()
+        for _ in range(CALM_ROUNDS):
+            self._complete_tasks(done)
             await self._quiet()
             if (at := self._next_time()) is not None:
                 self.durable.clock.time = at
-            elif not any(row.live for row in self._rows()):
+            elif not self.features.blocks or not self._open_tasks(done):
                 return
 
     def _resume_enrollments(self) -> None:
@@ -320,19 +321,19 @@ class World:
             resume = make("EnrollmentResumeRequested", record.lead_id, name, now, **fields)
             self._append(told(COMMANDS, resume))
 
-    def _complete_tasks(self, number: int) -> None:
-        """Do what enrollments wait for."""
-        waited_for = [
-            (row.lead_id, ids.message_id(each.enrollment_id, each.waits_for))
-            for row in self._rows()
-            for each in row.live
-            if each.waits_for
-        ]
-        now = self.durable.clock.now()
-        for lead, message_id in waited_for:
-            fields = {"message_id": message_id, "completed_by": "dana"}
-            done = make("TaskCompleted", lead, f"done-{number}-{message_id}", now, **fields)
-            self._append(told(COMMANDS, done))
+    def _open_tasks(self, done: set[str]) -> list[MessageQueued]:
+        """Tasks and calls on somebody's list, each once: whoever did one does not do it again."""
+        queued = [each.record for each in self.watch.queued if each.record.channel != "email"]
+        return [each for each in queued if each.message_id not in done]
+
+    def _complete_tasks(self, done: set[str]) -> None:
+        for task in self._open_tasks(done) if self.features.blocks else ():
+            if task.message_id not in done:
+                done.add(task.message_id)
+                fields = {"message_id": task.message_id, "completed_by": "dana"}
+                name, now = f"done-{task.message_id}", self.durable.clock.now()
+                made = make("TaskCompleted", task.lead_id, name, now, **fields)
+                self._append(told(COMMANDS, made))
 
     def _rows(self) -> list[LeadRow]:
         local = self.sequencer.rows.local

@@ -16,7 +16,7 @@ TENANT = "acme"
 WELCOME = f"{TENANT}.welcome"  # entered by being created, once
 NURTURE = f"{TENANT}.nurture"  # entered by hand, as often as somebody asks for it
 DELAYS = (0, 0, 5, 45, 240, 1440)  # minutes
-STOPS = (("reply",), ("reply", "booking"), ("booking",), ("reply", "won"))
+STOPS = (("reply",), ("reply", "booking"), ("booking",), ("reply", "won", "account_reply"))
 WINDOWS = (
     SendWindow(start="09:00", end="17:00", days=(), holidays=True),
     SendWindow(start="08:30", end="12:15", days=("mon", "tue", "thu", "sat"), holidays=True),
