@@ -193,7 +193,8 @@ SEEN: dict[str, Any] = {
     "received": "{}",
     "extra": "{}",
 }
-ABOUT_A_MESSAGE = {"cause_id": "raw-2", "message_id": "m", "channel": "email", "provider": "p"}
+OF_A_MESSAGE: dict[str, Any] = {"message_id": "m", "channel": "email", "provider": "p"}
+ABOUT_A_MESSAGE = {"cause_id": "raw-2", **OF_A_MESSAGE}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "LeadCreated": SEEN,
     "LeadUpdated": {**SEEN, "revision": 2},
@@ -219,6 +220,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "AccountReplied": {"cause_id": "raw-10", "channel": "email", "replied_lead_id": "another"},
     "ResendRequested": {"requested_by": "ops"},
     "MessageOpened": {**ABOUT_A_MESSAGE, "automated": False},
+    "MessageSent": {**OF_A_MESSAGE, "body_hash": "h", "accepted_at": START, "epoch": 1},
+    "MessageFailed": {**OF_A_MESSAGE, "error_class": "refused", "reason": "no", "attempts": 1},
     "TaskCompleted": {"completed_by": "dana"},
     "EnrollRequested": {"requested_by": "ops"},
     "EnrollmentPauseRequested": {"requested_by": "ops"},
