@@ -126,7 +126,8 @@ def test_a_frozen_worker_writes_nothing_once_its_leads_are_anothers(
         written.until_queued(len(expected))
         wait(lambda: monotonic() > frozen_at + 2 * SESSION_SECONDS and datetime.now(UTC) > soon)
         written.until_quiet()
-        assert written.messages().keys() == expected
+        # The successor leaves out what the other had queued and not written down.
+        assert written.messages() == Counter(expected)
         workers[0].process.send_signal(signal.SIGCONT)
         assert written.during(6.0) == []
         # Nothing was written because nobody was there to write.

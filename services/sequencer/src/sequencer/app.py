@@ -30,6 +30,7 @@ from sequencer.due import DueIndex
 from sequencer.fetching import BriskConsumer
 from sequencer.lease import Lease
 from sequencer.model import Setting
+from sequencer.once import OncePerMessage
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
 from sequencer.processor import LOOP, LeadProcessor
@@ -124,10 +125,11 @@ class Worker:
         self._resuming = Resuming(
             self._due, rows, pauses, setting, partitions=topics.LEAD_EVENTS.partitions
         )
+        self._effects = OncePerMessage(producer, codec, settings.bootstrap)
         self._processor = LeadProcessor(
             codec=codec,
             rows=rows,
-            producer=producer,
+            producer=self._effects,
             dead_letters=DeadLetters("sequencer", producer, clock),
             due=self._due,
             setting=setting,
@@ -249,6 +251,7 @@ class Worker:
         earliest = await consumer.earliest_offsets(*places)
         starts = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in places}
         ends = await consumer.highwaters(*places)
+        await self._effects.look({tp.partition for tp in places})
         await consumer.seek_wait(starts)
         if deal != self._deal:
             return  # dealt out anew meanwhile
