@@ -140,12 +140,13 @@ def test_the_page_says_when_it_sends_to_whom_and_what_decides(open_page: Opener,
     expect(page.locator("[data-limit=Sends] dd")).to_have_text(
         "Every day 00:00–23:59 where the lead is, not on holidays"
     )
-    expect(page.locator("[data-limit='Alone in'] dd")).to_contain_text("group nurture")
-    expect(page.locator("[data-limit=Priority] dd")).to_have_text("80")
+    expect(page.locator("[data-limit=Group] dd")).to_have_text(
+        "nurture, priority 80: one sequence at a time"
+    )
     hello, asked, ring, last = (page.locator(".step").nth(n) for n in range(4))
     expect(hello.locator("[data-arm=A] .share")).to_have_text("75%")
     expect(hello.locator("[data-arm=B] .arm-text")).to_have_text("A question, {{first_name}}")
-    expect(asked.locator(".branch")).to_contain_text("the message of step hello was replied")
+    expect(asked.locator(".branch")).to_contain_text("the message of step hello was replied to")
     expect(asked.locator(".branch")).to_contain_text("the run ends")
     expect(ring.locator(".delay")).to_have_text("+2bd")
     expect(ring.locator(".step-rules")).to_have_text("The next step waits until this is done")
@@ -172,7 +173,9 @@ def test_many_are_enrolled_after_a_look_at_who_that_is(
     # 20 leads a stage, four of each in quarantine and one of each enrolled before.
     expect(dialog.locator("[data-tile='will be enrolled'] b")).to_have_text("15")
     expect(dialog.locator("[data-tile='will be refused'] b")).to_have_text("1")
-    expect(dialog.locator("[data-list=Refused] li")).to_contain_text("the lead is in it already")
+    expect(dialog.locator("[data-list='Will be refused'] li")).to_contain_text(
+        "the lead is in it already"
+    )
     if wide:
         expect(dialog.locator(".notes")).to_contain_text(
             "For 1 lead the first step will be skipped: no recipient."
@@ -210,7 +213,7 @@ def test_who_is_enrolled_moves_to_a_new_version_as_the_preview_said(
     expect(dialog.locator(".notes")).to_have_text(
         "32 leads: from a removed step to the next that is left."
     )
-    first = dialog.locator("[data-list=Moved] li").first
+    first = dialog.locator("[data-list='Will be moved'] li").first
     expect(first).to_contain_text("asked (removed) → ring, about")
     dialog.get_by_role("button", name="Move 32 leads").click()
     expect(dialog.locator("[data-tile=moved] b")).to_have_text("32", timeout=WAIT_MS)

@@ -58,8 +58,8 @@ function limits(sequence) {
   const { window, exclusive_group: group, priority } = sequence;
   const told = [
     window && ["Sends", windowLine(window)],
-    group && ["Group", `${words(group)}: a lead is in one of its sequences at a time`],
-    (group || priority !== 50) && ["Priority", String(priority)],
+    group && ["Group", `${words(group)}, priority ${priority}: one sequence at a time`],
+    !group && priority !== 50 && ["Priority", String(priority)],
   ].filter(Boolean);
   if (!told.length) return null;
   return h("dl", { class: "limits" }, told.map(([name, text]) => h("div", { "data-limit": name }, h("dt", {}, name), h("dd", {}, text))));

@@ -32,7 +32,7 @@ function step(each) {
         operator && h("span", { class: "tools" },
           !BY_THE_API[each.channel] && h("button", { class: "icon-button", type: "button", "data-action": "edit-step", "data-id": each.id, "aria-label": `Edit step ${each.delay_label} ${each.template_subject || each.channel}`, title: "Edit" }, icon("edit")),
           h("button", { class: "icon-button danger", type: "button", "data-action": "remove-step", "data-id": each.id, "aria-label": `Remove step ${each.delay_label} ${each.template_subject || each.channel}`, title: "Remove" }, icon("trash")))),
-      each.template_subject && h("p", { class: "subject" }, template(each.template_subject)),
+      !each.arms.length && each.template_subject && h("p", { class: "subject" }, template(each.template_subject)),
       body(each),
       arms(each),
       condition(each),
