@@ -34,7 +34,7 @@ CLOCK_CALLS = {"now", "utcnow", "today"}
 RANDOM_CALLS = {"uuid1", "uuid4"}
 # The one place that imports faust (design.md), and the table class that notes/faust.md has the
 # app given (`faust.App(Table=…)`).
-FAUST = {"sequencer.app", "sequencer.table"}
+FAUST = {"sequencer.app", "sequencer.fetching", "sequencer.table"}
 
 
 def package_files(package: str) -> Iterator[tuple[str, ast.Module]]:
