@@ -154,6 +154,14 @@ def test_a_lead_that_is_not_active_is_not_dormant(story: Any, words: Any) -> Non
     assert story.until(390 * DAY) == []
 
 
+def test_a_lead_whose_merge_is_undone_has_been_silent_all_the_time(story: Any, words: Any) -> None:
+    story.when("LeadCreated")
+    story.when("LeadUpdated", 5, status="merged")
+    assert story.until(55 * DAY) == []
+    story.when("LeadUpdated", 55 * DAY, status="active", revision=3)
+    assert words.steps_sent(story.until(60 * DAY)) == ["back"]
+
+
 def test_each_dormant_sequence_has_its_own_days(story: Any, words: Any) -> None:
     story.publish("nudge", words.step("nudge"), trigger=("dormant", "14"))
     story.when("LeadCreated")

@@ -44,11 +44,7 @@ def look(case: Case, before: LeadRow) -> bool:
 
 def _may_be_sooner(row: LeadRow, before: LeadRow) -> bool:
     """Whether something happened that can bring the next review forward."""
-    return row is not before and (
-        row.responded_at is not before.responded_at
-        or row.stage != before.stage
-        or row.status != before.status
-    )
+    return row.responded_at is not before.responded_at or row.status != before.status
 
 
 def _arm(case: Case) -> None:
