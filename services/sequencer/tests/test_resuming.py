@@ -201,15 +201,41 @@ def test_a_scope_that_is_paused_again_keeps_what_has_not_gone_on(
     assert gone <= 31
 
 
-def test_a_new_deal_begins_anew_with_the_rows_that_are_there(desk: Callable[..., Desk]) -> None:
+def test_a_long_wait_in_one_scope_keeps_no_other_waiting(desk: Callable[..., Desk]) -> None:
+    here = desk()
+    here.hold(range(ROOM + LOOKS))
+    here.resume("everything", 6)
+    here.passes(15)
+    here.pause(CHANNEL)
+    mine = here.hold(range(2 * ROOM, 2 * ROOM + 5))
+    here.resume(CHANNEL, 600)
+    here.passes(30)
+    assert set(mine) <= set(here.asked())
+
+
+def test_what_was_taken_out_goes_back_when_partitions_are_dealt_out_anew(
+    desk: Callable[..., Desk],
+) -> None:
+    here = desk()
+    here.hold(range(60))
+    here.resume("everything", 600)
+    gone = here.passes(2)
+    assert 0 < gone < 60
+    here.owned = frozenset()
+    assert here.passes(60) == 0
+    here.index.keep(range(PARTITIONS))
+    here.owned = frozenset(range(PARTITIONS))
+    assert here.passes(60) == 60 - gone
+
+
+def test_what_was_recovered_after_its_resume_is_looked_at(desk: Callable[..., Desk]) -> None:
     here = desk()
     here.resume("everything", 600)
     here.passes(5)
-    # Recovered after the resume was heard of: nothing changes any more, but the rows are new.
     here.pause("everything")
+    here.owned = frozenset()
     here.hold(range(50))
     here.resume("everything", 600)
-    here.owned = frozenset()
     assert here.passes(60) == 0
     here.owned = frozenset(range(PARTITIONS))
     assert here.passes(60) == 50

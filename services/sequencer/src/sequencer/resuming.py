@@ -23,7 +23,7 @@ from sequencer.pauses import AutomationPauses
 LOOKS = 1_000
 """Rows that one round looks at, so that a million held leads do not stop the event loop."""
 ROOM = 10_000
-"""Leads that are kept in order while they wait for their turn; the others stay in the index."""
+"""Leads of a scope that are kept in order while they wait; the others stay in the index."""
 BURST_SECONDS = 2.0
 
 Place = tuple[int, bytes]
@@ -36,11 +36,13 @@ class StoredRows(Protocol):
 
 @dataclass(slots=True)
 class _Scope:
-    """What of one scope may go on, by the time for which it was due; `allowed` may go now."""
+    """What of one scope may go on, by the time for which it was due; `allowed` may go now.
+    `more` of it was found than there is room for."""
 
     waiting: list[tuple[int, Place]] = field(default_factory=list)
     allowed: float = 0.0
     at_ms: int = 0
+    more: bool = False
 
 
 class Resuming:
@@ -87,9 +89,7 @@ class Resuming:
         if self._again and not self._looking:
             self._again, self._looking = False, True
         now_ms = rowcodec.to_ms(now)
-        let_go = 0
-        if self._looking and sum(len(each.waiting) for each in self._scopes.values()) < ROOM:
-            let_go = self._look(now, now_ms)
+        let_go = self._look(now, now_ms) if self._looking else 0
         return let_go + self._let_go(now, now_ms)
 
     def _look(self, now: datetime, now_ms: int) -> int:
@@ -111,12 +111,18 @@ class Resuming:
             if not scope.waiting:
                 # Nobody saves up a rate while nothing waits.
                 scope.allowed, scope.at_ms = 0.0, now_ms
-            heappush(scope.waiting, (due_ms, place))
+            if len(scope.waiting) < ROOM:
+                heappush(scope.waiting, (due_ms, place))
+            else:
+                scope.more = True
+                self._due.hold(*place)
         return let_go
 
     def _let_go(self, now: datetime, now_ms: int) -> int:
         let_go = 0
         for name, scope in tuple(self._scopes.items()):
+            if scope.more and len(scope.waiting) < ROOM // 2:
+                scope.more, self._again = False, True
             if not scope.waiting:
                 del self._scopes[name]
                 continue

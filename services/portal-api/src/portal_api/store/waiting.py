@@ -10,30 +10,32 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal_api.store.connection import rows
 
-# Steps that the sequencer holds go on at the rate, and so do messages that the dispatcher
-# holds: two queues, each in the order of the times for which they were due.
+# Leads whose steps the sequencer holds go on at the rate, each with all of its steps, and so do
+# messages that the dispatcher holds: two queues, each by the times for which they were due.
 _WAITING = """
 WITH waiting AS (
-    SELECT 'step' AS held_at, m.message_id, m.tenant_id, m.sequence_id, m.channel,
-        m.scheduled_for
+    SELECT 'step' AS held_at, m.lead_id AS goes, m.message_id, m.tenant_id, m.sequence_id,
+        m.channel, m.scheduled_for
     FROM enrollments e JOIN messages m USING (enrollment_id)
     WHERE e.held_by = :scope AND e.status = 'paused' AND m.state = 'scheduled'
     UNION ALL
-    SELECT 'message', m.message_id, m.tenant_id, m.sequence_id, m.channel, m.scheduled_for
+    SELECT 'message', m.message_id, m.message_id, m.tenant_id, m.sequence_id, m.channel,
+        m.scheduled_for
     FROM messages m
     WHERE m.state = 'held' AND m.rule = 'paused' AND m.inputs ->> 'scope' = :scope
 ), free AS (
-    SELECT *, row_number() OVER (
-        PARTITION BY held_at ORDER BY scheduled_for, message_id) AS turn
+    SELECT *, min(scheduled_for) OVER (PARTITION BY held_at, goes) AS goes_by
     FROM waiting w
     WHERE NOT ARRAY[
         'everything', 'tenant:' || w.tenant_id, 'channel:' || w.tenant_id || ':' || w.channel,
         'sequence:' || w.tenant_id || ':' || w.sequence_id
     ] && CAST(:others AS text[])
+), turns AS (
+    SELECT *, dense_rank() OVER (PARTITION BY held_at ORDER BY goes_by, goes) AS turn FROM free
 )
 SELECT sequence_id, channel, count(*) AS n, min(turn) AS first, max(turn) AS last,
     min(scheduled_for) AS due_first, max(scheduled_for) AS due_last
-FROM free GROUP BY sequence_id, channel ORDER BY min(turn), sequence_id, channel
+FROM turns GROUP BY sequence_id, channel ORDER BY min(turn), sequence_id, channel
 """
 _HELD = """
 SELECT (SELECT count(*) FROM enrollments WHERE held_by = :scope AND status = 'paused')

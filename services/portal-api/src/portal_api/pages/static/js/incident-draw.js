@@ -104,7 +104,7 @@ function way(incident, now) {
         others > 0 && h("p", {}, `It stays paused after this: ${others === 1 ? "another incident is" : `${others} other incidents are`} open on the same scope.`),
         state.preview && h("div", {}, going(state.preview, nameOfSequence)[0]),
         !verified && h("p", {}, "Once the task is done."),
-      ], operator && !closed && h("button", { class: "button small", type: "button", "data-action": "resume", disabled: verified ? null : true }, icon("play"), others ? "Close" : "Resume")));
+      ], operator && !closed && h("button", { class: `button small ${verified ? "primary" : ""}`.trim(), type: "button", "data-action": "resume", disabled: verified ? null : true }, icon("play"), others ? "Close" : "Resume")));
 }
 
 const leg = (mark, done, next, title, text, tool = null) => h("div", { class: `leg ${done ? "done" : ""} ${next ? "next" : ""}`.trim(), "data-leg": title },

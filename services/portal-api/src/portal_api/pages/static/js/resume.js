@@ -17,7 +17,10 @@ const moment = (iso) => {
 
 export function span(found) {
   if (!found.messages) return found.held ? "Nothing goes out yet: what waits is still held by another pause, or sends nothing." : "Nothing waits.";
-  return `${plural(found.messages, "message")} ${found.messages === 1 ? "goes" : "go"} out, from ${moment(found.first_at)} to ${moment(found.last_at)} at the earliest.`;
+  const many = `${plural(found.messages, "message")} ${found.messages === 1 ? "goes" : "go"} out`;
+  const from = moment(found.first_at);
+  const to = moment(found.last_at);
+  return from === to ? `${many} within a minute.` : `${many}, from ${from} to ${to} at the earliest.`;
 }
 
 export function going(found, nameOf) {
