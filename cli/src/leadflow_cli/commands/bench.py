@@ -13,7 +13,7 @@ from leadflow_cli.repository import shipped
 
 SMALL: dict[str, tuple[str, ...]] = {
     "codec": ("--seconds", "0.2"),
-    "due_index": ("--pending", "1000", "20000"),
+    "due_index": ("--pending", "10000", "20000"),
     "end_to_end": ("--leads", "500", "--seconds", "5"),
     "lateness": ("--rate", "50", "--seconds", "5", "--burst", "5000", "--minutes", "1"),
     "sequencer_events": ("--leads", "1000", "--rounds", "1"),
