@@ -39,11 +39,12 @@ class Outcome:
 
     def rows(self) -> dict[bytes, bytes]:
         """The last row of each lead in the changelog."""
-        return {
-            record.key or b"": record.value or b""
+        found = {
+            record.key or b"": record.value
             for number in range(PARTITIONS)
             for record in self.durable.logs.get(TopicPartition(CHANGELOG, number), ())
         }
+        return {key: row for key, row in found.items() if row is not None}
 
     def told(self) -> dict[str, LeadRecord]:
         """Every record that the sequencer and the dispatcher were to hear of, once."""

@@ -116,7 +116,10 @@ class _Rows:
         for partition in range(PARTITIONS):
             rows: dict[bytes, bytes] = {}
             for record in self._durable.logs.get(TopicPartition(CHANGELOG, partition), ()):
-                rows[record.key or b""] = record.value or b""
+                if record.value is None:
+                    rows.pop(record.key or b"", None)
+                else:
+                    rows[record.key or b""] = record.value
             self.local |= rows
             for key, row in rows.items():
                 head = rowcodec.header(row)
@@ -127,14 +130,22 @@ class _Rows:
         return self.local.get(key)
 
     async def put(self, partition: int, key: bytes, row: bytes) -> None:
+        await self._write(partition, key, row)
+        self.local[key] = row
+
+    async def delete(self, partition: int, key: bytes) -> None:
+        await self._write(partition, key, None)
+        self.local.pop(key, None)
+
+    async def _write(self, partition: int, key: bytes, row: bytes | None) -> None:
         decided = self._watch.deciding[key]
 
         def effect() -> None:
             self._durable.append(Outgoing(CHANGELOG, key, row, partition=partition))
             self._watch.applied.append(Applied(key, partition, decided, self._durable.count))
 
-        await self._durable.gate(self._process, "puts a row", effect, may_fail=True)
-        self.local[key] = row
+        label = "deletes a row" if row is None else "puts a row"
+        await self._durable.gate(self._process, label, effect, may_fail=True)
 
 
 class Sequencer:

@@ -30,6 +30,9 @@ class _Rows:
     async def put(self, partition: int, key: bytes, row: bytes) -> None:
         self.rows[key] = row
 
+    async def delete(self, partition: int, key: bytes) -> None:
+        self.rows.pop(key, None)
+
 
 class _Nowhere:
     async def send(self, batch: object) -> None: ...
