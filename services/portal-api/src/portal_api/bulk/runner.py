@@ -28,6 +28,8 @@ BATCH = 500
 IDLE_SECONDS = 5.0
 # Answers arrive in bursts; to look for them more often than so helps nobody.
 PAUSE_SECONDS = 0.5
+# While there is more to send, what was answered is looked at now and then only.
+LOOK_SECONDS = 2.0
 PREVIEW_KEPT = timedelta(days=1)
 
 
@@ -37,6 +39,7 @@ class BulkRunner:
     def __init__(self, context: Context, batch: int = BATCH) -> None:
         self._context = context
         self._batch = batch
+        self._looked: dict[str, float] = {}  # at which answers, monotonic seconds
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. What fails is tried again: all of it is in the database."""
@@ -54,6 +57,7 @@ class BulkRunner:
                     jobs = await store.open_jobs(connection)
                 if not jobs:
                     wait = IDLE_SECONDS
+                    self._looked.clear()
                 # What was sent in full waits for answers; the rest need not wait for us.
                 elif any([await self._advance(bulk_id) for bulk_id in jobs]):
                     wait = 0
@@ -85,13 +89,22 @@ class BulkRunner:
                     ],
                 )
                 await store.requested(connection, bulk_id, [each["position"] for each in sent])
-            if job.started_at is not None:
+            more = len(sent) == self._batch
+            if job.started_at is not None and self._looks(bulk_id, more):
                 await answers.collect(
                     connection, bulk_id, job.action, job.started_at, job.to_version
                 )
-            if len(sent) < self._batch:
+            if not more:
                 await store.finish(connection, bulk_id, context.clock.now())
-        return len(sent) == self._batch
+        return more
+
+    def _looks(self, bulk_id: str, more: bool) -> bool:
+        """Whether it is time to look for answers to this job."""
+        now = self._context.clock.monotonic()
+        if more and now - self._looked.setdefault(bulk_id, now) < LOOK_SECONDS:
+            return False
+        self._looked[bulk_id] = now
+        return True
 
     async def _rest(self, stop: asyncio.Event, seconds: float) -> None:
         """Until something is started, the process stops, or the time is over."""

@@ -29,7 +29,7 @@ from portal_api.store import leads as lead_store
 from portal_api.store import sequences as sequence_store
 from portal_api.store.connection import rows
 
-CHUNK = 1000
+CHUNK = 250
 
 # Group and priority of the version that the lead is in: other sequences of a group are rivals.
 _PASSAGES = """

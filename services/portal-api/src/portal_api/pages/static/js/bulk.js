@@ -124,7 +124,7 @@ function form(action, sequence, versions) {
     h("p", { class: "lead-in" }, "Who is enrolled stays on their version until you move them. What is behind a lead stays behind it: nobody gets a step twice."),
     h("div", { class: "pair" },
       field("Leads on", select("from_version", [["", "Every older version"], ...from.map((each) => [String(each.version), `Version ${each.version} · ${plural(each.live, "lead")}`])], "")),
-      field("go to", select("to_version", to.map((each) => [String(each.version), `Version ${each.version} · ${plural(each.steps, "step")}`]), String(to[0]?.version ?? "")))),
+      field("Go to", select("to_version", to.map((each) => [String(each.version), `Version ${each.version} · ${plural(each.steps, "step")}`]), String(to[0]?.version ?? "")))),
     field("Reason", h("input", { name: "reason", maxlength: 300, placeholder: "The price in step 2 was wrong" }), "optional"));
 }
 
