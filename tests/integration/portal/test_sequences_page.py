@@ -158,6 +158,24 @@ def test_a_sequence_is_written_activated_paused_and_archived(
     expect(page.locator(".item", has_text=name)).to_have_count(0)
 
 
+def test_a_sequence_that_waits_for_silence_says_after_how_many_days(
+    open_page: Opener, told: Any
+) -> None:
+    page = open_page(DESK, f"/sequences?tenant={told.tenant.tenant_id}")
+    page.get_by_role("button", name="New sequence").click()
+    dialog = page.locator("dialog")
+    dialog.get_by_label("Name").fill("Winter silence")
+    dialog.get_by_role("radio", name="Silence").check()
+    days = dialog.get_by_label("When a lead has not answered for so many days")
+    expect(days).to_have_value("60")
+    days.fill("14")
+    dialog.get_by_role("button", name="Create draft").click()
+    expect(title(page)).to_have_text("Winter silence")
+    expect(page.locator(".trigger")).to_have_text("Triggers when: no response for 14 days")
+    page.get_by_role("button", name="Edit this sequence").click()
+    expect(days).to_have_value("14")
+
+
 def test_a_step_is_changed_and_removed(open_page: Opener, told: Any) -> None:
     page = open_page(DESK, sequence_url(told, "onboarding"))
     steps = page.locator(".step")
