@@ -253,6 +253,12 @@ def test_a_resume_says_what_goes_out_when(
     by_scope = ops.get("/incidents/preview", params={"scope": scope}).json()
     assert by_scope["messages"] == 5
 
+    # Of another tenant's nothing is said, not even how much it is.
+    with portal.client("ops", portal.tenants[1].tenant_id) as stranger:
+        blind = stranger.get("/incidents/preview", params={"scope": "everything"}).json()
+        assert (blind["messages"], blind["held"]) == (0, 0)
+        assert stranger.get("/incidents/preview", params={"scope": scope}).status_code == 403
+
     # What another pause covers does not go out with this resume.
     other = opened(ops, narrower, kind="privacy")
     assert (preview()["messages"], preview()["held"]) == (0, 5)

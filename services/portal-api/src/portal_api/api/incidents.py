@@ -73,7 +73,7 @@ async def preview_of_scope(
 ) -> dict[str, Any]:
     """What a resume of this scope would let go, by sequence and channel, and from when to when."""
     parsed = await known_scope(context, principal, scope, to_write=False)
-    return await preview(context, str(parsed), rate_per_minute)
+    return await preview(context, principal, str(parsed), rate_per_minute)
 
 
 @router.post("", status_code=HTTPStatus.CREATED)
@@ -121,7 +121,7 @@ async def preview_of_incident(
 ) -> dict[str, Any]:
     """What its resume would let go; `still_paused_by` are other incidents on the same scope."""
     row = await row_of(context, principal, incident_id, to_write=False)
-    found = await preview(context, row["scope"], rate_per_minute)
+    found = await preview(context, principal, row["scope"], rate_per_minute)
     async with context.engine.connect() as connection:
         others = await store.open_on(connection, row["scope"])
     still = [each["incident_id"] for each in others if each["incident_id"] != incident_id]
@@ -200,7 +200,7 @@ async def close(
 
     Raises Problem 409 with the task while that is not done.
     """
-    release = await preview(context, row["scope"], rate_per_minute)
+    release = await preview(context, principal, row["scope"], rate_per_minute)
     try:
         still = await desk.close(
             context,
@@ -223,12 +223,15 @@ def not_verified(row: dict[str, Any]) -> Problem:
     )
 
 
-async def preview(context: Context, scope: str, rate_per_minute: int) -> dict[str, Any]:
+async def preview(
+    context: Context, principal: Principal, scope: str, rate_per_minute: int
+) -> dict[str, Any]:
     async with context.engine.connect() as connection:
         paused = await sequences.paused_scopes(connection)
         return await waiting.preview(
             connection,
             scope,
+            tenant=principal.tenant_id,
             paused=paused.keys(),
             rate_per_minute=rate_per_minute,
             now=context.clock.now(),

@@ -367,7 +367,7 @@ async def _resume(
     scope = scope_of(record)
     rate = body.rate_per_minute or DEFAULT_PER_MINUTE
     reason = body.reason or "resumed by hand"
-    release = {**await incidents.preview(context, scope, rate), "resumed": True}
+    release = {**await incidents.preview(context, principal, scope, rate), "resumed": True}
     async with context.engine.connect() as connection:
         there = await incident_store.open_on(connection, scope)
         paused = scope in await store.paused_scopes(connection)

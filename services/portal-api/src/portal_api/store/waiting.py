@@ -35,12 +35,15 @@ WITH waiting AS (
 )
 SELECT sequence_id, channel, count(*) AS n, min(turn) AS first, max(turn) AS last,
     min(scheduled_for) AS due_first, max(scheduled_for) AS due_last
-FROM turns GROUP BY sequence_id, channel ORDER BY min(turn), sequence_id, channel
+FROM turns WHERE CAST(:tenant AS text) IS NULL OR tenant_id = :tenant
+GROUP BY sequence_id, channel ORDER BY min(turn), sequence_id, channel
 """
 _HELD = """
-SELECT (SELECT count(*) FROM enrollments WHERE held_by = :scope AND status = 'paused')
+SELECT (SELECT count(*) FROM enrollments WHERE held_by = :scope AND status = 'paused'
+        AND (CAST(:tenant AS text) IS NULL OR tenant_id = :tenant))
     + (SELECT count(*) FROM messages
-        WHERE state = 'held' AND rule = 'paused' AND inputs ->> 'scope' = :scope) AS held
+        WHERE state = 'held' AND rule = 'paused' AND inputs ->> 'scope' = :scope
+        AND (CAST(:tenant AS text) IS NULL OR tenant_id = :tenant)) AS held
 """
 
 
@@ -48,6 +51,7 @@ async def preview(
     connection: AsyncConnection,
     scope: str,
     *,
+    tenant: str | None,
     paused: Collection[str],
     rate_per_minute: int,
     now: datetime,
@@ -55,13 +59,14 @@ async def preview(
     """{scope, rate_per_minute, messages, held, first_at, last_at, groups}: how many messages a
     resume lets go, by sequence and channel, and when the first and the last may be sent.
 
+    Of other tenants than `tenant` nothing is said but the turns that they take; None sees all.
     `paused` are all paused scopes: what another one covers stays, and is in `held` only, as are
     steps that send nothing. The times are the earliest: windows and quiet hours are asked when
     a step's turn has come.
     """
     others = [each for each in paused if each != scope]
-    found = await rows(connection, _WAITING, {"scope": scope, "others": others})
-    held = await rows(connection, _HELD, {"scope": scope})
+    found = await rows(connection, _WAITING, {"scope": scope, "tenant": tenant, "others": others})
+    held = await rows(connection, _HELD, {"scope": scope, "tenant": tenant})
     apart = timedelta(minutes=1) / rate_per_minute
     groups = [
         {
