@@ -396,32 +396,3 @@ def test_a_rep_enrolls_only_leads_of_their_own(
     with portal.client("reviewer", story.tenant.tenant_id) as reviewer:
         assert reviewer.get(f"/bulk/{mine['id']}").status_code == 200
         assert reviewer.post(f"/bulk/{mine['id']}/cancel").status_code == 403
-
-
-def test_the_same_request_again_is_the_same_job(story: Any, ops: httpx.Client) -> None:
-    sequence = a_sequence(ops, "Twice", step("hello", 600))
-    body = {"action": "enroll", "lead_ids": ["nobody"]}
-    headers = {"Idempotency-Key": "once"}
-    first = ops.post(f"/sequences/{sequence}/bulk", json=body, headers=headers)
-    again = ops.post(f"/sequences/{sequence}/bulk", json=body, headers=headers)
-    assert first.json()["id"] == again.json()["id"]
-    assert again.headers["Idempotency-Replayed"] == "true"
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"action": "enroll"}, 422),
-        ({"action": "enroll", "lead_ids": ["a"], "filter": {}}, 422),
-        ({"action": "enroll", "lead_ids": ["a"], "to_version": 2}, 422),
-        ({"action": "migrate"}, 422),
-        ({"action": "migrate", "to_version": 9}, 422),
-        ({"action": "forget", "lead_ids": ["a"]}, 422),
-    ],
-)
-def test_what_makes_no_sense_is_refused(
-    ops: httpx.Client, body: dict[str, Any], status: int
-) -> None:
-    name = f"Sense {len(str(body))}"
-    sequence = a_sequence(ops, name, step("hello", 600))
-    assert ops.post(f"/sequences/{sequence}/bulk", json=body).status_code == status

@@ -134,3 +134,28 @@ def test_leads_are_found_by_stage_owner_and_temperature(ops: httpx.Client, told:
 
     assert found(stage="new", owner="dana.whitfield", temperature="warm") == 6
     assert (found(stage="won"), found(owner="rita"), found(temperature="hot")) == (0, 0, 0)
+
+
+def test_the_same_request_again_is_the_same_job(ops: httpx.Client, told: Any) -> None:
+    url = f"/sequences/{told.tenant.tenant_id}.first-touch/bulk"
+    body = {"action": "enroll", "lead_ids": ["nobody"]}
+    first, again = (ops.post(url, json=body, headers={"Idempotency-Key": "once"}) for _ in "12")
+    assert first.json()["id"] == again.json()["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"action": "enroll"},
+        {"action": "enroll", "lead_ids": ["a"], "filter": {}},
+        {"action": "enroll", "lead_ids": ["a"], "to_version": 2},
+        {"action": "enroll", "lead_ids": ["a"], "from_version": 1},
+        {"action": "migrate"},
+        {"action": "migrate", "to_version": 9},
+        {"action": "forget", "lead_ids": ["a"]},
+    ],
+)
+def test_what_makes_no_sense_is_refused(ops: httpx.Client, told: Any, body: dict[str, Any]) -> None:
+    url = f"/sequences/{told.tenant.tenant_id}.first-touch/bulk"
+    assert ops.post(url, json=body).status_code == 422
