@@ -41,6 +41,8 @@ SCOPES = ("everything", "tenant:acme", "channel:acme:email", "channel:acme:task"
           "sequence:acme:acme.one", "sequence:acme:two")  # fmt: skip
 HORIZON = 400 * 24 * 60
 
+HOT = Condition(field="temperature", op="eq", value="hot")
+
 Happening = tuple[str, int, int]
 """What happens, how many minutes after the one before, and a number to choose by."""
 
@@ -58,7 +60,13 @@ class Plan:
 def _named(steps: list[SequenceStep]) -> tuple[SequenceStep, ...]:
     names = "abcdefgh"
     return tuple(
-        SequenceStep(**{**_values(step), "step_id": names[place]})
+        SequenceStep(
+            **{
+                **_values(step),
+                "step_id": names[place],
+                "condition": HOT if step.channel == "condition" else step.condition,
+            }
+        )
         for place, step in enumerate(steps)
     )
 
@@ -80,25 +88,23 @@ def steps(channels: tuple[str, ...]) -> st.SearchStrategy[tuple[SequenceStep, ..
         SequenceStep,
         step_id=st.just(""),
         channel=st.sampled_from(channels),
-        delay_minutes=st.sampled_from((0, 0, 1, 45, 600, 3_000)),
+        delay_minutes=st.sampled_from((45, 3_000, 0, 600, 9_000)),
         delay_from=st.sampled_from(("enrollment", "previous")),
         template_name=st.just("template"),
         subject=st.just("subject"),
         body=st.just("body"),
-        condition=st.sampled_from(
-            (None, None, None, Condition(field="temperature", op="eq", value="hot"))
-        ),
+        condition=st.sampled_from((*[None] * 6, HOT)),
         delay_days=st.sampled_from((0, 0, 0, 1, 3)),
         delay_business_days=st.sampled_from((0, 0, 0, 1, 4)),
         spread_minutes=st.sampled_from((0, 0, 30, 400)),
-        blocks=st.booleans(),
+        blocks=st.sampled_from((False, True, False)),
         otherwise=st.sampled_from(("", "c", "e")),
         arms=st.one_of(st.just(()), ARMS),
     )
-    return st.lists(one, min_size=1, max_size=5).map(_named)
+    return st.lists(one, min_size=3, max_size=5).map(_named)
 
 
-CHANNELS = ("email", "email", "sms", "call", "task", "wait", "condition")
+CHANNELS = ("email", "email", "sms", "email", "call", "task", "wait", "condition")
 WINDOW = st.one_of(
     st.none(),
     st.builds(
@@ -152,17 +158,23 @@ def plans(channels: tuple[str, ...] = CHANNELS) -> st.SearchStrategy[Plan]:
 
 
 KINDS = (
-    "time", "time", "due", "due", "due", "LeadUpdated", "LeadQualified", "CallMissed", "automatic",
-    "ReplyReceived", "BookingMade", "opt_out", "opt_in", "won", "lost", "contacted",
-    "MessageBounced", "MessageComplained", "EnrollRequested", "EnrollRequested", "task_done",
-    "task_done", "pause", "resume", "stop", "pause-scope", "resume-scope", "repeat",
+    "due", "EnrollRequested", "CallMissed", "due", "time", "ReplyReceived", "pause-scope", "due",
+    "BookingMade", "opt_out", "pause", "repeat", "task_done", "EnrollRequested", "due", "stop",
+    "won", "MessageBounced", "lost", "MessageComplained", "automatic", "opt_in", "resume", "due",
+    "resume-scope", "LeadUpdated", "LeadQualified", "contacted", "CallMissed",
 )  # fmt: skip
+
+STOPPING = (
+    "due", "BookingMade", "EnrollRequested", "ReplyReceived", "CallMissed", "opt_out", "won",
+    "lost", "MessageBounced", "MessageComplained", "repeat",
+)  # fmt: skip
+LATE = ("time", "EnrollRequested", "pause-scope", "CallMissed", "resume-scope", "pause", "resume")
 
 
 def happenings(kinds: tuple[str, ...] = KINDS) -> st.SearchStrategy[list[Happening]]:
     gaps = st.sampled_from((0, 0, 1, 30, 500, 1_500, 9_000))
     one = st.tuples(st.sampled_from(kinds), gaps, st.integers(0, 11))
-    return st.lists(one, max_size=22)
+    return st.lists(one, min_size=5, max_size=20)
 
 
 class Life:
@@ -183,7 +195,8 @@ class Life:
         self.late: list[str] = []
         self._revision = 1
         self._over: set[str] = set()
-        self.happens("LeadCreated", timezone=plan.zone)
+        yes = ConsentGrant(channel="sms", granted=True, basis="form", at=words.at(self.minute))
+        self.happens("LeadCreated", timezone=plan.zone, consent=(yes,))
 
     @property
     def told(self) -> list[Any]:

@@ -6,13 +6,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sequencer.decide import decide, fire
-
 from . import generated
 from .generated import Happening, Life, Plan, happenings, plans
 
 # The same examples in every run: a red build means a changed program, never bad luck.
-ALWAYS_THE_SAME = settings(max_examples=150, deadline=None, derandomize=True)
+ALWAYS_THE_SAME = settings(max_examples=120, deadline=None, derandomize=True)
 
 
 @ALWAYS_THE_SAME
@@ -27,7 +25,7 @@ def test_a_step_of_an_enrollment_has_at_most_one_message(
 
 
 @ALWAYS_THE_SAME
-@given(plans(), happenings())
+@given(plans(), happenings(generated.STOPPING))
 def test_nothing_goes_out_after_a_stop(words: Any, plan: Plan, happenings: list[Happening]) -> None:
     life = Life(words, plan).live(happenings).to_the_end()
     assert life.late == []
@@ -40,7 +38,7 @@ def test_nothing_goes_out_after_a_stop(words: Any, plan: Plan, happenings: list[
 
 
 @ALWAYS_THE_SAME
-@given(plans(), happenings())
+@given(plans(("email", "call", "sms")), happenings(generated.LATE))
 def test_nothing_goes_out_outside_the_hours_where_the_lead_is(
     words: Any, plan: Plan, happenings: list[Happening]
 ) -> None:
@@ -63,7 +61,7 @@ def test_no_step_goes_out_before_its_delay_has_passed(
 
 
 @ALWAYS_THE_SAME
-@given(plans(), happenings())
+@given(plans(("email", "condition", "task")), happenings())
 def test_the_steps_of_an_enrollment_keep_their_order(
     words: Any, plan: Plan, happenings: list[Happening]
 ) -> None:
@@ -77,7 +75,7 @@ def test_the_steps_of_an_enrollment_keep_their_order(
 
 
 @ALWAYS_THE_SAME
-@given(plans(), happenings())
+@given(plans(("email", "sms", "email", "task")), happenings())
 def test_a_lead_gets_no_more_messages_in_a_time_than_its_cap(
     words: Any, plan: Plan, happenings: list[Happening]
 ) -> None:
@@ -144,16 +142,13 @@ def test_replaying_a_prefix_changes_nothing(
 
 @ALWAYS_THE_SAME
 @given(plans(), happenings())
-def test_the_same_decision_twice_is_the_same_decision(
+def test_the_same_life_twice_has_the_same_decisions(
     words: Any, plan: Plan, happenings: list[Happening]
 ) -> None:
-    life = Life(words, plan)
-    for each in happenings:
-        life.live([each])
-        event = life.story.event("BookingMade", life.minute)
-        now, setting = event.recorded_at, life.story.setting
-        assert decide(life.row, event, now, setting) == decide(life.row, event, now, setting)
-        assert fire(life.row, now, setting) == fire(life.row, now, setting)
+    one = Life(words, plan).live(happenings).to_the_end()
+    other = Life(words, plan).live(happenings).to_the_end()
+    assert one.told == other.told
+    assert one.row == other.row
 
 
 CALM = ("time", "due", "due", "EnrollRequested", "CallMissed", "task_done")
