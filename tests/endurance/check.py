@@ -38,7 +38,9 @@ class Findings:
     """`wrong` are the leads of which something is not as it has to be, by what it is."""
 
     wrong: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(
+        default_factory=lambda: Counter({"messages": 0, "message repeats": 0})
+    )
 
     def say(self, what: str, lead_id: str) -> None:
         self.wrong[what].append(lead_id)
