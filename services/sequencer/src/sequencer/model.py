@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
@@ -183,7 +184,13 @@ class Setting:
     tenants: Mapping[str, Tenant]
 
     def tenant(self, tenant_id: str) -> Tenant:
-        return self.tenants.get(tenant_id) or Tenant(tenant_id=tenant_id)
+        return self.tenants.get(tenant_id) or _unknown(tenant_id)
+
+
+@lru_cache(1_024)
+def _unknown(tenant_id: str) -> Tenant:
+    """A tenant of whom nothing is written: the defaults. Asked for several times an event."""
+    return Tenant(tenant_id=tenant_id)
 
 
 def digest(event_id: str) -> bytes:
