@@ -113,10 +113,14 @@ def without_asking(row: LeadRow, now: datetime, setting: Setting) -> Decision:
 
 
 def without_versions(
-    row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting
+    row: LeadRow | None,
+    event: LeadRecord,
+    now: datetime,
+    setting: Setting,
+    written: datetime | None,
 ) -> Decision:
     """Applies a record again, for the row never says which it has seen."""
-    return decide(None if row is None else replace(row, applied=()), event, now, setting)
+    return decide(None if row is None else replace(row, applied=()), event, now, setting, written)
 
 
 def fired_early(patch: pytest.MonkeyPatch) -> None:

@@ -25,12 +25,15 @@ class Cause(NamedTuple):
 class Case:
     """Gathers what follows; the functions of this package work on it one after the other."""
 
-    __slots__ = ("effects", "now", "row", "setting")
+    __slots__ = ("effects", "now", "row", "setting", "until")
 
-    def __init__(self, row: LeadRow, setting: Setting, now: datetime) -> None:
+    def __init__(
+        self, row: LeadRow, setting: Setting, now: datetime, until: datetime | None = None
+    ) -> None:
         self.row = row
         self.setting = setting
         self.now = now
+        self.until = now if until is None else min(until, now)
         self.effects: list[LeadRecord] = []
 
     def base(self, event_id: str, occurred_at: datetime) -> dict[str, Any]:
