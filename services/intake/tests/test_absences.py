@@ -1,5 +1,6 @@
 """The day that an out-of-office answer names. They came on Friday, 20 November 2026."""
 
+import time
 from datetime import date
 
 import pytest
@@ -94,3 +95,16 @@ def test_numbers_are_read_as_the_region_writes_them(text: str, region: str, day:
 )
 def test_a_text_that_names_no_day_to_come_is_none(text: str | None) -> None:
     assert returns_on(text, RECEIVED) is None
+
+
+@pytest.mark.parametrize("text", ["Out through 9999-12-31.", "Ich bin bis 31.12.9999 weg."])
+def test_an_absence_without_end_is_a_long_one(text: str) -> None:
+    back = returns_on(text, RECEIVED)
+    assert back is not None
+    assert back.year > RECEIVED.year
+
+
+def test_a_text_of_nothing_but_ranges_holds_nobody_up() -> None:
+    began = time.monotonic()
+    returns_on("from 1/1 " * 1_000, RECEIVED)
+    assert time.monotonic() - began < 1  # a hundredth of that; seconds, were it all looked through

@@ -55,6 +55,11 @@ def test_nobody_is_away_for_longer_than_sixty_days(story: Any, words: Any) -> No
     assert held_until(away(story, "2027-11-12")) == [("out_of_office", words.at(60 + 60 * DAY))]
 
 
+def test_not_even_until_the_calendar_ends(story: Any, words: Any) -> None:
+    begin(story, words)
+    assert held_until(away(story, "9999-12-31")) == [("out_of_office", words.at(60 + 60 * DAY))]
+
+
 @pytest.mark.parametrize("day", [None, "", "next week", "2026-11-01", "2026-11-02x"])
 def test_without_a_day_to_come_it_is_three_days(story: Any, words: Any, day: str | None) -> None:
     begin(story, words)

@@ -12,6 +12,11 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 READ_CHARS = 4_000
+RANGE_CHARS = 120
+"""How far before a date the other one of a range is looked for: the time is that much for each
+date of the text, and who writes the text is anybody."""
+FARTHEST = timedelta(days=3_650)
+"""A day after that is taken for it: no calendar goes on behind the year 9999."""
 LONGEST = timedelta(days=183)
 """A day without a year that far ahead is one of last year."""
 
@@ -97,8 +102,9 @@ def _in_sentence(sentence: str, received: date, region: str) -> Iterator[_Named]
         day = _day(found, received, region)
         if day is None:
             continue
+        day = min(day, received + FARTHEST)
         returning, last = _last(RETURN, before), _last(LAST_DAY, before)
-        ranged = RANGE_END.search(sentence[: found.start()])
+        ranged = RANGE_END.search(sentence[max(0, found.start() - RANGE_CHARS) : found.start()])
         if last > returning or (ranged and returning < 0):
             yield _Named(day + timedelta(days=1), is_return=False)
         elif returning >= 0 or AFTER.search(after):

@@ -63,7 +63,10 @@ def _back_at(case: Case, event: ReplyReceived) -> datetime:
         day = date.fromisoformat(event.returns_on or "")
     except ValueError:
         return event.occurred_at + UNKNOWN_ABSENCE
+    longest = event.occurred_at + LONGEST_ABSENCE
+    if day > longest.date() + timedelta(days=1):
+        return longest  # whatever the zone, and even where the calendar ends
     back = calendar.on_day(day, timing.zone_of(case), MORNING)
     if back <= event.occurred_at:
         return event.occurred_at + UNKNOWN_ABSENCE  # an answer that somebody forgot to turn off
-    return min(back, event.occurred_at + LONGEST_ABSENCE)
+    return min(back, longest)
