@@ -143,6 +143,21 @@ def test_a_person_stops_an_enrollment_whatever_it_stops_on(story: Any, words: An
     assert story.when("EnrollmentStopRequested", 6, enrollment_id=enrollment) == []
 
 
+@pytest.mark.parametrize("status", ["merged", "quarantined"])
+def test_a_resume_by_hand_does_not_take_a_lead_out_of_its_merger(
+    story: Any, words: Any, status: str
+) -> None:
+    enrollment = start(story, words)
+    story.when("EnrollmentPauseRequested", 5, enrollment_id=enrollment)
+    story.when("LeadUpdated", 10, status=status, revision=2)
+    told = story.when("EnrollmentResumeRequested", 90, enrollment_id=enrollment)
+    assert words.types(told) == ["EnrollmentResumed", "EnrollmentPaused"]
+    assert words.rules(told, "EnrollmentPaused") == [f"lead_{status}"]
+    assert story.passes(100) == []
+    told = story.when("LeadUpdated", 110, status="active", revision=3)
+    assert words.steps_sent(told) == ["later"]
+
+
 def test_a_merged_lead_waits_and_goes_on_when_the_merge_is_undone(story: Any, words: Any) -> None:
     start(story, words)
     told = story.when("LeadUpdated", 10, status="merged", revision=2)

@@ -13,7 +13,7 @@ from leadflow.records import (
     EnrollRequested,
 )
 from leadflow.records.base import changed
-from sequencer.decide import migration, stops, triggers
+from sequencer.decide import facts, migration, stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
 
@@ -45,7 +45,8 @@ def pause(case: Case, event: EnrollmentPauseRequested) -> None:
 
 
 def resume(case: Case, event: EnrollmentResumeRequested) -> None:
-    """Go on where it was: what came due meanwhile goes out now."""
+    """Go on where it was: what came due meanwhile goes out now. A lead that was merged away or
+    quarantined since waits for that to be undone, like any other."""
     enrollment = _live(case, event.enrollment_id)
     if enrollment is None or enrollment.paused_by != "manual":
         return
@@ -59,6 +60,7 @@ def resume(case: Case, event: EnrollmentResumeRequested) -> None:
         inputs=inputs({"requested_by": event.requested_by}),
         next_due_at=enrollment.due_at,
     )
+    facts.follow_status(case, event)
 
 
 def stop(case: Case, event: EnrollmentStopRequested) -> None:

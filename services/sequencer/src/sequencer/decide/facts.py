@@ -53,7 +53,7 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
         _take_stage(case, event.stage, event.revision)
         dormancy.begin_anew(case, min(event.recorded_at, case.now))
         return
-    _follow_status(case, event)
+    follow_status(case, event)
     row = case.row
     if not row.created or row.status != ACTIVE:
         _take_stage(case, event.stage, event.revision)
@@ -158,7 +158,7 @@ def _enter(case: Case, event: LeadRecord, left: str, stage: str) -> None:
     triggers.on_stage(case, event, stage)
 
 
-def _follow_status(case: Case, event: LeadRecord) -> None:
+def follow_status(case: Case, event: LeadRecord) -> None:
     """A lead that is merged away or quarantined waits; undone, it goes on where it was."""
     status = case.row.status
     for enrollment in case.row.live:
