@@ -154,7 +154,7 @@ async def list_items(
     cursor: int | None = None,
 ) -> dict[str, Any]:
     """Each lead of a job: what was expected, and what the sequencer said."""
-    await _row(context, principal, bulk_id)
+    of = await _row(context, principal, bulk_id)
     async with context.engine.connect() as connection:
         found = await store.items(
             connection,
@@ -165,7 +165,7 @@ async def list_items(
             limit=limit,
         )
     page, following = paging.page(found, limit, lambda row: str(row["position"]))
-    return {"items": [views.item(each) for each in page], "next": following}
+    return {"items": [views.item(each, of) for each in page], "next": following}
 
 
 @router.get("/bulk/{bulk_id}/refusals.csv")

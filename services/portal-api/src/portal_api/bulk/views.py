@@ -27,6 +27,7 @@ WORDS = {
     "unknown_version": "version {version} is not published",
     "unknown_lead": "there is no such lead among those that you may enroll",
 }
+PERSONAL = ("first_name", "last_name", "email", "phone", "stage")
 # What a spreadsheet would take for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -79,11 +80,14 @@ def job(row: Mapping[str, Any], counts: Iterable[Mapping[str, Any]]) -> dict[str
     }  # fmt: skip
 
 
-def item(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One lead of a job: what was expected, and what the sequencer said."""
+def item(row: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
+    """One lead of the job `of`: what was expected, and what the sequencer said. Who the lead is
+    stays untold if it is not one of those that the job may be about: anybody can name an id."""
+    own = of["own_leads_of"]
+    shown = row["lead_tenant_id"] == of["tenant_id"] and own in (None, row["lead_owner"])
     return {
         "lead_id": row["lead_id"],
-        "lead": person(row),
+        "lead": person(row if shown else {**row, **dict.fromkeys(PERSONAL)}),
         "enrollment_id": row["enrollment_id"],
         "event_id": row["event_id"],
         "expected": {

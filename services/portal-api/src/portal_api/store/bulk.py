@@ -104,11 +104,13 @@ async def items(
     after: int = -1,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Up to `limit + 1` items behind the position `after`, with who the lead is."""
+    """Up to `limit + 1` items behind the position `after`, with who the lead is, and whose:
+    `lead_tenant_id` and `lead_owner`."""
     return await rows(
         connection,
         """
-        SELECT i.*, l.first_name, l.last_name, l.email, l.phone, l.stage
+        SELECT i.*, l.first_name, l.last_name, l.email, l.phone, l.stage,
+               l.tenant_id AS lead_tenant_id, l.owner AS lead_owner
         FROM bulk_items i LEFT JOIN leads l USING (lead_id)
         WHERE i.bulk_id = :id AND i.position > :after
           AND (CAST(:state AS text) IS NULL OR i.state = :state)
