@@ -78,12 +78,17 @@ def test_a_flood_of_spam_does_not_pause_a_tenant() -> None:
     assert len(asked(Count("quarantine", "acme", "website-form", 500, 490), own_rules=own)) == 1
 
 
-def test_silence_counts_for_a_source_that_usually_sends() -> None:
+def test_silence_counts_for_a_source_that_sends_every_day() -> None:
     feeds = {("acme", "call-tracking"): ["acme.missed-call"]}
-    [opening] = asked(Count("silence", "acme", "call-tracking", total=5, bad=1), feeds=feeds)
+    [opening] = asked(Count("silence", "acme", "call-tracking", total=7, bad=1), feeds=feeds)
     assert opening.kind == "freshness"
-    assert asked(Count("silence", "acme", "call-tracking", total=4, bad=1), feeds=feeds) == []
     assert asked(Count("silence", "acme", "call-tracking", total=7, bad=0), feeds=feeds) == []
+
+
+def test_a_source_that_keeps_weekends_does_not_pause_its_sequences_every_saturday() -> None:
+    feeds = {("acme", "call-tracking"): ["acme.missed-call"]}
+    # On Saturday: the evening of the Friday before last, and Monday to Friday.
+    assert asked(Count("silence", "acme", "call-tracking", total=6, bad=1), feeds=feeds) == []
 
 
 def test_what_is_open_is_not_opened_again_and_one_round_opens_it_once() -> None:

@@ -104,12 +104,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             share=0.5,
             reason="{bad} of {total} leads from {subject} were quarantined within {window}",
         ),
-        # `total` are the days of the last eight on which the source sent something.
+        # `total` are the days of the last eight on which the source sent something: six at most
+        # if it keeps weekends, and those must not pause its sequences until Monday's people come.
         "silence": Rule(
             kind="freshness",
             of=BY_SOURCE,
             window=timedelta(hours=24),
-            at_least=5,
+            at_least=7,
             bad_at_least=1,
             share=0.0,
             reason="Nothing has come from {subject} for {window}; it sent on {total} of the days "
