@@ -28,6 +28,16 @@ def test_what_the_broker_has_is_not_committed_again() -> None:
     assert offsets.unfinished() == 1
 
 
+def test_when_nothing_is_taken_any_more_what_has_begun_is_still_committed() -> None:
+    offsets = Offsets()
+    offsets.start({PLACE: 5})
+    reading = offsets.begin(PLACE, 5)
+    offsets.close()
+    assert offsets.next(PLACE) is None
+    reading.done = True
+    assert offsets.committable() == {PLACE: 6}
+
+
 def test_after_a_new_deal_earlier_readings_count_no_more() -> None:
     offsets = Offsets()
     offsets.start({PLACE: 5})

@@ -235,6 +235,21 @@ async def test_what_was_read_before_a_new_deal_is_not_begun_after_it(
     assert bench.committable() == 1
 
 
+async def test_nothing_is_begun_once_nothing_is_taken_any_more(bench: Bench, story: Any) -> None:
+    """What waits for its cause is handed on one by one, in the middle of a drain too: one that
+    began after the drain would write a row that somebody else owns by then."""
+    bench.broker.gate.clear()
+    await bench.happens(story.event("LeadCreated"))
+    bench.pipeline.offsets.close()
+    await bench.happens(story.event("LeadCreated", lead_id="another"))
+    bench.broker.gate.set()
+    await bench.pipeline.drain()
+    await bench.happens(story.event("ReplyReceived", 1))
+    assert bench.pipeline._running == set()
+    assert bench.rows.rows.keys() == {bench.broker.sent[0].key}
+    assert bench.committable() == 1
+
+
 async def test_a_resume_that_comes_while_a_held_row_is_on_its_way_is_not_missed(
     bench: Bench, story: Any
 ) -> None:

@@ -233,6 +233,8 @@ class Worker:
         self._lease.let_go()
 
     async def _settle(self) -> None:
+        # What is still handed over, or waits for its cause, would begin behind the drain's back.
+        self._pipeline.offsets.close()
         try:
             await asyncio.wait_for(self._pipeline.drain(), DRAIN_SECONDS)
         except TimeoutError as error:

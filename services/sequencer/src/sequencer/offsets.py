@@ -74,6 +74,10 @@ class Offsets:
         """Records begun and not done."""
         return sum(not each.done for waiting in self._open.values() for each in waiting)
 
+    def close(self) -> None:
+        """Nothing is taken any more: no record is the next. What has begun may still be done."""
+        self._next.clear()
+
     def forget(self) -> None:
         """Partitions are being dealt out anew: what was read before counts no more."""
         self._open.clear()

@@ -42,7 +42,10 @@ class Pipeline:
         self._ticking: dict[int, asyncio.Task[None]] = {}
 
     async def event(self, message: Message) -> None:
-        """Begin with a record; wait only while too many are under way."""
+        """Begin with a record; wait only while too many are under way. Nothing is begun of a
+        partition of which nothing is taken any more."""
+        if self.offsets.next(message.place) is None:
+            return
         reading = self.offsets.begin(message.place, message.offset)
         deal = self._deal
         await self._room.acquire()
