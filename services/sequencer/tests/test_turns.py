@@ -10,7 +10,7 @@ import pytest
 from leadflow.errors import BrokerError
 from leadflow.kafka.port import TopicPartition
 from sequencer.offsets import Offsets
-from sequencer.turns import GO_BACK_SECONDS, Turns
+from sequencer.turns import GO_BACK_SECONDS, ON_THEIR_WAY, Turns
 
 PLACE = TopicPartition("lead-events", 3)
 OTHER = TopicPartition("lead-events", 4)
@@ -43,14 +43,20 @@ class FakeReader:
         self.seeks: list[int] = []
         self._without_effect = seeks_without_effect
         self.broken: Exception | None = None
+        self.asked: asyncio.Event | None = None
 
     def assignment(self) -> list[TopicPartition]:
         return [PLACE]
 
     def end(self, place: TopicPartition) -> int | None:
+        assert self.at >= 0, "not assigned"
         return self.last + 1 if place == PLACE else None
 
     async def position(self, place: TopicPartition) -> int:
+        if self.asked is not None:
+            self.asked.set()
+            await asyncio.sleep(0)
+            raise OSError("not assigned")
         return self.at
 
     async def seek(self, place: TopicPartition, offset: int) -> None:
@@ -173,3 +179,35 @@ async def test_while_records_are_under_way_or_still_to_be_fetched_nobody_goes_ba
         await worker.turns.lag()
     await asyncio.sleep(0)
     assert worker.reader.seeks == []
+
+
+async def test_records_passed_over_at_the_end_are_missed_while_other_partitions_are_busy() -> None:
+    """What may have been before them in the buffer has arrived, and they have not."""
+    worker = Worker(FakeReader(last=9, at=10), first=8)
+    worker.offsets.begin(PLACE, 7)
+    await worker.turns.lag()
+    for _ in range(ON_THEIR_WAY):
+        worker.turns.is_next(OTHER, 0)
+    await worker.turns.lag()
+    await asyncio.sleep(0)
+    assert worker.reader.seeks == []
+    worker.turns.is_next(OTHER, 0)
+    await worker.turns.lag()
+    await worker.reads_to_the_end()
+    assert worker.reader.seeks == [8]
+    assert worker.taken == [8, 9]
+
+
+async def test_a_partition_that_is_lost_while_its_place_is_asked_for_ends_nobody() -> None:
+    worker = Worker(FakeReader(last=9, at=10), first=8)
+    worker.reader.asked = asyncio.Event()
+    looking = asyncio.ensure_future(worker.turns.lag())
+    await worker.reader.asked.wait()
+    worker.offsets.close()
+    assert await looking == 2
+
+
+async def test_nothing_is_asked_about_a_partition_that_is_not_ours_any_more() -> None:
+    worker = Worker(FakeReader(last=9, at=-1), first=8)
+    worker.offsets.close()
+    assert await worker.turns.lag() == 0

@@ -21,6 +21,9 @@ from sequencer.offsets import Offsets
 log = structlog.get_logger()
 
 GO_BACK_SECONDS = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0)
+ON_THEIR_WAY = 10_000
+"""More records than can be between the consumer and here: Faust's buffer holds 4,096, and fills it
+from all partitions in turn."""
 
 
 class Reader(Protocol):
@@ -49,11 +52,15 @@ class Turns:
         self._clock = clock
         self._fail = fail
         self._going_back: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._waited_for: dict[TopicPartition, int] = {}
+        # The record that was wanted, and how many had arrived, when its partition was first seen
+        # with the consumer past it.
+        self._waited_for: dict[TopicPartition, tuple[int, int]] = {}
+        self._arrived = 0
 
     def is_next(self, place: TopicPartition, offset: int) -> bool:
         """Whether this record is the next one of its partition; it is dropped if not. If records
         before it were passed over, the consumer is sent back to them."""
+        self._arrived += 1
         wanted = self._offsets.next(place)
         if wanted is not None and offset > wanted:
             self._go_back(place, wanted, offset)
@@ -61,21 +68,35 @@ class Turns:
 
     async def lag(self) -> int:
         """Records behind the ends of the partitions that are ours. Where the consumer is past
-        a record that was never handed over, and nothing is under way, it is sent back: at the
-        second call that finds it so, for a record may be on its way here."""
+        a record that was never handed over it is sent back, unless the record may be on its way
+        here: at the second call that finds it so with nothing under way, or when as many others
+        have arrived since the first as can have been before it."""
         waited_for, self._waited_for = self._waited_for, {}
         lag = 0
         for place in self._reader.assignment():
-            wanted, end = self._offsets.next(place), self._reader.end(place)
+            wanted = self._offsets.next(place)
+            end = None if wanted is None else self._reader.end(place)
             if wanted is None or end is None or end <= wanted:
                 continue
             lag += end - wanted
-            if self._offsets.unfinished() or await self._reader.position(place) <= wanted:
+            if not await self._is_past(place, wanted):
                 continue
-            self._waited_for[place] = wanted
-            if waited_for.get(place) == wanted:
+            since = waited_for.get(place)
+            if since is None or since[0] != wanted:
+                self._waited_for[place] = wanted, self._arrived
+                continue
+            self._waited_for[place] = since
+            if not self._offsets.unfinished() or self._arrived - since[1] > ON_THEIR_WAY:
                 self._go_back(place, wanted, end)
         return lag
+
+    async def _is_past(self, place: TopicPartition, wanted: int) -> bool:
+        try:
+            return await self._reader.position(place) > wanted
+        except Exception:
+            if self._offsets.next(place) == wanted:
+                raise
+            return False  # dealt out anew meanwhile
 
     def _go_back(self, place: TopicPartition, wanted: int, found: int) -> None:
         if place in self._going_back:
