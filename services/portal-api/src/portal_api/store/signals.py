@@ -63,6 +63,14 @@ WHERE r.received_at >= CAST(:since AS timestamptz) - interval '7 days' AND r.sou
 GROUP BY r.tenant_id, r.source
 """
 
+# A reply of a stranger, or an opt-out of somebody who is nobody's lead, was read and understood:
+# it ends in the dead letters because it is about no lead. Anybody can send such a thing.
+_OF_A_STRANGER = """(r.outcome = 'dlq' AND EXISTS (
+    SELECT 1 FROM dead_letters d
+    WHERE d.event_id = r.event_id AND d.tenant_id = r.tenant_id AND d.service = 'intake'
+      AND d.reason LIKE 'unknown_lead:%'))
+"""
+
 _QUERIES: Mapping[str, str] = {
     "delivery": _BY_CHANNEL.format(
         total=f"NOT {_REFUSED_CREDENTIAL} AND ({_SENT} OR {_ENDED_BADLY} OR {_BOUNCED})",
@@ -73,7 +81,9 @@ _QUERIES: Mapping[str, str] = {
     ),
     "complaints": _BY_CHANNEL.format(total=_SENT, bad="coalesce(m.complained_at > m.floor, false)"),
     "stop_ignored": _BY_CHANNEL.format(total=_SENT, bad=_STOPPED_BEFORE),
-    "webhook": _BY_SOURCE.format(total="true", bad="r.outcome = 'dlq'"),
+    "webhook": _BY_SOURCE.format(
+        total=f"NOT {_OF_A_STRANGER}", bad=f"r.outcome = 'dlq' AND NOT {_OF_A_STRANGER}"
+    ),
     "quarantine": _BY_SOURCE.format(total="r.outcome <> 'dlq'", bad="r.outcome = 'quarantined'"),
     "silence": _SILENCE,
 }
