@@ -378,7 +378,10 @@ async def _resume(
         by = principal.subject
         await desk.verify(context, row, note=body.verified, by=by, now=write.now)
     for row in there:
-        await incidents.close(context, principal, write, row, reason=reason, rate_per_minute=rate)
+        closed = await incidents.close(
+            context, principal, write, row, reason=reason, rate_per_minute=rate
+        )
+        release["resumed"] = closed["resumed"]
     if paused and not there:
         # Paused by something that opens no incident: a record somebody wrote to the topic.
         control = desk.resumed(
@@ -391,7 +394,7 @@ async def _resume(
             by=principal.subject,
             now=write.now,
         )
-        await context.publish(topics.AUTOMATION_CONTROLS, [(scope, control)])
+        release["resumed"] = await desk.lift(context, control)
     return release
 
 

@@ -194,6 +194,18 @@ async def close(
     return others
 
 
+async def lift(context: Context, control: AutomationResumed) -> bool:
+    """Resume a scope that was paused by a record which somebody wrote to the topic; False, and
+    nothing is said, if an incident is open on it by now."""
+    async with context.engine.begin() as connection:
+        await store.lock(connection, control.scope)
+        if await store.open_on(connection, control.scope):
+            return False
+        await store.to_say(connection, control.scope, context.codec.encode(control))
+    await say(context)
+    return True
+
+
 def resumed(
     *,
     scope: str,
