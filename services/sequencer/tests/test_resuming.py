@@ -11,6 +11,7 @@ import pytest
 
 from leadflow.codec import Codec
 from leadflow.records import AutomationPaused, AutomationResumed
+from leadflow.records.base import changed
 from sequencer import rowcodec
 from sequencer.decide import decide
 from sequencer.due import DueIndex
@@ -249,3 +250,43 @@ def test_a_row_that_cannot_be_read_is_asked_and_so_becomes_a_dead_letter(
     here.index.put(0, b"broken", 0, held=True)
     assert here.passes(1) == 1
     assert here.asked() == [b"broken"]
+
+
+def test_what_is_not_held_any_more_when_its_turn_comes_is_forgotten(
+    desk: Callable[..., Desk],
+) -> None:
+    """It has replied, or was deleted, while it waited: nobody need ask for it ever again."""
+    here = desk()
+    keys = here.hold(range(40))
+    here.resume("everything", 60)
+    here.passes(1)
+    for key in keys[::2]:
+        row = rowcodec.decode(key, here.rows[key])
+        here.rows[key] = rowcodec.encode(changed(row, live=()))
+    for key in keys[1::2]:
+        del here.rows[key]
+    assert here.passes(120) == 0
+    assert len(here.index) == 0
+
+
+def test_a_round_looks_at_a_bounded_number_of_rows_when_a_scope_is_paused_again(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = desk()
+    here.hold(range(3 * LOOKS))
+    here.resume("everything", 60)
+    here.passes(6)
+    here.pause("everything")
+    looked_at: list[bytes] = []
+    get = here.get
+
+    def note_and_get(partition: int, key: bytes) -> bytes | None:
+        looked_at.append(key)
+        return get(partition, key)
+
+    monkeypatch.setattr(here, "get", note_and_get)
+    assert here.passes(1) == 0
+    assert len(looked_at) <= 2 * LOOKS
+    assert here.passes(60) == 0
+    here.resume("everything", 60_000)
+    assert here.passes(60) >= 3 * LOOKS - 10

@@ -100,7 +100,6 @@ class Resuming:
         for place in taken:
             free = self._free(place, now)
             if free is None:
-                self._due.hold(*place)
                 continue
             due_ms, name = free
             if name is None:
@@ -131,11 +130,12 @@ class Resuming:
             most = max(1.0, per_ms * BURST_SECONDS * 1_000)
             scope.allowed = min(most, scope.allowed + max(0, now_ms - scope.at_ms) * per_ms)
             scope.at_ms = now_ms
-            while scope.waiting and scope.allowed >= 1:
+            in_vain = 0
+            while scope.waiting and scope.allowed >= 1 and in_vain < LOOKS:
                 _, place = heappop(scope.waiting)
                 if self._free(place, now) is None:
                     # Its row changed while it waited, or its scope was paused again.
-                    self._due.hold(*place)
+                    in_vain += 1
                 else:
                     self._due.put(*place, now_ms, held=False)
                     scope.allowed -= 1
@@ -144,8 +144,12 @@ class Resuming:
 
     def _free(self, place: Place, now: datetime) -> tuple[int, str | None] | None:
         """When a held lead was due and the scope that held it, if it may go on; the scope is
-        None where no pause held it."""
-        row_bytes = self._rows.get(*place) if place[0] in self._owned else None
+        None where no pause held it. One that is still held goes back to the index, one that is
+        not held at all any more is out of it."""
+        if place[0] not in self._owned:
+            self._due.hold(*place)
+            return None
+        row_bytes = self._rows.get(*place)
         if row_bytes is None:
             return None
         try:
@@ -154,6 +158,8 @@ class Resuming:
             return 0, None  # asked like any other, it becomes a dead letter
         due = released(row, now, self._setting)
         if due is None:
+            if row.is_held():
+                self._due.hold(*place)
             return None
         return rowcodec.to_ms(due), self._resumed(each.held_by for each in row.live)
 
