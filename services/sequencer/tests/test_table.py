@@ -267,6 +267,25 @@ async def test_a_reading_that_fails_is_told_unless_the_partitions_are_gone(
     assert bench.recovered == []
 
 
+async def test_a_reading_that_the_end_of_the_worker_cut_short_does_not_pass_for_a_whole_one(
+    bench: Bench, changelog: FakeChangelog
+) -> None:
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def read_until_stopped(_databases: Mapping[int, Any], stopped: threading.Event) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert stopped.wait(10)
+
+    changelog.reads = [read_until_stopped]
+    dealt = asyncio.ensure_future(bench.dealt(0))
+    await begun.wait()
+    await bench.table.on_stop()
+    await dealt
+    assert bench.recovered == []
+    assert bench.table.owned == frozenset()
+
+
 async def test_faust_is_told_that_there_is_nothing_to_recover(bench: Bench) -> None:
     assert isinstance(bench.table.app.tables, table.Tables)
     assert not bench.table.app.tables.recovery.need_recovery()
