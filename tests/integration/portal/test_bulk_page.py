@@ -198,11 +198,20 @@ def test_many_are_enrolled_after_a_look_at_who_that_is(
 
 
 def test_who_is_enrolled_moves_to_a_new_version_as_the_preview_said(
-    open_page: Opener, told: Any, ops: httpx.Client
+    open_page: Opener, told: Any, ops: httpx.Client, wait_until: Wait
 ) -> None:
-    """After the two tests before: 32 leads that wait for the condition."""
+    """After the two tests before: 32 leads that wait for the condition, as soon as the portal
+    has heard that their first step is over."""
     changed = ops.delete(f"/sequences/{told.sequence_id}/steps/asked")
     assert changed.json()["version"] == 2
+    body = {"action": "migrate", "to_version": 2, "reason": "to see", "dry_run": True}
+
+    def removed_under() -> int:
+        job = ops.post(f"/sequences/{told.sequence_id}/bulk", json=body).json()
+        job = ops.get(f"/bulk/{job['id']}", headers={"Prefer": "wait=5"}).json()
+        return int(job["expected"]["moves"].get("next_step_left", 0))
+
+    wait_until(lambda: removed_under() == 32, "the first step of all")
     page = opened(open_page, told, DESK)
     page.locator("#tab-people").click()
     expect(page.locator("[data-many=versions]")).to_contain_text("leads are on version 1")
