@@ -6,6 +6,8 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.pool import QueuePool
 
 from leadflow.errors import (
     BrokerError,
@@ -90,3 +92,22 @@ def test_only_our_own_words_are_written_down() -> None:
     )
     assert public_reason(ValueError("m@example.com")) == "ValueError"
     assert "m@example.com" not in public_reason(as_raised(ValueError("m@example.com")))
+
+
+class Connection:
+    """As much of one as a pool asks for."""
+
+    def close(self) -> None:
+        return
+
+    def rollback(self) -> None:
+        return
+
+
+def test_that_others_use_up_the_pool_is_no_fault_of_a_record() -> None:
+    pool = QueuePool(Connection, pool_size=1, max_overflow=0, timeout=0.01)  # type: ignore[arg-type]
+    taken = pool.connect()
+    with pytest.raises(NoConnectionFree) as refused:
+        pool.connect()
+    assert is_retryable(refused.value)
+    taken.close()

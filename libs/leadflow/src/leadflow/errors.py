@@ -58,6 +58,8 @@ class DeadLetterError(LeadflowError):
     """The dead-letter topic did not take a record: the process ends rather than skip it."""
 
 
+# SQLAlchemy's name for "no connection of the pool came free in time".
+NO_CONNECTION_FREE = "3o7r"
 PASSING_SQLSTATES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58", "XX")
 
 
@@ -80,6 +82,8 @@ def is_retryable(error: BaseException) -> bool:
         if isinstance(sqlstate, str) and sqlstate.startswith(PASSING_SQLSTATES):
             return True
         if getattr(cause, "connection_invalidated", False) or isinstance(cause, OSError):
+            return True
+        if getattr(cause, "code", None) == NO_CONNECTION_FREE:
             return True
         cause = cause.__cause__
     return False

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from leadflow import topics
-from leadflow.errors import BrokerError, public_reason
+from leadflow.errors import is_retryable, public_reason
 from portal_api.bulk.decide.commands import command
 from portal_api.bulk.model import Job
 from portal_api.context import Context
@@ -61,7 +61,9 @@ class BulkRunner:
                 # What was sent in full waits for answers; the rest need not wait for us.
                 elif any([await self._advance(bulk_id) for bulk_id in jobs]):
                     wait = 0
-            except (BrokerError, DBAPIError, OSError) as error:
+            except Exception as error:
+                if not isinstance(error, DBAPIError) and not is_retryable(error):
+                    raise
                 log.warning("bulk jobs wait", reason=public_reason(error))
                 wait = IDLE_SECONDS
             if wait:
