@@ -25,7 +25,7 @@ from .sequencing import (
     step,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 LEADS = 1_000
 

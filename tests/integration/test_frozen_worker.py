@@ -34,7 +34,7 @@ from .sequencing import (
     wait,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 SESSION_SECONDS = 10.0
 LEADS = 2_000

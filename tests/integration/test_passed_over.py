@@ -27,7 +27,7 @@ from .sequencing import (
     wait,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 LEADS = 1_000
 

@@ -23,7 +23,7 @@ from sequencer.table import CHANGELOG_CONFIG
 
 from .sequencing import Worker, running, wait
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 OFFSET_KEY = b"__faust\0offset__"
 Rows = dict[bytes, bytes]

@@ -21,7 +21,7 @@ from leadflow.codec import Codec
 
 from ..sequencing import Worker, running, wait
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 Wait = Callable[..., Any]
 LEADS = 300

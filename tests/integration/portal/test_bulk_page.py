@@ -15,7 +15,7 @@ from leadflow import ids, records
 from ..sequencing import Worker, running, wait
 from .browsing import DESK, PHONE, WAIT_MS, Opener, no_sideways_scroll, pages
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 Wait = Callable[..., Any]
 NAMES = ("Maria Okafor", "James Whitlock", "Priya Nair", "Daniel Reyes", "Hannah Lindqvist")

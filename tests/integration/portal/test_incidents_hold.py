@@ -15,7 +15,7 @@ from leadflow import ids, topics
 
 from ..sequencing import Tail, Worker, queued, running, wait
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 LEADS = 60
 PER_MINUTE = 120

@@ -13,7 +13,7 @@ from leadflow import ids, records
 
 from .browsing import DESK, PHONE, WAIT_MS, no_sideways_scroll
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 HOUR = timedelta(hours=1)
 Wait = Callable[..., Any]

@@ -13,7 +13,7 @@ from leadflow import ids, records
 
 from .browsing import DESK, PHONE, WAIT_MS, Opener, no_sideways_scroll, pages
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 Wait = Callable[..., Any]
