@@ -211,3 +211,22 @@ async def test_nothing_is_asked_about_a_partition_that_is_not_ours_any_more() ->
     worker = Worker(FakeReader(last=9, at=-1), first=8)
     worker.offsets.close()
     assert await worker.turns.lag() == 0
+
+
+async def test_a_way_back_does_not_run_out_of_patience_with_the_next_deal() -> None:
+    worker = Worker(FakeReader(last=9, at=5, seeks_without_effect=100), first=3)
+    worker.hands_over(5)
+    for _ in range(50):
+        if len(worker.reader.seeks) == len(GO_BACK_SECONDS):
+            break
+        await asyncio.sleep(0)
+    worker.offsets.close()
+    worker.turns.forget()
+    worker.offsets.start({PLACE: 3})
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert worker.failures == []
+    worker.reader.seeks.clear()
+    worker.hands_over(5)
+    await asyncio.sleep(0)
+    assert worker.reader.seeks == [3], "the new deal goes its own way"

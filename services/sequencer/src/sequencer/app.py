@@ -225,7 +225,6 @@ class Worker:
         the group is joined for the first time, too."""
         self._health.not_ready(PART, "partitions are being dealt out")
         self._lease.follow(self.app.consumer._thread._consumer._coordinator)
-        self._deal += 1
         await self._settle()
         self._causes.forget()
         self._processor.forget()
@@ -233,8 +232,11 @@ class Worker:
         self._lease.let_go()
 
     async def _settle(self) -> None:
-        # What is still handed over, or waits for its cause, would begin behind the drain's back.
+        # What is still handed over, or waits for its cause, would begin behind the drain's back;
+        # so would everything, if a takeover that is under way came to its end.
+        self._deal += 1
         self._pipeline.offsets.close()
+        self._turns.forget()
         try:
             await asyncio.wait_for(self._pipeline.drain(), DRAIN_SECONDS)
         except TimeoutError as error:

@@ -98,6 +98,13 @@ class Turns:
                 raise
             return False  # dealt out anew meanwhile
 
+    def forget(self) -> None:
+        """The partitions are being dealt out anew: who is under way to a record gives up, or it
+        would run out of patience with the same record in the next deal."""
+        for task in self._going_back.values():
+            task.cancel()
+        self._going_back.clear()
+
     def _go_back(self, place: TopicPartition, wanted: int, found: int) -> None:
         if place in self._going_back:
             return  # on its way there: what was fetched before arrives in between
@@ -110,7 +117,11 @@ class Turns:
         )
         task = asyncio.create_task(self._seek(place, wanted))
         self._going_back[place] = task
-        task.add_done_callback(lambda _done: self._going_back.pop(place, None))
+        task.add_done_callback(lambda done: self._arrived_back(place, done))
+
+    def _arrived_back(self, place: TopicPartition, task: asyncio.Task[None]) -> None:
+        if self._going_back.get(place) is task:
+            del self._going_back[place]
 
     async def _seek(self, place: TopicPartition, wanted: int) -> None:
         """Seek until the record arrives. A seek in the middle of a batch is without effect:
