@@ -131,12 +131,18 @@ async def change(
     by: str,
     now: datetime,
 ) -> None:
-    """Change its words; the history keeps those before."""
+    """Change its words; the history keeps those before. Another task is not done because the one
+    before it was."""
     real = {name: said for name, said in changes.items() if said != incident[name]}
     if not real:
         return
     async with context.engine.begin() as connection:
+        await store.lock(connection, incident["scope"])
         await store.change(connection, incident["incident_id"], real)
+        if "task" in real:
+            await store.set_task(
+                connection, incident["incident_id"], done_at=None, done_by=None, note=None
+            )
         detail = {name: {"before": incident[name], "after": said} for name, said in real.items()}
         await store.note(connection, incident["incident_id"], now, by, "changed", detail)
     tell_pages(context, incident["tenant_id"])
