@@ -90,17 +90,6 @@ class DueIndex:
         at = None if entries is None else self._earliest(partition, entries)
         return at is not None and at <= now_ms
 
-    def release(self, now_ms: int, limit: int | None = None) -> int:
-        """Make leads that wait for a resume due, to be asked again; how many that were.
-
-        With a `limit`, several calls make one pass, as with `take_held`.
-        """
-        taken = self.take_held(limit)
-        for partition, key in taken:
-            due = self._partitions[partition].due
-            self.put(partition, key, min(now_ms, due.get(key, now_ms)), held=False)
-        return len(taken)
-
     def take_held(self, limit: int | None = None) -> list[tuple[int, bytes]]:
         """Take out leads that wait for a resume, with their partitions. Whoever takes one out
         makes it due (`put`) or puts it back (`hold`).
