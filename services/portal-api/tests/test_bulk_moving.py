@@ -37,6 +37,12 @@ def goes_to(old: SequencePublished, new: SequencePublished, index: int, *passed:
     return (found.step.step_id if found.step else None), found.rule
 
 
+def test_a_refused_resend_moves_nobody(version: Version) -> None:
+    refused = {"sequence_version": 1, "step_id": "b", "step_index": 1, "inputs": {"resend_of": "m"}}
+    at = moving.standing([{"type": "StepSkipped", "data": refused}], 1, {1: version(1, "a", "b")})
+    assert at.index == 0
+
+
 def test_it_goes_on_at_the_step_that_it_stands_on(version: Version) -> None:
     assert goes_to(version(1, "a", "b"), version(2, "a", "b"), 1) == ("b", "same_step")
 

@@ -63,6 +63,35 @@ def test_an_older_profile_does_not_overwrite_a_newer_one_in_either_order(
         assert (row["source"], row["external_id"]) == ("web", "form-1")
 
 
+def test_a_refused_resend_leaves_the_message_as_it_was(about: About, received: Make) -> None:
+    enrollment = ids.enrollment_id("lead-1", "acme.one", 1)
+    unknown = records.MessageUnknown(
+        **about(),
+        message_id=ids.message_id(enrollment, "hello"),
+        enrollment_id=enrollment,
+        sequence_id="acme.one",
+        step_id="hello",
+        channel="sms",
+        provider="sms-api",
+        reason="no answer",
+    )
+    refused = records.StepSkipped(
+        **about(5),
+        enrollment_id=enrollment,
+        sequence_id="acme.one",
+        sequence_version=1,
+        step_id="hello",
+        step_index=0,
+        channel="sms",
+        rule="quiet_hours",
+        inputs={"resend_of": unknown.message_id, "by": "olga"},
+    )
+    batch = [received("message-events", unknown), received("enrollment-events", refused)]
+    (row,) = project(batch).of(MESSAGES)
+    assert row["state"] == "unknown"
+    assert list(project(batch).of(ENROLLMENTS)) == []
+
+
 def test_a_stage_change_of_a_lower_revision_is_passed_over(about: About, received: Make) -> None:
     moved = records.StageChanged(
         **about(), cause_id="raw-2", revision=3, from_stage="new", to_stage="won"

@@ -64,6 +64,9 @@ def project(record: LeadRecord, into: Rows) -> None:
         case StepFired():
             into.put(ENROLLMENTS, **_enrollment(record), steps_done=record.step_index + 1)
             _message(record, into, "scheduled", scheduled_for=record.due_at)
+        case StepSkipped() if "resend_of" in record.inputs:
+            # A resend was refused: what became of the message before is as it was.
+            return
         case StepSkipped():
             into.put(ENROLLMENTS, **_enrollment(record), steps_done=record.step_index + 1)
             _message(record, into, "skipped", rule=record.rule, inputs=dict(record.inputs))

@@ -54,6 +54,8 @@ def standing(told: Iterable[Mapping[str, Any]], begun_in: int, versions: Version
     passed: frozenset[str] = frozenset()
     for each in told:
         data = each["data"]
+        if "resend_of" in (data.get("inputs") or {}):
+            continue  # a resend was refused: nobody moved
         if each["type"] == "EnrollmentMigrated":
             left = versions.get(version)
             passed |= {step.step_id for step in left.steps[:index]} if left else set()
