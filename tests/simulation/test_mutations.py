@@ -113,14 +113,10 @@ def without_asking(row: LeadRow, now: datetime, setting: Setting) -> Decision:
 
 
 def without_versions(
-    row: LeadRow | None,
-    event: LeadRecord,
-    now: datetime,
-    setting: Setting,
-    written: datetime | None,
+    row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting
 ) -> Decision:
     """Applies a record again, for the row never says which it has seen."""
-    return decide(None if row is None else replace(row, applied=()), event, now, setting, written)
+    return decide(None if row is None else replace(row, applied=()), event, now, setting)
 
 
 def fired_early(patch: pytest.MonkeyPatch) -> None:

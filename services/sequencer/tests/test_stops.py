@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from leadflow import ids
-from sequencer.decide import decide
 
 ONE = "acme.one"
 
@@ -166,29 +165,3 @@ def test_a_merged_lead_waits_and_goes_on_when_the_merge_is_undone(story: Any, wo
     told = story.when("LeadUpdated", 70, status="active", revision=3)
     assert words.types(told)[0] == "EnrollmentResumed"
     assert words.steps_sent(told) == ["later"]
-
-
-def test_an_event_read_late_lets_nothing_go_that_fell_due_after_it_was_written(
-    story: Any, words: Any
-) -> None:
-    """A worker that comes back to an hour of log finds the stop before it fires the step."""
-    story.publish("one", words.step("hello"), words.step("later", 30))
-    row = decide(None, story.event("LeadCreated"), words.at(0), story.setting).row
-    late = words.at(60)
-    qualified = decide(row, story.event("LeadQualified", 10), late, story.setting, words.at(10))
-    assert not any(each.TYPE == "MessageQueued" for each in qualified.effects)
-    stopped = decide(
-        qualified.row, story.event("ReplyReceived", 20), late, story.setting, words.at(20)
-    )
-    assert [each.TYPE for each in stopped.effects] == ["EnrollmentStopped"]
-
-
-def test_an_event_read_late_lets_go_what_was_due_when_it_was_written(
-    story: Any, words: Any
-) -> None:
-    story.publish("one", words.step("hello"), words.step("later", 30))
-    row = decide(None, story.event("LeadCreated"), words.at(0), story.setting).row
-    qualified = decide(
-        row, story.event("LeadQualified", 40), words.at(60), story.setting, words.at(40)
-    )
-    assert any(each.TYPE == "MessageQueued" for each in qualified.effects)

@@ -66,12 +66,7 @@ def check(outcome: Outcome) -> list[str]:
     models = {lead: LeadModel(lead, outcome.definitions, cap) for lead in sorted(leads)}
     for key, _, decided, count in outcome.watch.applied:
         models[key.decode()].apply(
-            decided.record,
-            decided.at,
-            decided.paused,
-            decided.published,
-            count,
-            until=decided.until,
+            decided.record, decided.at, decided.paused, decided.published, count
         )
     wrong = [
         f"a dead letter in {place.topic}"

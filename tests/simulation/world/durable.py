@@ -103,9 +103,8 @@ class Durable:
         if number is None:
             number = partition_of(record.key, PARTITIONS)
         log = self.logs.setdefault(TopicPartition(record.topic, number), [])
-        written_ms = int(self.clock.time.timestamp() * 1000)
         message = Message(
-            record.topic, number, len(log), record.key, record.value, record.headers, written_ms
+            record.topic, number, len(log), record.key, record.value, record.headers, START_MS
         )
         log.append(message)
         return message

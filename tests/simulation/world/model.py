@@ -115,15 +115,12 @@ class LeadModel:
         paused: frozenset[str],
         published: frozenset[str],
         count: int,
-        *,
-        until: datetime,
     ) -> None:
-        """What was decided at `now` about a record, or a timer, is durable as effect `count`.
-        Steps go out that were due by `until`: when the record was written."""
+        """What was decided at `now` about a record, or a timer, is durable as effect `count`."""
         if record is not None and record.event_id not in self._seen:
             self._seen.add(record.event_id)
             self._happen(record, now, published, count)
-        while due := [each for each in self.live if each.is_due(until, paused)]:
+        while due := [each for each in self.live if each.is_due(now, paused)]:
             # The cap may leave room for one of them only.
             first = min(
                 due, key=lambda each: (-each.sequence.priority, each.due, each.enrollment_id)

@@ -48,13 +48,12 @@ class Parts:
 
 
 class Decided(NamedTuple):
-    """When and about what a decision was made: a record, or a timer. What was due by `until` may
-    go out; `serial` is the number of the last effect before it."""
+    """When and about what a decision was made: a record, or a timer. `serial` is the number of
+    the last effect before it."""
 
     cause: Message | None
     record: LeadRecord | None
     at: datetime
-    until: datetime
     paused: frozenset[str]
     published: frozenset[str]
     serial: int
@@ -241,10 +240,8 @@ def _watched(processor: type[LeadProcessor], watch: Watch, durable: Durable) -> 
 
     def note(key: bytes, cause: Message | None) -> None:
         record: Any = None if cause is None else CODEC.decode(cause.value or b"")
-        now = durable.clock.now()
-        until = now if cause is None else min(now, rowcodec.from_ms(cause.timestamp_ms))
         watch.deciding[key] = Decided(
-            cause, record, now, until, watch.paused, watch.published, durable.count
+            cause, record, durable.clock.now(), watch.paused, watch.published, durable.count
         )
 
     class Watched(processor):  # type: ignore[valid-type, misc]

@@ -91,9 +91,7 @@ class LeadProcessor:
             if event.lead_id.encode() != key:
                 raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
             row = rowcodec.decode(key, stored) if isinstance(stored, bytes) else stored
-            stamp = message.timestamp_ms
-            written = rowcodec.from_ms(stamp) if stamp >= 0 else None
-            decision = decide(row, event, self._clock.now(), self._setting, written)
+            decision = decide(row, event, self._clock.now(), self._setting)
             return self._follow(message.partition, key, decision)
         except Exception as error:
             return self._bury(message, error)

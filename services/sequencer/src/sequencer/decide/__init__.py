@@ -53,16 +53,8 @@ from sequencer.decide.case import Case
 from sequencer.model import APPLIED_LIMIT, Decision, LeadRow, Setting, digest
 
 
-def decide(
-    row: LeadRow | None,
-    event: LeadRecord,
-    now: datetime,
-    setting: Setting,
-    written: datetime | None = None,
-) -> Decision:
-    """Apply `event` to the lead's row, then fire what was due by the time it was `written` to the
-    log (by `now`, if that is not known). What has fallen due since waits for a tick: a stop may
-    stand in the log before that, which is not read yet.
+def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting) -> Decision:
+    """Apply `event` to the lead's row, then fire what is due by `now`.
 
     A repeat of an event that the row has applied changes nothing and has no effects.
     Raises RecordRefused for a command that the sequencer cannot carry out.
@@ -71,7 +63,7 @@ def decide(
     mark = digest(event.event_id)
     if mark in before.applied:
         return Decision(before, (), changed=False)
-    case = Case(before, setting, now, until=written)
+    case = Case(before, setting, now)
     if _apply(case, event):
         # Kept even if nothing came of it: a reply that stopped nothing, or a refused command,
         # must not act when it is repeated on what has come since.

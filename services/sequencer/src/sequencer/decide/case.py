@@ -25,15 +25,12 @@ class Cause(NamedTuple):
 class Case:
     """Gathers what follows; the functions of this package work on it one after the other."""
 
-    __slots__ = ("effects", "now", "row", "setting", "until")
+    __slots__ = ("effects", "now", "row", "setting")
 
-    def __init__(
-        self, row: LeadRow, setting: Setting, now: datetime, until: datetime | None = None
-    ) -> None:
+    def __init__(self, row: LeadRow, setting: Setting, now: datetime) -> None:
         self.row = row
         self.setting = setting
         self.now = now
-        self.until = now if until is None else min(until, now)
         self.effects: list[LeadRecord] = []
 
     def base(self, event_id: str, occurred_at: datetime) -> dict[str, Any]:

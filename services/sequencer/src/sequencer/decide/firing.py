@@ -21,12 +21,12 @@ from sequencer.model import Enrollment
 
 
 def fire_due(case: Case) -> None:
-    """Work off every step that is due by the time that the case looks at."""
+    """Work off every step that is due by now."""
     while True:
         due = [
             each
             for each in case.row.live
-            if each.due_at <= case.until
+            if each.due_at <= case.now
             and not each.paused_by
             and not each.waits_for
             and not holds.still_held(case, each)
