@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
+from threading import Event
 
 from tests.endurance import evidence, stories
 from tests.endurance.check import Checker, Findings
@@ -113,11 +114,12 @@ async def _publish_definitions(bootstrap: str) -> None:
 
 def _wait_until_ready(workers: Workers) -> None:
     deadline = time.monotonic() + READY_SECONDS
+    pause = Event()
     while workers.ready() < len(workers.alive()):
         workers.tend()
         if workers.deaths or time.monotonic() > deadline:
             raise SystemExit("the workers did not become ready: see their logs")
-        time.sleep(0.2)
+        pause.wait(0.2)
 
 
 def _show(
