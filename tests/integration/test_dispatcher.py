@@ -234,6 +234,7 @@ class World:
             "LEADFLOW_PROVIDERS_URL": f"{str(self.sandbox.base_url).rstrip('/')}/providers",
             "LEADFLOW_SMTP_URL": f"smtp://127.0.0.1:{self.smtp_port}",
             "LEADFLOW_GROUP": self.group,
+            "LEADFLOW_LINK_SECRET": "only for tests",
             "LEADFLOW_HEALTH_PORT": "0",
             "LEADFLOW_RETRY_FIRST_SECONDS": "0.2",
             "LEADFLOW_PROVIDER_TIMEOUT_SECONDS": "1",

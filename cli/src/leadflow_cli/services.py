@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import sys
 from collections.abc import Mapping
@@ -20,7 +21,14 @@ SANDBOX = "sandbox"
 SANDBOX_TIER = 1
 SERVICE_TIER = 2
 # Each is told by name; what an administrator set for the stack itself is not handed on.
-_KEPT_FROM_SERVICES = ("LEADFLOW_DATABASE_URL", "LEADFLOW_SECRET", "LEADFLOW_API_KEY")
+_KEPT_FROM_SERVICES = (
+    "LEADFLOW_DATABASE_URL",
+    "LEADFLOW_SECRET",
+    "LEADFLOW_LINK_SECRET",
+    "LEADFLOW_API_KEY",
+)
+# Who makes the links and addresses that leave the house, and who is asked for them.
+_MAKE_OR_OPEN_LINKS = ("dispatcher", "portal")
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,13 @@ class Surroundings:
     secret: str
 
 
+def link_secret(around: Surroundings) -> str:
+    """LEADFLOW_LINK_SECRET, else one that follows from the installation's secret and does not
+    tell it: whoever makes links must not be able to sign people in."""
+    given = around.environment.get("LEADFLOW_LINK_SECRET")
+    return given or hmac.new(around.secret.encode(), b"links", "sha256").hexdigest()
+
+
 def service_of(instance: str) -> Service:
     """`sequencer` and `sequencer-2` are both the sequencer. Raises CliError for another name."""
     base, dash, number = instance.rpartition("-")
@@ -82,6 +97,8 @@ def service_program(instance: str, port: int, around: Surroundings) -> Program:
         environment["LEADFLOW_DATABASE_URL"] = role_url(
             around.database_url, service.role, around.secret
         )
+    if service.name in _MAKE_OR_OPEN_LINKS:
+        environment["LEADFLOW_LINK_SECRET"] = link_secret(around)
     if service.name == "portal":
         environment |= {
             "LEADFLOW_SECRET": around.secret,

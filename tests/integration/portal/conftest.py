@@ -473,6 +473,7 @@ def portal(
         "LEADFLOW_KAFKA_BOOTSTRAP": kafka_bootstrap,
         "LEADFLOW_DATABASE_URL": role_url(admin_url, "portal", secret),
         "LEADFLOW_SECRET": secret,
+        "LEADFLOW_LINK_SECRET": "only for tests",
         "LEADFLOW_PORTAL_PORT": str(port),
         "LEADFLOW_TENANTS_FILE": str(tenants_file),
         "LEADFLOW_GROUP": f"portal-api-{mark}",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatcher.content import Identity
 from dispatcher.decide import Retries
 from dispatcher.worker import Pace
+from leadflow import tenants
 from leadflow.errors import SettingError
 from leadflow.settings import Environment
+from leadflow.tenants import Tenant
+from leadflow.tokens import Sealer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,8 @@ class Settings:
     providers_url: str
     smtp_url: str
     identity: Identity
+    links: Sealer
+    tenants: Mapping[str, Tenant]
     pace: Pace
     email_workers: int
     batch: int
@@ -28,6 +34,7 @@ class Settings:
     @classmethod
     def read(cls, env: Environment) -> Settings:
         """Raises SettingError."""
+        tenants_file = env.text("TENANTS_FILE", "")
         timeout = env.number("PROVIDER_TIMEOUT_SECONDS", 8.0)
         lease = env.number("LEASE_SECONDS", 20.0)
         if lease < 2 * timeout:
@@ -45,6 +52,8 @@ class Settings:
                 public_url=env.url("PUBLIC_URL", "http://127.0.0.1:8080"),
                 mail_domain=env.text("MAIL_DOMAIN", "mail.leadflow.example"),
             ),
+            links=Sealer(env.text("LINK_SECRET")),
+            tenants=tenants.load(env.path("TENANTS_FILE") if tenants_file else None),
             pace=Pace(
                 lease_seconds=lease,
                 timeout_seconds=timeout,

@@ -20,6 +20,7 @@ from dispatcher import events, metrics
 from dispatcher.catch_up import STOPS
 from dispatcher.controls import Controls
 from dispatcher.decide import Decision, Retries, after_answer, before_sending
+from dispatcher.gate import Gate, OpenGate, Wait
 from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Answer, Entry, Refused, State
 from dispatcher.pace import Wakeup, backoff
@@ -77,7 +78,9 @@ class Sender:
         pace: Pace,
         to_send: Wakeup,
         to_publish: Wakeup,
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate or OpenGate()
         self._route = route
         self._ledger = ledger
         self._controls = controls
@@ -137,7 +140,9 @@ class Sender:
             else:
                 decided.append((entry, decision))
         if provider is not None:
-            groups = _groups(to_send, provider.batch)
+            admission = await self._gate.admit(provider.name, to_send)
+            decided.extend(_waiting(wait) for wait in admission.wait)
+            groups = _groups(admission.go, provider.batch)
             calls = [self._send(provider, group, deadline) for group in groups[: provider.at_once]]
             for answered in await asyncio.gather(*calls):
                 decided.extend(answered)
@@ -159,6 +164,7 @@ class Sender:
             answers = await provider.send(group)
         except ProviderError as error:
             answers = [error.refused()] * len(group)
+        await self._gate.observe(provider.name, answers)
         metrics.PROVIDER_SECONDS.labels(provider.name).observe(self._clock.monotonic() - started)
         refused = sum(isinstance(answer, Refused) for answer in answers)
         metrics.ANSWERS.labels(provider.name, "refused").inc(refused)
@@ -190,6 +196,17 @@ class Sender:
 def _back(entry: Entry) -> tuple[Entry, Decision]:
     """To be claimed again as it was."""
     return entry, Decision(state=State.QUEUED, in_doubt=entry.in_doubt)
+
+
+def _waiting(wait: Wait) -> tuple[Entry, Decision]:
+    """To be claimed again once the gate may let it through."""
+    entry = wait.entry
+    return entry, Decision(
+        state=State.QUEUED,
+        rule=wait.rule,
+        delay_seconds=wait.seconds,
+        in_doubt=entry.in_doubt,
+    )
 
 
 def _groups(entries: Sequence[Entry], batch: int) -> list[Sequence[Entry]]:

@@ -15,6 +15,7 @@ from leadflow.health import Health
 from leadflow.kafka.port import Outgoing, Producer
 from leadflow.records import RawEvent, Record
 from leadflow.tenants import Tenant
+from leadflow.tokens import Sealer
 from leadflow.topic import Topic
 from portal_api.client import ClientReader
 from portal_api.live import Broadcaster
@@ -33,6 +34,7 @@ class Context:
     broadcaster: Broadcaster
     tenants: Mapping[str, Tenant]
     secret: str
+    links: Sealer
     stopping: asyncio.Event
     bulk_waits: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -95,6 +95,7 @@ async def main(
         broadcaster=broadcaster,
         tenants=known,
         secret=portal.secret,
+        links=portal.links,
         stopping=stop,
     )
     watch = Watch(

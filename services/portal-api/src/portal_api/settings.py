@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leadflow.database import CLIENT_ROLE, role_url
 from leadflow.settings import Environment
+from leadflow.tokens import Sealer
 from portal_api.library import default_folder
 
 
@@ -23,6 +24,7 @@ class PortalSettings:
     library: Path
     tenants_file: Path | None
     incident_seconds: float
+    links: Sealer
 
     @classmethod
     def read(cls, env: Environment) -> PortalSettings:
@@ -44,4 +46,5 @@ class PortalSettings:
             library=env.path("LIBRARY", str(default_folder())),
             tenants_file=Path(tenants_file) if tenants_file else None,
             incident_seconds=float(env.integer("INCIDENT_SECONDS", 30, at_least=1)),
+            links=Sealer(env.text("LINK_SECRET")),
         )

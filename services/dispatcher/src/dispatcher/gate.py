@@ -1,0 +1,49 @@
+"""What may hold a message back for a while, though nothing forbids it: limits and breakers.
+
+Asked between the claim and the call. Who has to wait is queued again, untouched, for as long as
+the gate says; the order of a lead's messages stays, for only its earliest is ever claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dispatcher.model import Answer, Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A message that waits for `seconds` because of `rule`, a name people can look up."""
+
+    entry: Entry
+    rule: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Which of the asked entries go to the provider now, in their order, and which wait."""
+
+    go: Sequence[Entry]
+    wait: Sequence[Wait] = ()
+
+
+class Gate(Protocol):
+    """Decides for a provider; raises what SQLAlchemy raises."""
+
+    async def admit(self, provider: str, entries: Sequence[Entry]) -> Admission: ...
+
+    async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
+        """Told what a provider answered, so that a failing one is given a rest."""
+
+
+class OpenGate:
+    """Lets everything through."""
+
+    async def admit(self, provider: str, entries: Sequence[Entry]) -> Admission:
+        return Admission(go=entries)
+
+    async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
+        return None
