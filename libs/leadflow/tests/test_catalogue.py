@@ -27,7 +27,7 @@ DESIGN = {
     "EnrollmentStopRequested EnrollmentMigrateRequested ResendRequested TaskCompleted",
     "enrollment-events": "Enrolled EnrollmentRefused StepScheduled StepSkipped StepFired "
     "EnrollmentPaused EnrollmentResumed EnrollmentMigrated EnrollmentStopped "
-    "EnrollmentCompleted",
+    "EnrollmentCompleted CommandRefused",
     "sequencer-ticks": "Tick",
     "messages": "MessageQueued",
     "message-reviews": "MessageReviewed",

@@ -87,6 +87,7 @@ ENROLLMENT_EVENTS = Topic(
         records.EnrollmentMigrated,
         records.EnrollmentStopped,
         records.EnrollmentCompleted,
+        records.CommandRefused,
     ),
     partitions=12,
     retention="forever",

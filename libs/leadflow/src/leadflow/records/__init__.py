@@ -25,6 +25,7 @@ from leadflow.records.enrollment_commands import (
     TaskCompleted,
 )
 from leadflow.records.enrollment_events import (
+    CommandRefused,
     Enrolled,
     EnrollmentCompleted,
     EnrollmentMigrated,
@@ -77,6 +78,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     AutomationResumed,
     BookingMade,
     CallMissed,
+    CommandRefused,
     ConsentChanged,
     EnrollRequested,
     Enrolled,
@@ -134,6 +136,7 @@ __all__ = [
     "AutomationResumed",
     "BookingMade",
     "CallMissed",
+    "CommandRefused",
     "Condition",
     "ConsentChanged",
     "ConsentGrant",

@@ -392,3 +392,41 @@ class EnrollmentCompleted(LeadRecord):
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
         return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRefused(LeadRecord):
+    """A command about an enrollment found nothing to do, and why."""
+
+    TYPE: ClassVar[str] = "CommandRefused"
+    VERSION: ClassVar[int] = 1
+    PRIVACY_CLASS: ClassVar[str] = "internal"
+    PII: ClassVar[frozenset[str]] = frozenset([])
+
+    command_id: str
+    command: str
+    enrollment_id: str
+    requested_by: str
+    rule: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "tenant_id": self.tenant_id,
+            "occurred_at": self.occurred_at,
+            "recorded_at": self.recorded_at,
+            "source": self.source,
+            "lead_id": self.lead_id,
+            "owner": self.owner,
+            "command_id": self.command_id,
+            "command": self.command,
+            "enrollment_id": self.enrollment_id,
+            "requested_by": self.requested_by,
+            "rule": self.rule,
+            "inputs": self.inputs,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return assemble(cls, data)
