@@ -40,9 +40,10 @@ from leadflow.kafka.admin import ensure_topics
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow_cli.embedded.kafka import KafkaServer
 from leadflow_cli.processes import free_ports
-from sequencer.app import LEASE_SECONDS, STREAM_TOPICS, Worker, WorkerSettings, make_app
+from sequencer.app import Worker, WorkerSettings, make_app
 from sequencer.lease import Lease, make_switch
 from sequencer.main import spare_the_collector
+from sequencer.member import LEASE_SECONDS, STREAM_TOPICS
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences

@@ -18,6 +18,7 @@ from sequencer.app import WorkerSettings, make_app
 from sequencer.changelog import Progress
 from sequencer.due import DueIndex
 from sequencer.model import LeadRow
+from sequencer.owned import ROWS_A_BREATH
 from sequencer.rocks import Databases
 from sequencer.table import LeadTable
 
@@ -81,7 +82,7 @@ class Bench:
         )
 
         async def recovered() -> None:
-            self.recovered.append(self.table.owned)
+            self.recovered.append(self.table.rows.owned)
 
         producer: Any = self.producer
         self.table.use(
@@ -120,34 +121,34 @@ async def test_a_row_is_here_once_the_broker_has_it_with_the_offset_that_it_foll
     bench: Bench,
 ) -> None:
     await bench.dealt(0, 1)
-    await bench.table.put_row(1, b"a", b"row")
-    assert bench.table.get_row(1, b"a") == b"row"
+    await bench.table.rows.put(1, b"a", b"row")
+    assert bench.table.rows.get(1, b"a") == b"row"
     assert bench.offset(1) == b"41"
-    assert bench.table.get_row(0, b"a") is None
+    assert bench.table.rows.get(0, b"a") is None
 
 
 async def test_a_deleted_row_is_a_tombstone_in_the_changelog_and_gone_here(bench: Bench) -> None:
     await bench.dealt(0)
-    await bench.table.put_row(0, b"a", b"row")
-    await bench.table.delete_row(0, b"a")
+    await bench.table.rows.put(0, b"a", b"row")
+    await bench.table.rows.delete(0, b"a")
     last = bench.producer.sent[-1]
     assert (last.key, last.value, last.partition) == (b"a", None, 0)
-    assert bench.table.get_row(0, b"a") is None
+    assert bench.table.rows.get(0, b"a") is None
     assert bench.offset(0) == b"42"
 
 
-@pytest.mark.parametrize("write", ["put_row", "delete_row"])
+@pytest.mark.parametrize("write", ["put", "delete"])
 async def test_what_is_acknowledged_after_the_partition_was_lost_is_not_written_here(
     bench: Bench, write: str
 ) -> None:
     await bench.dealt(0)
-    await bench.table.put_row(0, b"a", b"row")
-    arguments = (0, b"a", b"later") if write == "put_row" else (0, b"a")
-    writing = asyncio.ensure_future(getattr(bench.table, write)(*arguments))
+    await bench.table.rows.put(0, b"a", b"row")
+    arguments = (0, b"a", b"later") if write == "put" else (0, b"a")
+    writing = asyncio.ensure_future(getattr(bench.table.rows, write)(*arguments))
     await asyncio.sleep(0)
-    bench.table.disown()
+    bench.table.rows.disown()
     await writing
-    assert bench.table.get_row(0, b"a") == b"row"
+    assert bench.table.rows.get(0, b"a") == b"row"
     assert bench.offset(0) == b"41"
 
 
@@ -193,7 +194,7 @@ async def test_a_deal_waits_until_the_reading_for_the_one_before_it_has_stopped(
     changelog.reads = [read_until_stopped, read_next]
     first = asyncio.ensure_future(bench.dealt(0))
     await begun.wait()
-    bench.table.disown()
+    bench.table.rows.disown()
     await asyncio.gather(first, bench.dealt(0, 1))
     assert overtaken == [False]
     assert bench.recovered == [frozenset({0, 1})]
@@ -217,10 +218,10 @@ async def test_what_did_not_change_between_two_deals_is_not_indexed_again(
 
     changelog.reads = [read_first, read_more]
     await bench.dealt(0, 1, 2)
-    await bench.table.put_row(0, b"a", a_row(NOW))
-    bench.table.disown()
+    await bench.table.rows.put(0, b"a", a_row(NOW))
+    bench.table.rows.disown()
     await bench.dealt(0, 1, 3)
-    assert bench.table._progress.records == 3 + 3, "a and b of 1, c of 3"
+    assert bench.table.rows.progress.records == 3 + 3, "a and b of 1, c of 3"
     found: dict[int, list[bytes]] = {each: [] for each in range(4)}
     for partition, keys in found.items():
         while (key := bench.due.pop(partition, rowcodec.to_ms(NOW))) is not None:
@@ -239,19 +240,19 @@ async def test_an_index_that_was_not_finished_is_begun_anew(
         begun.set()
 
     def read(databases: Mapping[int, Any], _stopped: threading.Event) -> None:
-        for number in range(table.ROWS_A_BREATH + 5):
+        for number in range(ROWS_A_BREATH + 5):
             databases[0].put(b"%06d" % number, a_row(NOW))
 
     changelog.reads = [read]
     monkeypatch.setattr(bench.due, "put", put_and_tell)
     indexing = asyncio.ensure_future(bench.dealt(0))
     await begun.wait()
-    bench.table.disown()
+    bench.table.rows.disown()
     await indexing
     assert bench.recovered == []
-    assert 0 < len(bench.due) < table.ROWS_A_BREATH + 5
+    assert 0 < len(bench.due) < ROWS_A_BREATH + 5
     await bench.dealt(0)
-    assert len(bench.due) == table.ROWS_A_BREATH + 5
+    assert len(bench.due) == ROWS_A_BREATH + 5
 
 
 async def test_a_reading_that_fails_is_told_unless_the_partitions_are_gone(
@@ -283,7 +284,7 @@ async def test_a_reading_that_the_end_of_the_worker_cut_short_does_not_pass_for_
     await bench.table.on_stop()
     await dealt
     assert bench.recovered == []
-    assert bench.table.owned == frozenset()
+    assert bench.table.rows.owned == frozenset()
 
 
 async def test_faust_is_told_that_there_is_nothing_to_recover(bench: Bench) -> None:

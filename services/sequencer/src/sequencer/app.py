@@ -8,29 +8,30 @@ are not done when these are finished out of order.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 import structlog
 
-from leadflow import ids, metrics, topics
+from leadflow import metrics, topics
 from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.errors import BrokerError
 from leadflow.health import Health
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.dead_letters import DeadLetters
-from leadflow.kafka.port import Message, Outgoing, TopicPartition
-from leadflow.records import Tick
-from sequencer import rowcodec
-from sequencer.causes import CausesFirst
+from leadflow.kafka.port import Message, TopicPartition
 from sequencer.due import DueIndex
 from sequencer.fetching import BriskConsumer
 from sequencer.lease import Lease
+from sequencer.member import SESSION_SECONDS, STREAM_TOPICS, Member
 from sequencer.model import Setting
-from sequencer.once import OncePerMessage
+from sequencer.once import OncePerMessage, last_records
+from sequencer.owned import OwnedRows
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
 from sequencer.processor import LOOP, LeadProcessor
@@ -39,26 +40,12 @@ from sequencer.rocks import DEFAULT_MEMORY_MB, Databases
 from sequencer.sequences import PublishedSequences
 from sequencer.spill import SpillOnDisk
 from sequencer.table import CHANGELOG_CONFIG, LeadTable, Tables
-from sequencer.turns import Turns
 
 log = structlog.get_logger()
 
-TICKS = topics.SEQUENCER_TICKS.name
-STREAM_TOPICS = (
-    topics.LEAD_EVENTS.name,
-    topics.ENROLLMENT_COMMANDS.name,
-    topics.MESSAGE_EVENTS.name,
-    TICKS,
-)
+Offset = TypeVar("Offset", int, "int | None")
 TICK_SECONDS = 1.0
 COMMIT_SECONDS = 1.0
-DRAIN_SECONDS = 25.0
-# A member that is not heard of for so long loses its partitions: a killed worker's stand still
-# this long, no longer. While it holds any, a worker lives on for LEASE_SECONDS from the last
-# request that the group has answered, and ends in good order if it comes close to that.
-SESSION_SECONDS = 10.0
-LEASE_SECONDS = 9.0
-LEASE_ENDS_SECONDS = 2.0
 PART = "events"
 
 
@@ -92,15 +79,11 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._lease = lease
-        self._codec = codec
         self._producer = producer
-        self._sequences = sequences
-        self._pauses = pauses
         self._clock = clock
         self._health = health
         databases = Databases(settings.memory_mb)
         self._due = DueIndex(SpillOnDisk(settings.data_dir / "due", databases))
-        self._deal = 0
         self.app = make_app(settings)
         self.app.transport.Consumer = BriskConsumer
         self.table: Any = LeadTable(
@@ -119,26 +102,36 @@ class Worker:
             settings.bootstrap,
             clock,
             recovered=self._recovered,
-            failed=self._fail,
+            failed=lambda error: self._pipeline.fail(error),
         )
-        rows = _TableRows(self.table)
-        self._resuming = Resuming(
+        rows: OwnedRows = self.table.rows
+        group = _FaustGroup(self.app)
+        resuming = Resuming(
             self._due, rows, pauses, setting, partitions=topics.LEAD_EVENTS.partitions
         )
-        self._effects = OncePerMessage(producer, codec, settings.bootstrap)
-        self._processor = LeadProcessor(
+        effects = OncePerMessage(producer, codec, partial(last_records, settings.bootstrap))
+        processor = LeadProcessor(
             codec=codec,
             rows=rows,
-            producer=self._effects,
+            producer=effects,
             dead_letters=DeadLetters("sequencer", producer, clock),
             due=self._due,
             setting=setting,
             clock=clock,
         )
-        self._pipeline = Pipeline(self._processor, self._due)
-        self._causes = CausesFirst(STREAM_TOPICS[:-1])
-        self._turns = Turns(
-            self._pipeline.offsets, _FaustReader(self.app), clock, self._pipeline.fail
+        self._pipeline = Pipeline(processor, self._due)
+        self._member = Member(
+            group=group,
+            pipeline=self._pipeline,
+            processor=processor,
+            effects=effects,
+            rows=rows,
+            due=self._due,
+            resuming=resuming,
+            changes=lambda: (sequences.changes, pauses.changes),
+            lease=lease,
+            codec=codec,
+            clock=clock,
         )
         # acks=False: Faust neither counts nor commits what it reads here.
         stream = self.app.topic(
@@ -183,140 +176,50 @@ class Worker:
         if self.app._crashed.is_set():
             raise BrokerError("the stream ended") from self.app.crash_reason
         self.app.consumer.pause_partitions(self.app.consumer.assignment())
-        await self._settle()
+        await self._member.settle()
         self._lease.let_go()
         await self.app.stop()
 
     async def _consume(self, stream: Any) -> None:
+        is_next, take = self._member.turns.is_next, self._member.take
         async for event in stream.noack().events():
             raw = event.message
-            if not self._turns.is_next(TopicPartition(raw.topic, raw.partition), raw.offset):
-                continue
-            message = Message(
-                raw.topic,
-                raw.partition,
-                raw.offset,
-                raw.key,
-                raw.value,
-                tuple(raw.headers),
-                round(raw.timestamp * 1000),
-            )
-            if self._causes.is_behind(raw.partition):
-                await self._catch_up(message)
-            elif raw.topic == TICKS:
-                self._pipeline.tick(message, self._now_ms())
-            else:
-                await self._pipeline.event(message)
-
-    async def _catch_up(self, message: Message) -> None:
-        """Handle what lies in the log in the order in which it was written, and let no step go
-        out before: what stops it may be among that."""
-        offsets = self._pipeline.offsets
-        if message.topic == TICKS:
-            offsets.begin(message.place, message.offset).done = True
-            return
-        offsets.taken(message.place, message.offset)
-        self._causes.put(message)
-        while (first := self._causes.pop(message.partition)) is not None:
-            await self._pipeline.event(first)
+            if is_next(TopicPartition(raw.topic, raw.partition), raw.offset):
+                await take(
+                    Message(
+                        raw.topic,
+                        raw.partition,
+                        raw.offset,
+                        raw.key,
+                        raw.value,
+                        tuple(raw.headers),
+                        round(raw.timestamp * 1000),
+                    )
+                )
 
     async def _revoked(self, _app: Any, revoked: Any, **_rest: Any) -> None:
-        """Finish what is under way before anybody else may own these partitions. Called before
-        the group is joined for the first time, too."""
+        """Called before the group is joined for the first time, too."""
         self._health.not_ready(PART, "partitions are being dealt out")
         self._lease.follow(self.app.consumer._thread._consumer._coordinator)
-        await self._settle()
-        self._causes.forget()
-        self._processor.forget()
-        self.table.disown()
-        self._lease.let_go()
-
-    async def _settle(self) -> None:
-        # What is still handed over, or waits for its cause, would begin behind the drain's back;
-        # so would everything, if a takeover that is under way came to its end.
-        self._deal += 1
-        self._pipeline.offsets.close()
-        self._turns.forget()
-        try:
-            await asyncio.wait_for(self._pipeline.drain(), DRAIN_SECONDS)
-        except TimeoutError as error:
-            # Somebody else will own these rows in a moment: end rather than write to them.
-            failure = BrokerError("records under way were not done when partitions were revoked")
-            self._pipeline.fail(failure)
-            raise failure from error
-        await self._commit()
-        self._pipeline.offsets.forget()
+        await self._member.give_back()
 
     async def _recovered(self) -> None:
-        """The rows are there: read on from where the group has committed."""
-        deal, consumer = self._deal, self.app.consumer
-        places = {tp for tp in consumer.assignment() if tp.topic in STREAM_TOPICS}
-        committed = await consumer.seek_to_committed()
-        earliest = await consumer.earliest_offsets(*places)
-        starts = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in places}
-        ends = await consumer.highwaters(*places)
-        await self._effects.look({tp.partition for tp in places})
-        await consumer.seek_wait(starts)
-        if deal != self._deal:
-            return  # dealt out anew meanwhile
-        self._lease.hold()
-        begins = {TopicPartition(*tp): at for tp, at in starts.items()}
-        self._causes.start(begins, {TopicPartition(*tp): at for tp, at in ends.items()})
-        self._pipeline.offsets.start(begins)
-        log.info("assigned", group=self._settings.group, pending=len(self._due))
-        self._health.ready(PART)
-
-    def _fail(self, error: Exception) -> None:
-        self._pipeline.fail(error)
-
-    async def _commit(self) -> None:
-        moved = self._pipeline.offsets.committable()
-        if not moved:
-            return
-        offsets = {faust.types.TP(*place): offset for place, offset in moved.items()}
-        if await self.app.consumer._commit(offsets):
-            self._pipeline.offsets.committed(moved)
+        if await self._member.begin():
+            log.info("assigned", group=self._settings.group, pending=len(self._due))
+            self._health.ready(PART)
 
     async def _commit_regularly(self) -> None:
         handled = 0
         while True:
             await self._clock.sleep(COMMIT_SECONDS)
-            if self._lease.left() < LEASE_ENDS_SECONDS:
-                raise BrokerError("the group does not answer: somebody else may work here soon")
-            await self._commit()
+            await self._member.commit()
             metrics.RECORDS.labels(LOOP).inc(self._pipeline.handled - handled)
             handled = self._pipeline.handled
 
     async def _tick(self) -> None:
-        """Send a tick to each partition on which something is due: it comes back to whoever
-        owns the partition, after every event that was there before it."""
         while True:
             await self._clock.sleep(TICK_SECONDS)
-            now = self._clock.now()
-            now_ms = rowcodec.to_ms(now)
-            changes = (self._sequences.changes, self._pauses.changes)
-            self._resuming.round(now, self.table.owned, changes)
-            await self._producer.send(
-                [
-                    Outgoing(
-                        TICKS,
-                        str(partition).encode(),
-                        self._codec.encode(
-                            Tick(
-                                event_id=ids.derived_id("Tick", partition, now_ms),
-                                tenant_id="",
-                                occurred_at=now,
-                                recorded_at=now,
-                                source="sequencer",
-                                partition=partition,
-                            )
-                        ),
-                        partition=partition,
-                    )
-                    for partition in range(topics.SEQUENCER_TICKS.partitions)
-                    if self._due.due(partition, now_ms)
-                ]
-            )
+            await self._producer.send(self._member.ticks())
 
     async def _watch(self) -> None:
         """Report progress to the watchdog unless there are records and none is being done."""
@@ -324,7 +227,7 @@ class Worker:
         while True:
             idle = False
             if not self.app.rebalancing:
-                lag = await self._turns.lag()
+                lag = await self._member.turns.lag()
                 metrics.LAG.labels(LOOP).set(lag)
                 idle = lag == 0 and self._pipeline.offsets.unfinished() == 0
             if idle or self._pipeline.handled != done or self.table.moved():
@@ -332,12 +235,9 @@ class Worker:
             done = self._pipeline.handled
             await self._clock.sleep(5.0)
 
-    def _now_ms(self) -> int:
-        return rowcodec.to_ms(self._clock.now())
 
-
-class _FaustReader:
-    """Faust's consumer, as the turns want it."""
+class _FaustGroup:
+    """Faust's consumer as `sequencer.member.Group`."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -353,24 +253,34 @@ class _FaustReader:
         return await self._app.consumer.position(faust.types.TP(*place)) or 0
 
     async def seek(self, place: TopicPartition, offset: int) -> None:
-        await self._app.consumer.seek_wait({faust.types.TP(*place): offset})
+        await self.seek_all({place: offset})
+
+    async def seek_all(self, starts: Mapping[TopicPartition, int]) -> None:
+        await self._app.consumer.seek_wait(_theirs(starts))
+
+    async def committed(self) -> Mapping[TopicPartition, int | None]:
+        return _ours(await self._app.consumer.seek_to_committed())
+
+    async def earliest(self, places: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return _ours(await self._app.consumer.earliest_offsets(*_tps(places)))
+
+    async def ends(self, places: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return _ours(await self._app.consumer.highwaters(*_tps(places)))
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        return bool(await self._app.consumer._commit(_theirs(offsets)))
 
 
-class _TableRows:
-    """The table as the processor wants it."""
+def _tps(places: Iterable[TopicPartition]) -> list[faust.types.TP]:
+    return [faust.types.TP(*place) for place in places]
 
-    def __init__(self, table: LeadTable) -> None:
-        self._table = table
-        self.name: str = table.changelog_topic_name
 
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        return self._table.get_row(partition, key)
+def _theirs(offsets: Mapping[TopicPartition, int]) -> dict[faust.types.TP, int]:
+    return {faust.types.TP(*place): offset for place, offset in offsets.items()}
 
-    async def put(self, partition: int, key: bytes, row: bytes) -> None:
-        await self._table.put_row(partition, key, row)
 
-    async def delete(self, partition: int, key: bytes) -> None:
-        await self._table.delete_row(partition, key)
+def _ours(offsets: Mapping[faust.types.TP, Offset]) -> dict[TopicPartition, Offset]:
+    return {TopicPartition(*tp): offset for tp, offset in offsets.items()}
 
 
 def make_app(settings: WorkerSettings) -> Any:

@@ -7,10 +7,11 @@ librdkafka's batches go to RocksDB as they are, several times as fast.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import confluent_kafka
 import rocksdict
@@ -31,6 +32,28 @@ class Progress:
     """Records applied so far; written by one thread, read by any."""
 
     records: int = 0
+
+
+class Gap(NamedTuple):
+    """What a copy lacks: it is to be read from `at` on. `anew`: what is there goes first."""
+
+    at: int
+    anew: bool
+
+
+def gap(follows: int | None, low: int, end: int, young: Callable[[], int]) -> Gap | None:
+    """What a copy lacks that has seen `follows` last of a changelog from `low` to before `end`;
+    None: nothing. `young` is the first offset that is younger than half the time for which the
+    changelog tells of deletions, below 0 for none: a deletion that is missing here and that the
+    changelog no longer tells would leave a row that nobody else has."""
+    at = low if follows is None else follows + 1
+    if at >= end:
+        return None
+    if follows is not None:
+        first = young()
+        if first < 0 or at < first:
+            return Gap(low, anew=True)
+    return Gap(max(at, low), anew=False)
 
 
 class CatchUp:
@@ -88,24 +111,28 @@ class CatchUp:
     ) -> tuple[dict[int, int], list[confluent_kafka.TopicPartition]]:
         """The ends to reach, by partition, and where to begin."""
         ends, starts = {}, []
-        # A deletion that is missing here and that the changelog no longer tells would leave a
-        # row that nobody else has: what is missing must not be older than half of that time.
         told = int((now - TOMBSTONES_KEPT / 2).timestamp() * 1_000)
         for partition, database in self._databases.items():
             place = TopicPartition(self._topic, partition)
             low, end = consumer.get_watermark_offsets(place, ANSWER_SECONDS)
+
+            def young(asked: TopicPartition) -> int:
+                (found,) = consumer.offsets_for_times([asked], ANSWER_SECONDS)
+                return int(found.offset)
+
             stored = database.get(self._offset_key)
-            at = low if stored is None else int(stored) + 1
-            if at >= end:
+            lacks = gap(
+                None if stored is None else int(stored),
+                low,
+                end,
+                partial(young, TopicPartition(self._topic, partition, told)),
+            )
+            if lacks is None:
                 continue
-            if stored is not None:
-                asked = [TopicPartition(self._topic, partition, told)]
-                (young,) = consumer.offsets_for_times(asked, ANSWER_SECONDS)
-                if young.offset < 0 or at < young.offset:
-                    database.delete_range(*ALL_KEYS)
-                    at = low
+            if lacks.anew:
+                database.delete_range(*ALL_KEYS)
             ends[partition] = end
-            starts.append(TopicPartition(self._topic, partition, max(at, low)))
+            starts.append(TopicPartition(self._topic, partition, lacks.at))
         return ends, starts
 
     def _apply(self, messages: list[Any], ends: dict[int, int]) -> None:

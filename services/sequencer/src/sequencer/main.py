@@ -21,9 +21,10 @@ from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.service import codec_for
 from leadflow.settings import Environment, ServiceSettings
 from leadflow.tenants import Tenant
-from sequencer.app import LEASE_SECONDS, PART, Worker, WorkerSettings
+from sequencer.app import PART, Worker, WorkerSettings
 from sequencer.decide import calendar
 from sequencer.lease import Lease, make_switch
+from sequencer.member import LEASE_SECONDS
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.rocks import DEFAULT_MEMORY_MB

@@ -8,7 +8,7 @@ first of them alone; but those at the end of the topic need not be written twice
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 
 import confluent_kafka
@@ -26,15 +26,18 @@ DEPTH = 2 * IN_FLIGHT
 What is older has its row, or is left to the ledger."""
 ANSWER_SECONDS = 30.0
 
+LastRecords = Callable[[str, Sequence[int], int], Iterable[tuple[bytes, bytes | None]]]
+"""As `last_records` of one broker."""
+
 
 class OncePerMessage:
     """Passes on to `producer` what it is given, without the messages that stood at the ends of
     the topic at the last `look`. Implements `leadflow.kafka.port.Producer`."""
 
-    def __init__(self, producer: Producer, codec: Codec, bootstrap: str) -> None:
+    def __init__(self, producer: Producer, codec: Codec, last: LastRecords) -> None:
         self._producer = producer
         self._codec = codec
-        self._bootstrap = bootstrap
+        self._last = last
         # By key, so that nothing need be decoded for a lead that is not among them.
         self._there: dict[bytes, set[str]] = {}
 
@@ -62,7 +65,7 @@ class OncePerMessage:
 
     def _ids(self, partitions: Sequence[int]) -> dict[bytes, set[str]]:
         found: dict[bytes, set[str]] = {}
-        for key, value in last_records(self._bootstrap, topics.MESSAGES.name, partitions, DEPTH):
+        for key, value in self._last(topics.MESSAGES.name, partitions, DEPTH):
             if (message_id := self._message_id(value)) is not None:
                 found.setdefault(key, set()).add(message_id)
         return found
