@@ -12,7 +12,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatcher.pace import Wakeup, backoff
-from leadflow import topics
 from leadflow.clock import Clock
 from leadflow.errors import is_retryable, public_reason
 from leadflow.health import Health
@@ -22,7 +21,7 @@ log = structlog.get_logger()
 
 # One publisher at a time over all workers, so that a lead's events keep their order.
 LOCK = text("SELECT pg_try_advisory_xact_lock(7320)")
-NEXT = text("SELECT position, key, value FROM outbox ORDER BY position LIMIT :limit")
+NEXT = text("SELECT position, topic, key, value FROM outbox ORDER BY position LIMIT :limit")
 REMOVE = text("DELETE FROM outbox WHERE position = ANY (CAST(:positions AS bigint[]))")
 
 BATCH = 2_000
@@ -75,7 +74,7 @@ class Publisher:
             if not rows:
                 return 0
             await self._producer.send(
-                [Outgoing(topics.MESSAGE_EVENTS.name, row.key.encode(), row.value) for row in rows]
+                [Outgoing(row.topic, row.key.encode(), row.value) for row in rows]
             )
             await connection.execute(REMOVE, {"positions": [row.position for row in rows]})
         return len(rows)
