@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from leadflow.errors import RecordRefused
 from leadflow.records import (
+    CommandRefused,
     EnrollmentMigrateRequested,
     EnrollmentPaused,
     EnrollmentPauseRequested,
@@ -13,9 +16,17 @@ from leadflow.records import (
     EnrollRequested,
 )
 from leadflow.records.base import changed
-from sequencer.decide import facts, migration, stops, triggers
+from sequencer.decide import facts, holds, migration, resending, stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
+
+BY_HAND = "manual"
+Command = (
+    EnrollmentPauseRequested
+    | EnrollmentResumeRequested
+    | EnrollmentStopRequested
+    | EnrollmentMigrateRequested
+)
 
 
 def enroll(case: Case, event: EnrollRequested) -> None:
@@ -30,52 +41,102 @@ def enroll(case: Case, event: EnrollRequested) -> None:
 
 
 def pause(case: Case, event: EnrollmentPauseRequested) -> None:
-    enrollment = _live(case, event.enrollment_id)
-    if enrollment is None or enrollment.paused_by == "manual":
+    """Hold it until somebody resumes it. What holds it otherwise (an incident, an open task)
+    goes on holding it: each is lifted on its own."""
+    enrollment = _live(case, event, "pause")
+    if enrollment is None:
         return
-    case.change(changed(enrollment, paused_by="manual", held_by=""))
+    if enrollment.paused_by == BY_HAND:
+        _refuse(case, event, "pause", "already_paused", {})
+        return
+    case.change(changed(enrollment, paused_by=BY_HAND))
     case.tell_of(
         EnrollmentPaused,
         enrollment,
         (event.event_id,),
         event.occurred_at,
-        rule="manual",
+        rule=BY_HAND,
         inputs=inputs({"requested_by": event.requested_by}),
     )
 
 
 def resume(case: Case, event: EnrollmentResumeRequested) -> None:
-    """Go on where it was: what came due meanwhile goes out now. A lead that was merged away or
-    quarantined since waits for that to be undone, like any other."""
-    enrollment = _live(case, event.enrollment_id)
-    if enrollment is None or enrollment.paused_by != "manual":
+    """Go on where it was: what came due meanwhile goes out now, unless something else holds it. A
+    lead that was merged away or quarantined since waits for that to be undone, like any other."""
+    enrollment = _live(case, event, "resume")
+    if enrollment is None:
         return
-    case.change(changed(enrollment, paused_by=""))
+    if enrollment.paused_by != BY_HAND:
+        looked_at = {"held_by": hold} if (hold := holds.named(enrollment)) else {}
+        _refuse(case, event, "resume", "not_paused", looked_at)
+        return
+    resumed = changed(enrollment, paused_by="")
+    case.change(resumed)
     case.tell_of(
         EnrollmentResumed,
         enrollment,
         (event.event_id,),
         event.occurred_at,
-        rule="manual",
-        inputs=inputs({"requested_by": event.requested_by}),
+        rule=BY_HAND,
+        inputs=inputs({"requested_by": event.requested_by, **holds.left(resumed)}),
         next_due_at=enrollment.due_at,
     )
     facts.follow_status(case, event)
 
 
 def stop(case: Case, event: EnrollmentStopRequested) -> None:
-    enrollment = _live(case, event.enrollment_id)
+    enrollment = _live(case, event, "stop")
     if enrollment is not None:
         stops.end(case, event, enrollment, "manual", {"requested_by": event.requested_by})
 
 
 def migrate(case: Case, event: EnrollmentMigrateRequested) -> None:
-    enrollment = _live(case, event.enrollment_id)
-    if enrollment is not None:
-        migration.migrate(case, event, enrollment)
+    enrollment = _live(case, event, "migrate")
+    if enrollment is None:
+        return
+    if event.to_version == enrollment.version:
+        _refuse(case, event, "migrate", "same_version", {"version": enrollment.version})
+        return
+    migration.migrate(case, event, enrollment)
 
 
-def _live(case: Case, enrollment_id: str) -> Enrollment | None:
-    """The enrollment, if it is still live. A command for one that is over changes nothing:
-    the event that ended it is already in the lead's story."""
-    return next((each for each in case.row.live if each.enrollment_id == enrollment_id), None)
+def _live(case: Case, event: Command, command: str) -> Enrollment | None:
+    """The enrollment that a command is about, if it is still live; the command of any other is
+    refused, with how that ended as far as it is remembered."""
+    for each in case.row.live:
+        if each.enrollment_id == event.enrollment_id:
+            return each
+    over = next(
+        (
+            passage
+            for passage, _ in resending.passages(case)
+            if passage.enrollment_id == event.enrollment_id
+        ),
+        None,
+    )
+    if over is None:
+        _refuse(case, event, command, "not_enrolled", {})
+        return None
+    looked_at = {"sequence_id": over.sequence_id}
+    for line in case.row.finished:
+        if (line.sequence_id, line.entries) == (over.sequence_id, over.entry):
+            looked_at["outcome"] = line.outcome
+    _refuse(case, event, command, "enrollment_over", looked_at)
+    return None
+
+
+def _refuse(
+    case: Case, event: Command, command: str, rule: str, looked_at: Mapping[str, object]
+) -> None:
+    """Say that there was nothing to do."""
+    case.tell(
+        CommandRefused,
+        (event.event_id,),
+        event.occurred_at,
+        command_id=event.event_id,
+        command=command,
+        enrollment_id=event.enrollment_id,
+        requested_by=event.requested_by,
+        rule=rule,
+        inputs=inputs(looked_at),
+    )

@@ -15,7 +15,7 @@ from leadflow.records import (
     StageChanged,
 )
 from leadflow.records.base import changed
-from sequencer.decide import dormancy, retention, stops, triggers
+from sequencer.decide import dormancy, holds, retention, stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Consent, Profile
 
@@ -163,14 +163,15 @@ def follow_status(case: Case, event: LeadRecord) -> None:
     status = case.row.status
     for enrollment in case.row.live:
         if status == ACTIVE and enrollment.paused_by.startswith("lead_"):
-            case.change(changed(enrollment, paused_by=""))
+            resumed = changed(enrollment, paused_by="")
+            case.change(resumed)
             case.tell_of(
                 EnrollmentResumed,
                 enrollment,
                 (event.event_id,),
                 event.occurred_at,
                 rule="lead_active",
-                inputs=inputs({"status": status}),
+                inputs=inputs({"status": status, **holds.left(resumed)}),
                 next_due_at=enrollment.due_at,
             )
         elif status != ACTIVE and not enrollment.paused_by:

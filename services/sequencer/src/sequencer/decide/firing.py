@@ -132,9 +132,9 @@ def _wait_for_task(case: Case, enrollment: Enrollment, step: SequenceStep, after
     case.tell_of(
         EnrollmentPaused,
         waiting,
-        (step.step_id, "task_open"),
+        (step.step_id, holds.TASK_OPEN),
         case.now,
-        rule="task_open",
+        rule=holds.TASK_OPEN,
         inputs=inputs({"step": step.step_id}),
     )
 
@@ -163,7 +163,7 @@ def task_done(case: Case, message_id: str, by: str) -> None:
             (step_id, "task_done"),
             case.now,
             rule="task_done",
-            inputs=inputs({"step": step_id, "by": by}),
+            inputs=inputs({"step": step_id, "by": by, **holds.left(freed)}),
             next_due_at=freed.due_at,
         )
         return

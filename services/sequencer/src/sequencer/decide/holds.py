@@ -9,6 +9,7 @@ from sequencer.model import Enrollment
 
 DEFINITION_MISSING = "definition_missing"
 SEQUENCE_PAUSED = "sequence_paused"
+TASK_OPEN = "task_open"
 
 
 def hold(case: Case, enrollment: Enrollment) -> str:
@@ -28,6 +29,20 @@ def hold(case: Case, enrollment: Enrollment) -> str:
 def still_held(case: Case, enrollment: Enrollment) -> bool:
     """Whether what held the next step when it came due holds it still."""
     return enrollment.held_by != "" and enrollment.held_by == hold(case, enrollment)
+
+
+def named(enrollment: Enrollment) -> str:
+    """What holds an enrollment, as its events name it; empty if nothing does. Several things may
+    at once: a pause of its own comes first."""
+    if enrollment.waits_for and not enrollment.paused_by:
+        return TASK_OPEN
+    return enrollment.paused_by or enrollment.held_by
+
+
+def left(enrollment: Enrollment) -> dict[str, object]:
+    """For the event that lifts one hold: what goes on holding the enrollment, if anything does."""
+    hold = named(enrollment)
+    return {"still_held_by": hold} if hold else {}
 
 
 def is_scope(hold: str) -> bool:

@@ -21,9 +21,8 @@ from sequencer.model import Enrollment
 
 
 def migrate(case: Case, event: EnrollmentMigrateRequested, enrollment: Enrollment) -> None:
-    """Move a live enrollment. Raises RecordRefused if one of the two versions is not published."""
-    if event.to_version == enrollment.version:
-        return
+    """Move a live enrollment to another version. Raises RecordRefused if one of the two is not
+    published."""
     versions = case.setting.sequences
     old = versions.get(enrollment.sequence_id, enrollment.version)
     new = versions.get(enrollment.sequence_id, event.to_version)

@@ -79,7 +79,7 @@ def _refusal(case: Case, sent: _Sent) -> tuple[str, dict[str, object]] | None:
 
 def _find(case: Case, message_id: str) -> _Sent | None:
     versions = case.setting.sequences
-    for passage, outcome in _passages(case):
+    for passage, outcome in passages(case):
         newest = passage.version or getattr(versions.active(passage.sequence_id), "version", 0)
         for version in range(newest, 0, -1):  # it may have been migrated since
             sequence = versions.get(passage.sequence_id, version)
@@ -97,7 +97,7 @@ def _find(case: Case, message_id: str) -> _Sent | None:
     return None
 
 
-def _passages(case: Case) -> Iterator[tuple[Enrollment, str]]:
+def passages(case: Case) -> Iterator[tuple[Enrollment, str]]:
     """The lead's enrollments with their outcome, those that are over as far as remembered."""
     for live in case.row.live:
         yield live, ""
