@@ -14,8 +14,9 @@ SERVICES = {"intake", "sequencer", "dispatcher", "crm-sync", "portal-api"}
 BY_NAME = {topic.name: topic for topic in topics.ALL}
 EVERY_TOPIC = pytest.mark.parametrize("topic", topics.ALL, ids=str)
 
-# The table of design.md, "Topics", and three more: a channel without a provider ends as recorded
-# (product.md), a migration is an event for each lead, and so is another contact's reply.
+# The table of design.md, "Topics", and four more: a channel without a provider ends as recorded
+# (product.md), a migration is an event for each lead, so is another contact's reply, and
+# suppression lists are kept by people too (ADR 20).
 DESIGN = {
     "raw-events": "RawEvent",
     "lead-events": "LeadCreated LeadUpdated LeadMerged LeadQualified StageChanged CallMissed "
@@ -23,6 +24,7 @@ DESIGN = {
     "ProviderEnriched",
     "sequence-definitions": "SequencePublished",
     "automation-controls": "AutomationPaused AutomationResumed",
+    "suppressions": "SuppressionChanged",
     "enrollment-commands": "EnrollRequested EnrollmentPauseRequested EnrollmentResumeRequested "
     "EnrollmentStopRequested EnrollmentMigrateRequested ResendRequested TaskCompleted",
     "enrollment-events": "Enrolled EnrollmentRefused StepScheduled StepSkipped StepFired "
@@ -79,7 +81,7 @@ def test_every_service_has_its_dead_letter_topic() -> None:
 
 @EVERY_TOPIC
 def test_a_compacted_topic_is_read_whole_so_one_partition_is_enough(topic: Topic) -> None:
-    assert topic.compacted == (topic.key in ("scope", "sequence_id:version"))
+    assert topic.compacted == (topic.key in ("scope", "sequence_id:version", "suppression_id"))
     if topic.compacted:
         assert topic.partitions == 1
 

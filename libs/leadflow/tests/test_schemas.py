@@ -29,7 +29,10 @@ BASE = {
     "source": "string",
 }
 OF_LEAD = {"lead_id": "string", "owner": ["null", "string"]}
-NOT_OF_A_LEAD = {"RawEvent", "SequencePublished", "AutomationPaused", "AutomationResumed", "Tick"}
+NOT_OF_A_LEAD = {
+    "RawEvent", "SequencePublished", "AutomationPaused", "AutomationResumed", "SuppressionChanged",
+    "Tick",
+}  # fmt: skip
 
 # Names that say something about a person followed up, wherever they stand.
 NAMES = """

@@ -36,3 +36,8 @@ def enrollment_id(lead_id: str, sequence_id: str, entry: int) -> str:
 def message_id(enrollment_id: str, step_id: str) -> str:
     """Idempotency key of the one message of a step of an enrollment."""
     return derived_id("message", enrollment_id, step_id)
+
+
+def suppression_id(tenant_id: str, channel: str, address: str, reason: str) -> str:
+    """Id of one entry of a suppression list; the address in the form that is compared."""
+    return derived_id("suppression", tenant_id, channel, address, reason)

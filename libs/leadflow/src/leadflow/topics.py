@@ -56,6 +56,15 @@ AUTOMATION_CONTROLS = Topic(
     producers=("portal-api",),
     consumers=("sequencer", "dispatcher", "portal-api"),
 )
+SUPPRESSIONS = Topic(
+    name="suppressions",
+    key="suppression_id",
+    records=(records.SuppressionChanged,),
+    partitions=1,
+    retention="compact",
+    producers=("portal-api", "dispatcher"),
+    consumers=("dispatcher", "portal-api"),
+)
 ENROLLMENT_COMMANDS = Topic(
     name="enrollment-commands",
     key="lead_id",
@@ -232,6 +241,7 @@ ALL: tuple[Topic, ...] = (
     LEAD_EVENTS,
     SEQUENCE_DEFINITIONS,
     AUTOMATION_CONTROLS,
+    SUPPRESSIONS,
     ENROLLMENT_COMMANDS,
     ENROLLMENT_EVENTS,
     SEQUENCER_TICKS,

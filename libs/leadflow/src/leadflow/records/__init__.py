@@ -71,6 +71,7 @@ from leadflow.records.raw_events import RawEvent
 from leadflow.records.sequence_definitions import SequencePublished
 from leadflow.records.sequencer_ticks import Tick
 from leadflow.records.summaries import SummaryCreated, SummaryReviewed
+from leadflow.records.suppressions import SuppressionChanged
 
 RECORD_TYPES: tuple[type[Record], ...] = (
     AccountReplied,
@@ -122,6 +123,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     StepSkipped,
     SummaryCreated,
     SummaryReviewed,
+    SuppressionChanged,
     TaskCompleted,
     Tick,
 )
@@ -190,6 +192,7 @@ __all__ = [
     "StepSkipped",
     "SummaryCreated",
     "SummaryReviewed",
+    "SuppressionChanged",
     "TaskCompleted",
     "Tick",
     "Trigger",
