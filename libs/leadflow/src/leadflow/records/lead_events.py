@@ -407,9 +407,9 @@ class ReplyReceived(LeadRecord):
     """The lead answered."""
 
     TYPE: ClassVar[str] = "ReplyReceived"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     PRIVACY_CLASS: ClassVar[str] = "internal"
-    PII: ClassVar[frozenset[str]] = frozenset(["from_address", "text"])
+    PII: ClassVar[frozenset[str]] = frozenset(["from_address", "text", "mail_subject"])
 
     cause_id: str
     channel: str
@@ -418,6 +418,11 @@ class ReplyReceived(LeadRecord):
     text: str | None = None
     automatic: bool
     returns_on: str | None = None
+    automatic_rule: str | None = None
+    by_other: bool = False
+    keyword: str | None = None
+    mail_id: str | None = None
+    mail_subject: str | None = None
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -435,6 +440,11 @@ class ReplyReceived(LeadRecord):
             "text": self.text,
             "automatic": self.automatic,
             "returns_on": self.returns_on,
+            "automatic_rule": self.automatic_rule,
+            "by_other": self.by_other,
+            "keyword": self.keyword,
+            "mail_id": self.mail_id,
+            "mail_subject": self.mail_subject,
         }
 
     @classmethod

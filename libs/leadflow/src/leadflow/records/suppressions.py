@@ -10,7 +10,7 @@ from leadflow.records.base import Record, assemble
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuppressionChanged(Record):
-    """An address must not be written to over a channel, for this reason; or the reason is lifted."""
+    """An address must not be written to over a channel, for a reason; or that is lifted."""
 
     TYPE: ClassVar[str] = "SuppressionChanged"
     VERSION: ClassVar[int] = 1
