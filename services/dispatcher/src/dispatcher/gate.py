@@ -33,6 +33,12 @@ class Admission:
 class Gate(Protocol):
     """Decides for a provider; raises what SQLAlchemy raises."""
 
+    async def allowance(self, provider: str, wanted: int) -> int:
+        """How many messages may be claimed for it now, at most `wanted`."""
+
+    async def unused(self, provider: str, number: int) -> None:
+        """So many of the allowance were not given to the provider after all."""
+
     async def admit(self, provider: str, entries: Sequence[Entry]) -> Admission: ...
 
     async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
@@ -41,6 +47,12 @@ class Gate(Protocol):
 
 class OpenGate:
     """Lets everything through."""
+
+    async def allowance(self, provider: str, wanted: int) -> int:
+        return wanted
+
+    async def unused(self, provider: str, number: int) -> None:
+        return None
 
     async def admit(self, provider: str, entries: Sequence[Entry]) -> Admission:
         return Admission(go=entries)

@@ -79,7 +79,7 @@ CLAIM = text("""
     RETURNING
         l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
         l.channel, l.recipient, l.enrolled_at, l.stop_on, l.payload, l.body_sha256, l.epoch,
-        l.attempts, l.position, due.in_doubt AS was_in_doubt, due.provider AS last_provider,
+        l.attempts, l.position, l.rule, due.in_doubt AS was_in_doubt, due.provider AS last_provider,
         (SELECT s.reason FROM suppressions s
             WHERE s.tenant_id = l.tenant_id AND s.channel = l.channel AND s.address = l.address
                 AND s.active LIMIT 1) AS suppressed_by,
@@ -321,4 +321,5 @@ def _entry(row: Row[Any]) -> Entry:
             stops=dict(zip(row.stop_names or (), row.stop_times or (), strict=True)),
             consent=row.consent,
         ),
+        rule=row.rule,
     )

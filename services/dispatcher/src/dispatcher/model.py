@@ -139,6 +139,7 @@ class Entry:
     in_doubt: bool
     provider: str | None
     known: Known
+    rule: str | None = None  # why it was put back, if it was
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,11 +122,17 @@ class Sender:
         route, pace = self._route, self._pace
         provider = route.provider
         limit = 100 if provider is None else max(provider.batch, provider.at_once)
+        if provider is not None:
+            limit = await self._gate.allowance(provider.name, limit)
+            if not limit:
+                return 0
         deadline = self._clock.monotonic() + pace.lease_seconds
         entries = await self._ledger.claim(
             route.channel, route.provider_name, limit=limit, lease_seconds=pace.lease_seconds
         )
         if not entries:
+            if provider is not None:
+                await self._gate.unused(provider.name, limit)
             return 0
         to_send: list[Entry] = []
         decided: list[tuple[Entry, Decision]] = []
@@ -143,6 +149,8 @@ class Sender:
             admission = await self._gate.admit(provider.name, to_send)
             decided.extend(_waiting(wait) for wait in admission.wait)
             groups = _groups(admission.go, provider.batch)
+            called = sum(len(group) for group in groups[: provider.at_once])
+            await self._gate.unused(provider.name, limit - called)
             calls = [self._send(provider, group, deadline) for group in groups[: provider.at_once]]
             for answered in await asyncio.gather(*calls):
                 decided.extend(answered)

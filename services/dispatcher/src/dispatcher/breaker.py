@@ -1,0 +1,138 @@
+"""When a provider is given a rest, and how it comes back. Pure; times are seconds of one clock.
+
+    closed     to open, when too large a share of its answers were failures, with a floor
+    open       to half open, when the rest is over
+    half open  to closed, when enough went well; to open at a failure, for a longer rest
+
+While it is open nothing is claimed for the provider: messages wait in the ledger, in their order,
+and no attempt of theirs is spent. Half open, one message goes; when it is accepted two, then four:
+what has piled up does not fall on a provider that has just come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from dispatcher.model import Accepted, Answer
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Opens when of at least `at_least` answers within a window a share of `share` or more were
+    failures. The first rest is `rest_seconds`, each that follows twice as long. Closes when
+    `enough` were accepted half open; a probe of which nothing is heard is repeated after
+    `probe_seconds`."""
+
+    window_seconds: float = 60.0
+    at_least: int = 20
+    share: float = 0.5
+    rest_seconds: float = 30.0
+    longest_rest_seconds: float = 600.0
+    probe_seconds: float = 30.0
+    enough: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """One provider's. `since` is when the window or the rest began, `look_at` when it ends; half
+    open, when a probe is given up. `opened`: times in a row. Half open, `allowance` grows with
+    what was accepted and `left_over` of it may go now."""
+
+    state: State = State.CLOSED
+    good: int = 0
+    bad: int = 0
+    since: float = 0.0
+    look_at: float = 0.0
+    opened: int = 0
+    allowance: int = 0
+    left_over: int = 0
+
+
+def counted(answers: Iterable[Answer]) -> tuple[int, int]:
+    """How many say that the provider works, and how many that it does not.
+
+    A message that it refuses for good is answered well; what it cannot take now, what it leaves
+    unanswered and a credential that it does not know is not.
+    """
+    good = bad = 0
+    for answer in answers:
+        if isinstance(answer, Accepted) or not (
+            answer.retryable or answer.maybe_accepted or answer.error_class == "Unauthorized"
+        ):
+            good += 1
+        else:
+            bad += 1
+    return good, bad
+
+
+def take(breaker: Breaker, wanted: int, now: float, rules: Rules) -> tuple[Breaker, int]:
+    """How many of `wanted` messages may be claimed."""
+    if breaker.state is State.CLOSED:
+        return breaker, wanted
+    if breaker.state is State.OPEN:
+        if now < breaker.look_at:
+            return breaker, 0
+        breaker = replace(breaker, state=State.HALF_OPEN, allowance=1, left_over=1, look_at=now)
+    left = breaker.left_over
+    if not left and now >= breaker.look_at:
+        left = breaker.allowance  # whoever had them is gone
+    given = min(wanted, left)
+    if not given:
+        return breaker, 0
+    return replace(breaker, left_over=left - given, look_at=now + rules.probe_seconds), given
+
+
+def give_back(breaker: Breaker, unused: int) -> Breaker:
+    """There was nothing to send, or it was not sent: that was no probe."""
+    if breaker.state is not State.HALF_OPEN or unused <= 0:
+        return breaker
+    return replace(breaker, left_over=min(breaker.allowance, breaker.left_over + unused))
+
+
+def observe(breaker: Breaker, good: int, bad: int, now: float, rules: Rules) -> Breaker:
+    """What so many answers make of it; those of before it opened say nothing new."""
+    if breaker.state is State.OPEN:
+        return breaker
+    if breaker.state is State.HALF_OPEN:
+        if bad:
+            return _open(breaker, now, rules)
+        if breaker.allowance + good >= rules.enough:
+            return closed(now, rules)
+        return replace(
+            breaker,
+            allowance=breaker.allowance + good,
+            left_over=min(breaker.allowance + good, breaker.left_over + 2 * good),
+        )
+    if now >= breaker.look_at:
+        breaker = closed(now, rules)
+    breaker = replace(breaker, good=breaker.good + good, bad=breaker.bad + bad)
+    total = breaker.good + breaker.bad
+    if total >= rules.at_least and breaker.bad >= rules.share * total:
+        return _open(breaker, now, rules)
+    return breaker
+
+
+def closed(now: float, rules: Rules) -> Breaker:
+    """As it is at first, and after a person's word."""
+    return Breaker(since=now, look_at=now + rules.window_seconds)
+
+
+def _open(breaker: Breaker, now: float, rules: Rules) -> Breaker:
+    rest = min(rules.longest_rest_seconds, rules.rest_seconds * 2.0 ** min(breaker.opened, 32))
+    return replace(
+        breaker,
+        state=State.OPEN,
+        since=now,
+        look_at=now + rest,
+        opened=breaker.opened + 1,
+        allowance=0,
+        left_over=0,
+    )

@@ -1,0 +1,120 @@
+"""The breaker: a floor before it opens, a rest, probes, a slow start, and a person's word."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatcher import breaker as breakers
+from dispatcher.breaker import Breaker, Rules, State
+from dispatcher.model import Accepted, Refused
+
+RULES = Rules()
+NOW = 1_000_000.0
+
+
+def refused(error_class: str, *, retryable: bool, maybe_accepted: bool = False) -> Refused:
+    return Refused(
+        error_class=error_class, reason="", retryable=retryable, maybe_accepted=maybe_accepted
+    )
+
+
+def opened(now: float = NOW) -> Breaker:
+    return breakers.observe(breakers.closed(now, RULES), 0, 20, now, RULES)
+
+
+def test_a_share_of_failures_opens_it_only_with_a_sample() -> None:
+    few = breakers.observe(breakers.closed(NOW, RULES), 0, 19, NOW + 1, RULES)
+    assert few.state is State.CLOSED
+    assert breakers.observe(few, 0, 1, NOW + 2, RULES).state is State.OPEN
+    assert breakers.observe(few, 20, 1, NOW + 2, RULES).state is State.OPEN  # 20 of 40
+    assert breakers.observe(few, 22, 1, NOW + 2, RULES).state is State.CLOSED  # 20 of 42
+
+
+def test_failures_of_an_earlier_window_do_not_count() -> None:
+    before = breakers.observe(breakers.closed(NOW, RULES), 0, 19, NOW + 1, RULES)
+    assert breakers.observe(before, 0, 1, NOW + 61, RULES).state is State.CLOSED
+
+
+def test_while_it_rests_nothing_may_be_claimed() -> None:
+    assert breakers.take(opened(), 100, NOW + 29.9, RULES)[1] == 0
+
+
+def test_after_the_rest_one_message_goes_and_no_second_until_it_is_answered() -> None:
+    probing, given_now = breakers.take(opened(), 100, NOW + 30, RULES)
+    assert (probing.state, given_now) == (State.HALF_OPEN, 1)
+    assert breakers.take(probing, 100, NOW + 31, RULES)[1] == 0
+
+
+def test_a_probe_of_which_nothing_is_heard_is_repeated() -> None:
+    probing, _ = breakers.take(opened(), 100, NOW + 30, RULES)
+    assert breakers.take(probing, 100, NOW + 60, RULES)[1] == 1
+
+
+def test_a_probe_that_was_not_used_is_given_back() -> None:
+    probing, _ = breakers.take(opened(), 100, NOW + 30, RULES)
+    assert breakers.take(breakers.give_back(probing, 1), 100, NOW + 31, RULES)[1] == 1
+
+
+def test_what_is_accepted_lets_twice_as_much_through_until_it_closes() -> None:
+    current, allowed = breakers.take(opened(), 100, NOW + 30, RULES)
+    seen = [allowed]
+    while current.state is not State.CLOSED:
+        current = breakers.observe(current, seen[-1], 0, NOW + 31, RULES)
+        current, allowed = breakers.take(current, 100, NOW + 31, RULES)
+        seen.append(allowed)
+    assert seen == [1, 2, 4, 8, 16, 100]
+
+
+def test_a_failed_probe_makes_the_next_rest_twice_as_long_up_to_ten_minutes() -> None:
+    current, now, rests = opened(), NOW, []
+    for _ in range(7):
+        rests.append(current.look_at - now)
+        now = current.look_at
+        current, allowed = breakers.take(current, 1, now, RULES)
+        assert allowed == 1
+        current = breakers.observe(current, 0, 1, now, RULES)
+    assert rests == [30, 60, 120, 240, 480, 600, 600]
+
+
+def test_answers_that_come_while_it_rests_change_nothing() -> None:
+    assert breakers.observe(opened(), 5, 5, NOW + 1, RULES) == opened()
+
+
+@pytest.mark.parametrize(
+    ("answer", "good", "bad"),
+    [
+        (Accepted(provider_id="1", response=""), 1, 0),
+        (refused("Rejected", retryable=False), 1, 0),
+        (refused("Busy", retryable=True), 0, 1),
+        (refused("Unreachable", retryable=True), 0, 1),
+        (refused("NoAnswer", retryable=True, maybe_accepted=True), 0, 1),
+        (refused("Unauthorized", retryable=False), 0, 1),
+    ],
+)
+def test_a_refused_message_is_not_a_failing_provider(
+    answer: Accepted | Refused, good: int, bad: int
+) -> None:
+    assert breakers.counted([answer]) == (good, bad)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(0, 100)), max_size=40))
+def test_it_never_lets_more_go_than_was_asked_for_and_never_stands_still_for_good(
+    steps: list[tuple[int, int, float]],
+) -> None:
+    current, now = breakers.closed(NOW, RULES), NOW
+    for good, bad, later in steps:
+        now += later
+        current, allowed = breakers.take(current, 10, now, RULES)
+        assert 0 <= allowed <= 10
+        current = breakers.observe(current, good, bad, now, RULES)
+    # Once faults end it comes back: the longest rest, then a probe, then all of it.
+    for _ in range(200):
+        now += 1 + max(RULES.probe_seconds, current.look_at - now)
+        current, allowed = breakers.take(current, 100, now, RULES)
+        if allowed:
+            current = breakers.observe(current, min(allowed, 32), 0, now, RULES)
+        if current.state is State.CLOSED:
+            break
+    assert current.state is State.CLOSED
