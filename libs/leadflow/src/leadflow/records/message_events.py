@@ -313,7 +313,7 @@ class MessageOpened(LeadRecord):
     """It was opened."""
 
     TYPE: ClassVar[str] = "MessageOpened"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset(["user_agent", "ip"])
 
@@ -328,6 +328,7 @@ class MessageOpened(LeadRecord):
     automated: bool
     user_agent: str | None = None
     ip: str | None = None
+    automated_reason: str | None = None
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -349,6 +350,7 @@ class MessageOpened(LeadRecord):
             "automated": self.automated,
             "user_agent": self.user_agent,
             "ip": self.ip,
+            "automated_reason": self.automated_reason,
         }
 
     @classmethod
@@ -361,7 +363,7 @@ class MessageClicked(LeadRecord):
     """A link in it was followed."""
 
     TYPE: ClassVar[str] = "MessageClicked"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset(["user_agent", "ip"])
 
@@ -377,6 +379,7 @@ class MessageClicked(LeadRecord):
     user_agent: str | None = None
     ip: str | None = None
     url: str | None = None
+    automated_reason: str | None = None
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -399,6 +402,7 @@ class MessageClicked(LeadRecord):
             "user_agent": self.user_agent,
             "ip": self.ip,
             "url": self.url,
+            "automated_reason": self.automated_reason,
         }
 
     @classmethod
