@@ -1,13 +1,12 @@
-"""What is read: messages, what people said, reviews, and what providers report."""
+"""What is read: messages, what people said, and reviews."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import callbacks, events, ledger, store
+from dispatcher import events, ledger, store
 from dispatcher.content import Identity, arrive
 from dispatcher.facts import facts_of
 from dispatcher.model import Arrival
@@ -15,13 +14,8 @@ from dispatcher.pace import Wakeup
 from dispatcher.reviews import Approve, Refuse, Reject, judge
 from leadflow.clock import Clock
 from leadflow.codec import Codec
-from leadflow.errors import CodecError
-from leadflow.ids import derived_id
 from leadflow.kafka.loop import Received, Stateless
-from leadflow.kafka.port import Message
-from leadflow.raw_json import decode_raw_event
-from leadflow.records import MessageQueued, MessageReviewed, RawEvent
-from leadflow.records.base import Record
+from leadflow.records import MessageQueued, MessageReviewed
 
 
 class LeadHandler(Stateless):
@@ -98,71 +92,3 @@ class LeadHandler(Stateless):
                     cause=review.event_id,
                 )
                 await store.tell(connection, [(message.lead_id, self._codec.encode(held))])
-
-
-NOT_OURS = "not-ours"
-EPOCH = datetime.fromtimestamp(0, UTC)
-
-
-def decode_callback(codec: Codec, message: Message) -> Record:
-    """A raw event. What cannot be read is intake's to bury: here it is passed over."""
-    try:
-        return decode_raw_event(codec, message)
-    except CodecError:
-        return RawEvent(
-            event_id=derived_id(message.topic, message.partition, message.offset),
-            tenant_id="",
-            occurred_at=EPOCH,
-            recorded_at=EPOCH,
-            source="",
-            kind=NOT_OURS,
-            external_id="",
-            payload="{}",
-        )
-
-
-class CallbackHandler(Stateless):
-    """raw-events of the five kinds that report on messages; passes over all others."""
-
-    def __init__(self, engine: AsyncEngine, applier: CallbackApplier) -> None:
-        self._engine = engine
-        self._applier = applier
-
-    async def handle(self, batch: Sequence[Received]) -> None:
-        reports = [
-            callbacks.read(received.record)
-            for received in batch
-            if isinstance(received.record, RawEvent) and received.record.kind in callbacks.KINDS
-        ]
-        if not reports:
-            return
-        async with self._engine.begin() as connection:
-            await store.receive_callbacks(connection, reports)
-            await self._applier.apply(connection, limit=len(reports))
-        self._applier.to_publish.set()
-
-
-class CallbackApplier:
-    """Applies each callback once, when its message is known."""
-
-    def __init__(self, codec: Codec, clock: Clock, to_publish: Wakeup) -> None:
-        self._codec = codec
-        self._clock = clock
-        self.to_publish = to_publish
-
-    async def apply(self, connection: AsyncConnection, *, limit: int) -> int:
-        """Apply what can be, in the caller's transaction; returns how many."""
-        matched = await store.matched_callbacks(connection, limit=limit)
-        if not matched:
-            return 0
-        now = self._clock.now()
-        told = []
-        for callback, message in matched:
-            event = callbacks.event_of(callback, message, now)
-            told.append((message.lead_id, self._codec.encode(event)))
-            facts = callbacks.facts_of_callback(callback, message, now)
-            if facts:
-                await store.remember(connection, facts)
-        await store.tell(connection, told)
-        await store.callbacks_applied(connection, [callback.event_id for callback, _ in matched])
-        return len(matched)

@@ -10,7 +10,8 @@ from functools import partial
 
 from dispatcher.catch_up import STOPS, CatchUp
 from dispatcher.controls import Controls
-from dispatcher.intake import CallbackApplier, CallbackHandler, LeadHandler, decode_callback
+from dispatcher.engagement_apply import CallbackApplier, CallbackHandler, decode_callback
+from dispatcher.intake import LeadHandler
 from dispatcher.ledger import Ledger
 from dispatcher.model import RECORDED_CHANNELS
 from dispatcher.outbox import Publisher

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatcher.controls import Controls
-from dispatcher.intake import CallbackApplier
+from dispatcher.engagement_apply import CallbackApplier
 from dispatcher.ledger import Ledger
 from dispatcher.pace import Wakeup
 from leadflow.errors import is_retryable, public_reason
