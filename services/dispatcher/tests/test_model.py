@@ -7,32 +7,57 @@ import re
 
 import pytest
 
-from dispatcher.model import FIRST_STATES, TRANSITIONS, Paused, State, scopes_of
+import dispatcher.model
+from dispatcher.model import ENDS, FIRST_STATES, TRANSITIONS, Paused, State, scopes_of
 
-FINAL = {State.SENT, State.FAILED, State.UNKNOWN, State.SUPPRESSED, State.RECORDED}
+CHAIN = importlib.import_module("dispatcher.migrations.0003_chain")
 
 
 def test_every_state_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(State)
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
-def test_nothing_leads_out_of_a_final_state(state: State) -> None:
+@pytest.mark.parametrize("state", sorted(ENDS - {State.UNKNOWN}))
+def test_nothing_leads_out_of_an_end(state: State) -> None:
     assert not TRANSITIONS[state]
 
 
-def test_only_a_claimed_message_can_become_sent_or_failed_or_unknown() -> None:
-    for target in (State.SENT, State.FAILED, State.UNKNOWN, State.RECORDED):
-        assert {s for s, targets in TRANSITIONS.items() if target in targets} == {State.CLAIMED}
+def test_a_doubt_is_settled_as_sent_or_failed() -> None:
+    assert TRANSITIONS[State.UNKNOWN] == {State.SENT, State.FAILED}
+
+
+def test_only_a_claimed_message_comes_to_an_end_or_into_doubt() -> None:
+    def sources(target: State) -> set[State]:
+        return {state for state, targets in TRANSITIONS.items() if target in targets}
+
+    assert sources(State.UNKNOWN) == sources(State.RECORDED) == {State.CLAIMED}
+    assert sources(State.SENT) == sources(State.FAILED) == {State.CLAIMED, State.UNKNOWN}
 
 
 def test_the_database_holds_the_same_transitions() -> None:
-    sql = importlib.import_module("dispatcher.migrations.0001_ledger").TRANSITIONS
-    inserted, updated = sql.split("ELSIF")
+    inserted, updated = CHAIN.TRANSITIONS.split("ELSIF")
     assert set(re.findall(r"'(\w+)'", inserted.split("NOT IN")[1].split("THEN")[0])) == {
         str(state) for state in FIRST_STATES
     }
-    assert set(re.findall(r"\('(\w+)', '(\w+)'\)", updated)) == {
+    assert set(re.findall(r"\('(\w+)', '(\w+)'\)", updated)) == pairs()
+
+
+def test_the_database_chains_every_end() -> None:
+    assert set(re.findall(r"'(\w+)'", CHAIN.ENDS)) == {str(state) for state in ENDS}
+
+
+def test_the_table_in_words_names_every_transition() -> None:
+    table = re.findall(r"^ {4}(\(arrives\)|\w+) +(\w+) {2,}", dispatcher.model.__doc__ or "", re.M)
+    first = {target for source, target in table if source == "(arrives)"}
+    assert first == {str(state) for state in FIRST_STATES}
+    # A claim that is taken over stays one: no change of state.
+    assert {(source, target) for source, target in table if source != "(arrives)"} - {
+        ("claimed", "claimed")
+    } == pairs()
+
+
+def pairs() -> set[tuple[str, str]]:
+    return {
         (str(source), str(target)) for source, targets in TRANSITIONS.items() for target in targets
     }
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 import structlog
 
 from dispatcher.model import Paused
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
 from leadflow.pacing import DEFAULT_PER_MINUTE, rate_per_minute
-from leadflow.records import AutomationResumed
+from leadflow.records import AutomationPaused, AutomationResumed
+from leadflow.records.base import Record
 
 log = structlog.get_logger()
+
+# Who opens and closes breakers by their rule.
+BREAKER = "rule:breaker"
 
 
 class Controls:
@@ -19,6 +26,7 @@ class Controls:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._paused = Paused()
+        self._words: Mapping[str, datetime] = {}
 
     @property
     def paused(self) -> Paused:
@@ -27,7 +35,13 @@ class Controls:
     def apply(self, key: bytes, value: bytes | None) -> None:
         """The key is the scope; a value that cannot be read pauses it, to be on the safe side."""
         scope = key.decode("utf-8", "replace")
-        rate = self._resumed_at(scope, value)
+        control = self._read(scope, value)
+        if isinstance(control, AutomationPaused) and control.paused_by == BREAKER:
+            # Ours, for people to see: the breaker itself lets nothing through but its probes.
+            return
+        if isinstance(control, AutomationResumed) and control.resumed_by != BREAKER:
+            self._words = {**self._words, scope: control.occurred_at}
+        rate = self._rate(value, control)
         before = self._paused
         # A new value instead of a changed one: a reader sees all of it or nothing.
         if rate is None:
@@ -35,15 +49,22 @@ class Controls:
         else:
             self._paused = Paused(before.scopes - {scope}, {**before.rates, scope: rate})
 
-    def _resumed_at(self, scope: str, value: bytes | None) -> int | None:
-        """The rate of a resume, messages a minute; None for a pause."""
-        if value is None:
-            return DEFAULT_PER_MINUTE
+    @property
+    def words(self) -> Mapping[str, datetime]:
+        """When a person last said of a scope that it goes on."""
+        return self._words
+
+    def _read(self, scope: str, value: bytes | None) -> Record | None:
         try:
-            control = self._codec.decode(value)
+            return None if value is None else self._codec.decode(value)
         except CodecError as error:
             log.error(
                 "a control cannot be read: its scope is paused", scope=scope, reason=str(error)
             )
             return None
+
+    def _rate(self, value: bytes | None, control: Record | None) -> int | None:
+        """The rate of a resume, messages a minute; None for a pause."""
+        if value is None:
+            return DEFAULT_PER_MINUTE
         return rate_per_minute(control) if isinstance(control, AutomationResumed) else None

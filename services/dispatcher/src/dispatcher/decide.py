@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dispatcher.hours import Closed
 from dispatcher.model import (
     OPT_IN_CHANNELS,
     RECORDED_CHANNELS,
@@ -56,10 +57,13 @@ class Retries:
         return min(grown, self.longest_seconds)
 
 
-def before_sending(entry: Entry, paused: Paused, *, provider: str, keyed: bool) -> Decision:
+def before_sending(
+    entry: Entry, paused: Paused, *, provider: str, keyed: bool, closed: Closed | None = None
+) -> Decision:
     """What to do with a message that has just been claimed for `provider`.
 
-    `keyed`: the provider accepts a key once, however often it is presented.
+    `keyed`: the provider accepts a key once, however often it is presented. `closed`: it is a
+    quiet hour where the recipient is.
     """
     forbidden = _forbidden(entry)
     if entry.in_doubt:
@@ -78,7 +82,7 @@ def before_sending(entry: Entry, paused: Paused, *, provider: str, keyed: bool) 
             )
     if forbidden is not None:
         return forbidden
-    scope = paused.covering(entry.tenant_id, entry.channel, entry.sequence_id)
+    scope = paused.covering(entry.tenant_id, entry.channel, entry.sequence_id, provider)
     if scope is not None:
         return Decision(
             state=State.HELD, rule="paused", inputs={"scope": scope}, in_doubt=entry.in_doubt
@@ -91,7 +95,20 @@ def before_sending(entry: Entry, paused: Paused, *, provider: str, keyed: bool) 
             in_doubt=entry.in_doubt,
         )
     if entry.channel in RECORDED_CHANNELS:
-        return Decision(state=State.RECORDED)
+        return Decision(state=State.RECORDED)  # a line on somebody's list wakes nobody
+    if closed is not None:
+        # It stays the first of its lead and channel: what comes after it waits behind it.
+        return Decision(
+            state=State.QUEUED,
+            rule="quiet_hours",
+            inputs={
+                "zone": closed.zone,
+                "hours": closed.hours,
+                "until": closed.until.isoformat(),
+            },
+            delay_seconds=closed.seconds,
+            in_doubt=entry.in_doubt,
+        )
     return Decision(state=State.CLAIMED)
 
 

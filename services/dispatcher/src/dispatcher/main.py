@@ -8,6 +8,7 @@ import socket
 from contextlib import AsyncExitStack
 from functools import partial
 
+from dispatcher.breaker_news import teller
 from dispatcher.catch_up import STOPS, CatchUp
 from dispatcher.controls import Controls
 from dispatcher.engagement_apply import CallbackApplier, CallbackHandler, decode_callback
@@ -21,6 +22,7 @@ from dispatcher.providers.base import Provider
 from dispatcher.providers.http_api import HttpApi, http_client
 from dispatcher.providers.smtp import Smtp
 from dispatcher.settings import Settings
+from dispatcher.shared_gate import SharedGate
 from dispatcher.upkeep import Upkeep
 from dispatcher.worker import Route, Sender
 from leadflow import database, topics
@@ -118,6 +120,14 @@ async def main(
             health=health,
             max_batch=settings.batch,
         )
+        gate = SharedGate(
+            engine,
+            settings.limits,
+            settings.breaker,
+            told=teller(codec),
+            clock=clock,
+            to_publish=to_publish,
+        )
         senders = [
             Sender(
                 route,
@@ -129,6 +139,7 @@ async def main(
                 pace=settings.pace,
                 to_send=to_send,
                 to_publish=to_publish,
+                gate=gate,
             )
             for route in routes
         ]
@@ -136,7 +147,9 @@ async def main(
             partial(reach_of, bootstrap, settings.group, STOPS), clock=clock, health=health
         )
         publisher = Publisher(engine, producer, clock, health, to_publish)
-        upkeep = Upkeep(engine, ledger, controls, applier, health=health, to_send=to_send)
+        upkeep = Upkeep(
+            engine, ledger, controls, applier, gate=gate, health=health, to_send=to_send
+        )
         await run_all(
             stop,
             messages.run(stop),

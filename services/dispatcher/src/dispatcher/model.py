@@ -1,4 +1,26 @@
-"""What the dispatcher knows and decides: the states of a message, and values without behaviour."""
+"""What the dispatcher knows and decides: the states of a message, and values without behaviour.
+
+The states of a message in the ledger, and what takes it from one to the next:
+
+    (arrives)   queued       rendered, to be sent when it is due
+    (arrives)   held         could not be rendered
+    queued      claimed      a worker takes it for the length of a lease; its epoch grows by one
+    claimed     claimed      the lease ended, another worker takes it: in doubt
+    claimed     queued       refused for now, to be tried later; or given back untouched
+    claimed     held         a pause covers it, consent is missing, the credential is refused
+    claimed     sent         the provider accepted it
+    claimed     failed       the provider refused it for good, or once too often
+    claimed     unknown      the provider may have accepted it and cannot be asked again
+    claimed     suppressed   a stop, an opt-out or the suppression list forbids it
+    claimed     recorded     for a person to do
+    held        queued       what held it is over, or a reviewer let it out
+    held        suppressed   a reviewer rejected it
+    unknown     sent         a person, or the provider's own report, says that it went out
+    unknown     failed       a person says that it did not
+
+Everything from `claimed` on is written for the claim's own epoch only. What comes to an end is
+added to its tenant's chain by the database (migrations/0003_chain.py), in the same statement.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +65,14 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         State.HELD: frozenset({State.QUEUED, State.SUPPRESSED}),
         State.SENT: frozenset(),
         State.FAILED: frozenset(),
-        State.UNKNOWN: frozenset(),
+        State.UNKNOWN: frozenset({State.SENT, State.FAILED}),
         State.SUPPRESSED: frozenset(),
         State.RECORDED: frozenset(),
     }
 )
+
+# What is chained. A doubt is an end, too, until somebody settles it.
+ENDS = frozenset({State.SENT, State.FAILED, State.UNKNOWN, State.SUPPRESSED, State.RECORDED})
 
 # A message enters the ledger in one of these.
 FIRST_STATES = frozenset({State.QUEUED, State.HELD})
@@ -105,12 +130,14 @@ class Known:
     """What the dispatcher had been told about a message's lead and address when it was claimed.
 
     `suppressed_by` is the reason on the list for its address and channel; `stops` says when
-    each stop of its lead was last recorded; `consent` is None where nobody said anything.
+    each stop of its lead was last recorded; `consent` is None where nobody said anything;
+    `timezone` is the IANA name of where the lead is, None where no profile was seen.
     """
 
     suppressed_by: str | None = None
     stops: Mapping[str, datetime] = field(default_factory=dict)
     consent: bool | None = None
+    timezone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +171,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The scopes in which nothing goes out: everything, tenant:T, channel:T:C, sequence:T:ID.
+    """The scopes in which nothing goes out: everything, tenant:T, channel:T:C, sequence:T:ID,
+    provider:NAME.
 
     `rates` are those of scopes that were resumed: how many messages a minute, over all workers.
     """
@@ -156,9 +184,11 @@ class Paused:
         """How many of the messages that wait in a scope go on each minute."""
         return self.rates.get(scope, DEFAULT_PER_MINUTE)
 
-    def covering(self, tenant_id: str, channel: str, sequence_id: str | None) -> str | None:
+    def covering(
+        self, tenant_id: str, channel: str, sequence_id: str | None, provider: str = ""
+    ) -> str | None:
         """The widest paused scope that this falls in."""
-        for scope in scopes_of(tenant_id, channel, sequence_id):
+        for scope in (f"provider:{provider}", *scopes_of(tenant_id, channel, sequence_id)):
             if scope in self.scopes:
                 return scope
         return None

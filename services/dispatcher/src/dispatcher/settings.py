@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dispatcher import limits_file
+from dispatcher.breaker import Rules
 from dispatcher.content import Identity
 from dispatcher.decide import Retries
+from dispatcher.limits import Limits
 from dispatcher.worker import Pace
 from leadflow import tenants
 from leadflow.errors import SettingError
@@ -28,13 +31,15 @@ class Settings:
     links: Sealer
     tenants: Mapping[str, Tenant]
     pace: Pace
+    limits: Limits
+    breaker: Rules
     email_workers: int
     batch: int
 
     @classmethod
     def read(cls, env: Environment) -> Settings:
         """Raises SettingError."""
-        tenants_file = env.text("TENANTS_FILE", "")
+        tenants_file, limits_path = env.text("TENANTS_FILE", ""), env.text("LIMITS_FILE", "")
         timeout = env.number("PROVIDER_TIMEOUT_SECONDS", 8.0)
         lease = env.number("LEASE_SECONDS", 20.0)
         if lease < 2 * timeout:
@@ -61,6 +66,13 @@ class Settings:
                     first_seconds=env.number("RETRY_FIRST_SECONDS", 5.0),
                     attempts=env.integer("RETRY_ATTEMPTS", 8, at_least=1),
                 ),
+            ),
+            limits=limits_file.load(env.path("LIMITS_FILE") if limits_path else None),
+            breaker=Rules(
+                window_seconds=env.number("BREAKER_WINDOW_SECONDS", 60.0),
+                at_least=env.integer("BREAKER_AT_LEAST", 20, at_least=1),
+                share=env.number("BREAKER_SHARE", 0.5),
+                rest_seconds=env.number("BREAKER_REST_SECONDS", 30.0),
             ),
             email_workers=env.integer("EMAIL_WORKERS", 3, at_least=1),
             batch=env.integer("BATCH", 500, at_least=1),

@@ -8,7 +8,6 @@ database's. Dies a process with tokens taken, they are lost and nothing goes out
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parseaddr
 
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dispatcher import breaker as breakers
 from dispatcher.breaker import Breaker, Rules, State
+from dispatcher.breaker_news import Change
 from dispatcher.gate import Admission, Wait
 from dispatcher.limits import Asked, Bucket, Limits, Rate, turns
 from dispatcher.model import Answer, Entry
@@ -60,17 +60,6 @@ SAVE_BREAKER = text("""
     WHERE provider = :provider
 """)
 TELL = text("INSERT INTO outbox (topic, key, value) VALUES (:topic, :key, :value)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A breaker that opened (after `bad` of `total` answers) or closed by its rule."""
-
-    provider: str
-    opened: bool
-    bad: int
-    total: int
-    at: datetime
 
 
 # Makes the record of a change: topic, key, value.

@@ -1,16 +1,20 @@
-"""What has to be looked at again and again: ended pauses, late consents, early callbacks."""
+"""What has to be looked at again and again: ended pauses, late consents, early
+callbacks, and what people said about providers."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatcher.breaker_news import PREFIX
 from dispatcher.controls import Controls
 from dispatcher.engagement_apply import CallbackApplier
 from dispatcher.ledger import Ledger
 from dispatcher.pace import Wakeup
+from dispatcher.shared_gate import SharedGate
 from leadflow.errors import is_retryable, public_reason
 from leadflow.health import Health
 
@@ -30,9 +34,12 @@ class Upkeep:
         controls: Controls,
         applier: CallbackApplier,
         *,
+        gate: SharedGate,
         health: Health,
         to_send: Wakeup,
     ) -> None:
+        self._gate = gate
+        self._heard: dict[str, datetime] = {}
         self._engine = engine
         self._ledger = ledger
         self._controls = controls
@@ -57,6 +64,7 @@ class Upkeep:
 
     async def round(self) -> bool:
         """Whether there may be more to do at once."""
+        await self._obey_words()
         released = await self._ledger.release(self._controls.paused, limit=BATCH)
         if released:
             self._to_send.set()
@@ -65,6 +73,13 @@ class Upkeep:
         if applied:
             self._applier.to_publish.set()
         return released >= BATCH or applied >= BATCH
+
+    async def _obey_words(self) -> None:
+        """Close the breaker of a provider of which somebody said that it works again."""
+        for scope, said_at in self._controls.words.items():
+            if scope.startswith(PREFIX) and self._heard.get(scope) != said_at:
+                await self._gate.reset(scope.removeprefix(PREFIX), said_at)
+                self._heard[scope] = said_at
 
     async def _wait(self, stop: asyncio.Event) -> None:
         try:
