@@ -51,25 +51,11 @@ ARRIVE = text("""
     SELECT count(*) FROM arrived
 """)
 
-# The first of a lead is found by an ordered probe of an index. As NOT EXISTS it becomes a join,
-# which the planner, with figures from when the queue was short, does row against row.
 # What is known of the lead is read in the statement that claims: a stop that was committed
 # before the claim is seen by it.
 CLAIM = text("""
     WITH due AS MATERIALIZED (
-        SELECT l.message_id, l.in_doubt OR l.state = 'claimed' AS in_doubt, l.provider
-        FROM ledger l
-        WHERE l.channel = :channel
-            AND l.state IN ('queued', 'claimed') AND l.ready_at <= now()
-            AND l.position = (
-                SELECT e.position FROM ledger e
-                WHERE e.lead_id = l.lead_id AND e.channel = l.channel
-                    AND e.state IN ('queued', 'claimed')
-                ORDER BY e.position LIMIT 1
-            )
-        ORDER BY l.ready_at
-        LIMIT :limit
-        FOR UPDATE OF l SKIP LOCKED
+        SELECT * FROM due_messages(CAST(:channel AS text), CAST(:limit AS integer))
     )
     UPDATE ledger l SET
         state = 'claimed', epoch = l.epoch + 1, worker = :worker, in_doubt = true,
