@@ -17,7 +17,7 @@ from portal_api.auth import Principal
 from portal_api.context import Context
 from portal_api.incidents import desk
 from portal_api.incidents.kinds import KINDS
-from portal_api.incidents.scopes import EVERYTHING, NotAScope, Scope, parse
+from portal_api.incidents.scopes import OF_ALL_TENANTS, NotAScope, Scope, parse
 from portal_api.problems import Problem
 from portal_api.store import incidents as store
 from portal_api.store import sequences, waiting
@@ -264,7 +264,7 @@ async def known_scope(
     Raises Problem 422, and 403 where it is more than the principal's tenant.
     """
     scope = scope_of(text)
-    if scope.kind == EVERYTHING:
+    if scope.kind in OF_ALL_TENANTS:
         if to_write and principal.tenant_id is not None:
             raise Problem(
                 HTTPStatus.FORBIDDEN, f"this key is for tenant {principal.tenant_id}, not for all"

@@ -1,4 +1,4 @@
-"""What can be paused: everything, a tenant, a channel of a tenant, a sequence. Pure."""
+"""What can be paused: everything, a tenant, a channel of a tenant, a sequence, a provider. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 CHANNELS = ("email", "sms", "whatsapp", "call", "task")
 EVERYTHING = "everything"
+PROVIDER = "provider"
+# They touch every tenant: no key of one tenant may write them.
+OF_ALL_TENANTS = frozenset({EVERYTHING, PROVIDER})
 
 
 class NotAScope(ValueError):
@@ -14,7 +17,7 @@ class NotAScope(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`kind` is everything, tenant, channel or sequence; `name` the channel or sequence."""
+    """`kind` as in `parse`; `name` that of a channel, sequence or provider."""
 
     kind: str
     tenant_id: str = ""
@@ -27,7 +30,8 @@ class Scope:
 
 
 def parse(text: str) -> Scope:
-    """everything, tenant:T, channel:T:C or sequence:T:ID; the id with or without T in front.
+    """everything, tenant:T, channel:T:C, sequence:T:ID (the id with or without T in front) or
+    provider:NAME.
 
     Raises NotAScope. Whether the tenant and the sequence exist is not asked.
     """
@@ -35,6 +39,8 @@ def parse(text: str) -> Scope:
     tenant_id, _, name = rest.partition(":")
     if kind == EVERYTHING and not rest:
         return Scope(EVERYTHING)
+    if kind == PROVIDER and tenant_id and not name:
+        return Scope(PROVIDER, name=tenant_id)
     if kind == "tenant" and tenant_id and not name:
         return Scope("tenant", tenant_id)
     if kind == "channel" and tenant_id and name:
@@ -45,5 +51,6 @@ def parse(text: str) -> Scope:
         full = name if name.startswith(f"{tenant_id}.") else f"{tenant_id}.{name}"
         return Scope("sequence", tenant_id, full)
     raise NotAScope(
-        "a scope is everything, tenant:TENANT, channel:TENANT:CHANNEL or sequence:TENANT:ID"
+        "a scope is everything, tenant:TENANT, channel:TENANT:CHANNEL, sequence:TENANT:ID or "
+        "provider:NAME"
     )

@@ -139,7 +139,7 @@ async def close(
     at: datetime,
     by: str,
     reason: str,
-    rate_per_minute: int,
+    rate_per_minute: int | None,
 ) -> None:
     await connection.execute(
         text(

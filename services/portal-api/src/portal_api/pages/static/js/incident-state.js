@@ -40,6 +40,7 @@ const several = () => shared.tenants.length > 1;
 export function scopeWords(scope) {
   const [kind, tenant, ...rest] = scope.split(":");
   if (kind === "everything") return "Everything";
+  if (kind === "provider") return `Everything sent over ${tenant}`;
   if (kind === "tenant") return `All of ${nameOfTenant(tenant)}`;
   const name = kind === "channel" ? CHANNELS[rest[0]] ?? sentence(rest[0]) : nameOfSequence(rest.join(":"));
   return several() ? `${name} of ${nameOfTenant(tenant)}` : name;
