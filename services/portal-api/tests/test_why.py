@@ -204,6 +204,11 @@ def test_a_skipped_step_says_by_which_rule_and_what_it_looked_at(
             {"returns_on": "2026-11-30"},
             "an automatic answer said that the person is back on 2026-11-30",
         ),
+        (
+            "out_of_office",
+            {"back_at": "2026-11-30T15:00:00+00:00", "due_at": "2026-11-21T09:00:00+00:00"},
+            "an automatic answer said that the person is away until 30 15:00",
+        ),
     ],
 )
 def test_a_shifted_step_says_until_when_and_why(

@@ -70,3 +70,100 @@ def test_what_is_due_after_the_return_is_left_where_it_is(story: Any, words: Any
     story.publish("one", words.step("a"), words.step("b", 20 * DAY))
     story.when("LeadCreated")
     assert away(story, "2026-11-12") == []
+
+
+# Away until 09:00 of 12 November in Chicago: 10 days and six hours after the story began.
+BACK = datetime(2026, 11, 12, 15, tzinfo=UTC)
+
+
+def test_a_sequence_that_begins_during_the_absence_waits_for_the_return(
+    story: Any, words: Any
+) -> None:
+    begin(story, words)
+    away(story, "2026-11-12")
+    story.publish("two", words.step("x"), words.step("y", DAY), trigger=("stage", "contacted"))
+    told = story.when("StageChanged", 2 * DAY, to_stage="contacted", revision=2)
+    assert held_until(told) == [("out_of_office", BACK)]
+    assert told[-1].inputs["back_at"] == BACK.isoformat()
+    assert words.steps_sent(story.until(10 * DAY)) == []
+    assert sorted(words.steps_sent(story.until(11 * DAY))) == ["b", "x", "y"]
+
+
+def test_a_step_behind_a_task_that_is_done_during_the_absence_waits_for_the_return(
+    story: Any, words: Any
+) -> None:
+    story.publish("one", words.step("ring", channel="task", blocks=True), words.step("later", 60))
+    [task] = words.queued(story.when("LeadCreated"))
+    assert away(story, "2026-11-12") == []
+    told = story.when("TaskCompleted", DAY, message_id=task.message_id)
+    assert held_until(told) == [("out_of_office", BACK)]
+
+
+def test_a_step_that_was_not_known_when_the_answer_came_waits_when_it_comes_due(
+    story: Any, words: Any
+) -> None:
+    begin(story, words)
+    story.sequences.apply(b"acme.one:1", None)
+    assert away(story, "2026-11-12") == []
+    story.publish("one", words.step("a"), words.step("b", DAY))
+    assert held_until(story.until(DAY)) == [("out_of_office", BACK)]
+
+
+def test_a_sequence_that_a_reply_does_not_stop_goes_on_during_the_absence(
+    story: Any, words: Any
+) -> None:
+    begin(story, words)
+    away(story, "2026-11-12")
+    story.publish("two", words.step("x"), trigger=("stage", "contacted"), stop_on=("booking",))
+    told = story.when("StageChanged", 2 * DAY, to_stage="contacted", revision=2)
+    assert words.steps_sent(told) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("ReplyReceived", {}),
+        ("BookingMade", {}),
+        ("CallMissed", {}),
+        ("QuoteRequested", {}),
+        ("ConsentChanged", {"granted": True}),
+        ("MessageClicked", {}),
+    ],
+)
+def test_whoever_does_something_is_not_away_any_more(
+    story: Any, words: Any, kind: str, fields: dict[str, Any]
+) -> None:
+    begin(story, words)
+    away(story, "2026-11-12")
+    story.when(kind, DAY, **fields)
+    story.publish("two", words.step("x"), trigger=("stage", "contacted"))
+    told = story.when("StageChanged", 2 * DAY, to_stage="contacted", revision=2)
+    assert words.steps_sent(told) == ["x"]
+
+
+def test_what_a_machine_does_says_nothing_about_the_absence(story: Any, words: Any) -> None:
+    begin(story, words)
+    away(story, "2026-11-12")
+    story.when("MessageClicked", DAY, automated=True)
+    story.when("MessageOpened", DAY)
+    story.publish("two", words.step("x"), trigger=("stage", "contacted"))
+    told = story.when("StageChanged", 2 * DAY, to_stage="contacted", revision=2)
+    assert held_until(told) == [("out_of_office", BACK)]
+
+
+def test_of_two_answers_the_later_return_counts(story: Any, words: Any) -> None:
+    begin(story, words)
+    away(story, "2026-11-12")
+    away(story, None, 120)
+    story.publish("two", words.step("x"), trigger=("stage", "contacted"))
+    told = story.when("StageChanged", 2 * DAY, to_stage="contacted", revision=2)
+    assert held_until(told) == [("out_of_office", BACK)]
+
+
+def test_after_the_return_nothing_waits_for_it(story: Any, words: Any) -> None:
+    begin(story, words)
+    away(story, "2026-11-12")
+    story.publish("two", words.step("x"), trigger=("stage", "contacted"))
+    story.until(11 * DAY)
+    told = story.when("StageChanged", 12 * DAY, to_stage="contacted", revision=2)
+    assert words.steps_sent(told) == ["x"]

@@ -28,13 +28,13 @@ def test_a_row_comes_back_as_it_went_in(story: Any, words: Any) -> None:
 
 def test_the_header_says_when_the_next_step_is_due(story: Any, words: Any) -> None:
     data = rowcodec.encode(a_row(story, words))
-    assert rowcodec.header(data) == (3, rowcodec.to_ms(words.at(60)), False)
+    assert rowcodec.header(data) == (4, rowcodec.to_ms(words.at(60)), False)
     story.pause("everything")
     story.passes(60)
-    assert rowcodec.header(rowcodec.encode(story.row)) == (3, 0, True)
+    assert rowcodec.header(rowcodec.encode(story.row)) == (4, 0, True)
 
 
-@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x04" + bytes(9), b"\x03" + bytes(9) + b"\xff"])
+@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x05" + bytes(9), b"\x04" + bytes(9) + b"\xff"])
 def test_bytes_that_are_no_row_say_so(broken: bytes) -> None:
     with pytest.raises(Malformed):
         rowcodec.decode(b"lead", broken)
@@ -92,6 +92,40 @@ def test_a_row_of_the_second_format_is_read_and_written_again_in_the_newest(
     again = rowcodec.encode(row)
     assert rowcodec.header(again).version == rowcodec.VERSION
     assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+# Written by the program when rows had their third format.
+THIRD_FORMAT = bytes.fromhex(
+    "03000001a19bcf0c40000861636d65020864616e6118776562736974652d666f726d0c616374697665010206"
+    "41646102104c6f76656c616365021e616461406578616d706c652e636f6d02182b3135313235353530313131"
+    "00000208726f6f6600001e416d65726963612f4368696361676f0c6e6f726d616c02066e65770206686f7402"
+    "06736d73010a5354415254c0c3ecb7b3680002b7a86a536aae53f7bec4aad993c5b6ba1061636d652e6f6e65"
+    "0202809ae5b7b3680280d49cbbb3680c6d616e75616c000863616c6c02066f6c6400021868656c6c6f3a6f70"
+    "656e65640000021061636d652e74776f02809ae5b7b36812636f6d706c6574656402000e80edf3b7b368c0c3"
+    "ecb7b36880b1f8bcb368021661636d652e73696c656e740002809ae5b7b3680030d47f0dba738c0f9dad1163"
+    "cf949c808cc8d000f92448b4b0"
+)
+
+
+def test_a_row_of_the_third_format_is_read_and_written_again_in_the_newest(
+    story: Any, words: Any
+) -> None:
+    row = rowcodec.decode(words.LEAD.encode(), THIRD_FORMAT)
+    [live] = row.live
+    assert (live.paused_by, live.waits_for, live.due_at) == ("manual", "call", words.at(60))
+    assert [(each.outcome, each.version) for each in row.finished] == [("completed", 1)]
+    times = (row.touched_at, row.responded_at, row.review_at)
+    assert times == (words.at(2), words.at(1), words.at(90))
+    assert (row.entries_before, row.dormant_in, row.sent) == (7, ("acme.silent",), (words.at(0),))
+    assert row.away_until is None
+    again = rowcodec.encode(row)
+    assert rowcodec.header(again).version == rowcodec.VERSION
+    assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+def test_until_when_somebody_is_away_comes_back(story: Any, words: Any) -> None:
+    row = replace(a_row(story, words), away_until=words.at(1440))
+    assert rowcodec.decode(words.LEAD.encode(), rowcodec.encode(row)) == row
 
 
 def test_the_time_of_an_old_row_begins_at_its_next_event(story: Any, words: Any) -> None:

@@ -22,6 +22,8 @@ from .sequences import NURTURE, TENANT, WELCOME
 OUT_OF_OFFICE = timedelta(days=3)
 DAY = timedelta(days=1)
 CLOSING_STAGE = "won"
+# With these the lead itself says that it is not away.
+OWN_ACTS = frozenset({"ReplyReceived", "BookingMade", "ConsentChanged"})
 
 
 @dataclass(eq=False)
@@ -96,6 +98,7 @@ class LeadModel:
         self.passages: list[Passage] = []
         self.refused_at: int | None = None
         self.zone = "UTC"
+        self.away: datetime | None = None
         self._cap = cap
         self._sent: list[datetime] = []
         self._sequences = sequences
@@ -131,6 +134,9 @@ class LeadModel:
         """A step is due: it goes out, is left out, or has to wait."""
         step = passage.step
         wanted = hours.windows(passage.sequence, step.channel)
+        if (back := self._back(passage, now)) is not None:
+            passage.due = hours.opens(wanted, self.zone, back)
+            return
         if not hours.is_open(wanted, self.zone, now):
             passage.due = hours.opens(wanted, self.zone, now)
             return
@@ -161,16 +167,27 @@ class LeadModel:
         base = after if step.delay_from == "previous" else passage.enrolled_at
         due = max(after, base + timedelta(minutes=step.delay_minutes))
         wanted = hours.windows(passage.sequence, step.channel)
+        if (back := self._back(passage, due)) is not None:
+            passage.due = hours.opens(wanted, self.zone, back)
+            passage.holds.append((count, passage.index, back))
+            return
         passage.due = hours.opens(wanted, self.zone, due)
         first_touch_waits = passage.index == 0 and passage.due > due and step.channel == "email"
         if first_touch_waits and self.refused_at is None:
             passage.must.append(passage.message_id(owner_task(step)))
+
+    def _back(self, passage: Passage, at: datetime) -> datetime | None:
+        """When the person is back whom an automatic answer said to be away, if after `at`."""
+        away = self.away if "reply" in passage.sequence.stop_on else None
+        return away if away is not None and away > at else None
 
     def _happen(
         self, record: LeadRecord, now: datetime, published: frozenset[str], count: int
     ) -> None:
         enrollment_id = getattr(record, "enrollment_id", None)
         named = [each for each in self.live if each.enrollment_id == enrollment_id]
+        if self._created and record.TYPE in OWN_ACTS and not getattr(record, "automatic", False):
+            self.away = None
         match record.TYPE:
             case "LeadCreated" | "LeadUpdated" | "StageChanged":
                 self._follow(record, published, count)
@@ -180,8 +197,10 @@ class LeadModel:
                 ):
                     self._enter(NURTURE, record.recorded_at, published, count)
             case "ReplyReceived" if getattr(record, "automatic", False):
+                until = record.occurred_at + OUT_OF_OFFICE
+                self.away = until if self.away is None else max(self.away, until)
                 for passage in self.live:
-                    passage.hold(record.occurred_at + OUT_OF_OFFICE, count)
+                    passage.hold(until, count)
             case "ReplyReceived":
                 self._stop("reply", count)
             case "AccountReplied":

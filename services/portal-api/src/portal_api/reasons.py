@@ -86,6 +86,8 @@ def because(rule: str, inputs: Mapping[str, str], say: Say) -> str:
         told["found"] = told["found"] or "nothing"
     if rule == "out_of_office" and "returns_on" in told:
         return f"an automatic answer said that the person is back on {told['returns_on']}"
+    if rule == "out_of_office" and "back_at" in told:
+        return f"an automatic answer said that the person is away until {told['back_at']}"
     if rule == "reentry":
         again = (
             f"may enter again {told['days']} days after that"

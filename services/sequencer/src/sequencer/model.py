@@ -94,6 +94,7 @@ class LeadRow:
     `touched_at` is when an event last concerned the lead, `responded_at` when the lead itself last
     did something, `dormant_in` the sequences that its silence since then was decided for, and
     `review_at` when it is looked at for what no event says (`decide/reviews.py`).
+    `away_until` is when somebody whom an automatic answer said to be away is back.
     `sent` are the times of the last messages to the lead, as many as its tenant's cap counts.
     `applied` are the digests of the last events that concerned the lead. A repeat of one of
     them does nothing; beyond that many, ids of effects still are the same.
@@ -117,6 +118,7 @@ class LeadRow:
     touched_at: datetime | None = None
     responded_at: datetime | None = None
     review_at: datetime | None = None
+    away_until: datetime | None = None
     dormant_in: tuple[str, ...] = ()
     sent: tuple[datetime, ...] = ()
     applied: tuple[bytes, ...] = ()

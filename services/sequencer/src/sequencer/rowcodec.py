@@ -24,7 +24,7 @@ from fastavro import schemaless_reader, schemaless_writer
 from leadflow.errors import Malformed
 from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile
 
-VERSION = 3
+VERSION = 4
 READABLE = range(1, VERSION + 1)
 HEADER = struct.Struct(">BqB")
 MARK_BYTES = 8
@@ -153,6 +153,7 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
         "touched_at": _or_zero(row.touched_at),
         "responded_at": _or_zero(row.responded_at),
         "review_at": _or_zero(row.review_at),
+        "away_until": _or_zero(row.away_until),
         "dormant_in": row.dormant_in,
         "sent": [to_ms(each) for each in row.sent],
         "applied": b"".join(row.applied),
@@ -190,7 +191,7 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
     data["finished"] = tuple(
         Finished(**{**each, "ended_at": from_ms(each["ended_at"])}) for each in data["finished"]
     )
-    for name in ("touched_at", "responded_at", "review_at"):
+    for name in ("touched_at", "responded_at", "review_at", "away_until"):
         data[name] = from_ms(data[name]) if data[name] else None
     data["dormant_in"] = tuple(data["dormant_in"])
     data["sent"] = tuple(from_ms(each) for each in data["sent"])

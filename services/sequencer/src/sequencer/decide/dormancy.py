@@ -33,9 +33,12 @@ NO_ANSWER_WANTED = frozenset({"bounce", "complaint"})
 
 
 def responded(case: Case, event: LeadRecord) -> bool:
-    """The lead did something: its silence is over. False for one that is not known yet."""
+    """The lead did something: its silence is over, and it is not away. False for one that is not
+    known yet."""
     if not case.row.created:
         return False
+    if case.row.away_until is not None:
+        case.row = changed(case.row, away_until=None)
     begin_anew(case, min(event.recorded_at, case.now))
     return True
 

@@ -36,8 +36,11 @@ def note(case: Case, message_id: str | None, what: str) -> bool:
 
 def out_of_office(case: Case, event: ReplyReceived) -> None:
     """An automatic answer is no reply: it stops nothing, but what would go out before the person
-    is back waits, in every sequence that a real reply would stop."""
+    is back waits, in every sequence that a real reply would stop: what is planned already, and
+    what is planned until then (`decide/timing.py`). Of two answers the later return counts."""
     until = _back_at(case, event)
+    if case.row.away_until is None or until > case.row.away_until:
+        case.row = changed(case.row, away_until=until)
     for enrollment in case.row.live:
         sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
         if (
@@ -53,7 +56,7 @@ def out_of_office(case: Case, event: ReplyReceived) -> None:
         if event.returns_on:
             looked_at["returns_on"] = event.returns_on
         at = timing.opened(case, sequence, step, until).at
-        slot = timing.Slot(at, "out_of_office", looked_at)
+        slot = timing.Slot(at, timing.OUT_OF_OFFICE, looked_at)
         scheduling.shifted(case, enrollment, step, slot, event.event_id)
 
 

@@ -10,13 +10,14 @@ from leadflow.records import SequencePublished
 from leadflow.records.base import changed
 from leadflow.records.common import SendWindow, SequenceStep
 from leadflow.tenants import Tenant
-from sequencer.decide import calendar
+from sequencer.decide import calendar, stops
 from sequencer.decide.case import Case
 from sequencer.decide.recipients import FOR_PEOPLE
 from sequencer.model import Enrollment
 
 TO_THE_LEAD = frozenset({"email", "sms", "whatsapp"})
 DISTURBING = TO_THE_LEAD | FOR_PEOPLE
+OUT_OF_OFFICE = "out_of_office"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -51,7 +52,7 @@ def due(
         holidays = case.setting.tenant(case.row.tenant_id).holidays
         at = calendar.add_business_days(at, zone, step.delay_business_days, holidays)
     at = max(after, at)
-    slot = opened(case, sequence, step, at)
+    slot = _returned(case, enrollment, sequence, step, at) or opened(case, sequence, step, at)
     return _spread(case, enrollment, sequence, step, slot)
 
 
@@ -59,7 +60,8 @@ def shift(
     case: Case, enrollment: Enrollment, sequence: SequencePublished, step: SequenceStep
 ) -> Slot | None:
     """Where a step that came due has to wait until; None if it may go out now."""
-    slot = opened(case, sequence, step, case.now)
+    slot = _returned(case, enrollment, sequence, step, case.now)
+    slot = slot or opened(case, sequence, step, case.now)
     if slot.at > case.now:
         return _spread(case, enrollment, sequence, step, slot)
     if step.channel not in TO_THE_LEAD or (capped := _capped(case)) is None:
@@ -108,6 +110,22 @@ def opened(case: Case, sequence: SequencePublished, step: SequenceStep, at: date
     shown = sequence.window
     hours = "" if shown is None else f"{shown.start}-{shown.end} {' '.join(shown.days)}".strip()
     return Slot(found, "window", {**looked_at, "hours": hours})
+
+
+def _returned(
+    case: Case,
+    enrollment: Enrollment,
+    sequence: SequencePublished,
+    step: SequenceStep,
+    at: datetime,
+) -> Slot | None:
+    """The first time in the step's hours when the person is back whom an automatic answer said
+    to be away; None if that is past at `at`, or if a reply would not stop the sequence."""
+    back = case.row.away_until
+    if back is None or back <= at or not stops.stops_on(case, enrollment, "reply"):
+        return None
+    looked_at: dict[str, object] = {"due_at": at.isoformat(), "back_at": back.isoformat()}
+    return Slot(opened(case, sequence, step, back).at, OUT_OF_OFFICE, looked_at)
 
 
 def _spread(
