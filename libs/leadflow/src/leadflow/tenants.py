@@ -70,6 +70,8 @@ class Tenant:
         default_factory=lambda: SEND_HOURS
     )  # "HH:MM-HH:MM" by channel
     absences: tuple[Absence, ...] = ()
+    soft_bounces: int = 3  # within soft_bounce_days, none delivered between: suppressed; 0: never
+    soft_bounce_days: int = 30
     # Settings of rules, by the rule's name; the portal knows and checks them.
     incident_rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     retention_days: int = 400  # how long a finished enrollment is remembered; 0: for good
@@ -102,6 +104,12 @@ def _tenant(tenant_id: str, entry: dict[str, Any]) -> Tenant:
         if not isinstance(hours, str) or not HOURS.fullmatch(hours):
             raise SettingError(
                 f"tenant {tenant_id}: send_hours of {channel}: {hours!r} is not HH:MM-HH:MM"
+            )
+    for name, least in (("soft_bounces", 0), ("soft_bounce_days", 1)):
+        number = entry.get(name, least)
+        if type(number) is not int or not least <= number <= 1_000:
+            raise SettingError(
+                f"tenant {tenant_id}: {name} is a whole number from {least} to 1000, not {number!r}"
             )
     try:
         values["absences"] = tuple(Absence(**each) for each in entry.get("absences", ()))

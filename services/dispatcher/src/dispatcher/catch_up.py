@@ -24,12 +24,18 @@ ASK_SECONDS = 0.25
 
 
 class CatchUp:
-    """Makes the part STOPS of `health` ready once the group, whoever of it, has read lead-events
-    as far as they went at the first look. `reach` blocks and raises BrokerError."""
+    """Makes `part` of `health` ready once the group, whoever of it, has read its topic as far as
+    it went at the first look. `reach` blocks and raises BrokerError."""
 
     def __init__(
-        self, reach: Callable[[], Mapping[int, Reach]], *, clock: Clock, health: Health
+        self,
+        reach: Callable[[], Mapping[int, Reach]],
+        *,
+        clock: Clock,
+        health: Health,
+        part: str = STOPS,
     ) -> None:
+        self._part = part
         self._reach = reach
         self._clock = clock
         self._health = health
@@ -45,8 +51,8 @@ class CatchUp:
                 if ends is None:
                     ends = {number: each.end for number, each in reached.items()}
                 if all(reached[number].next >= end for number, end in ends.items()):
-                    self._health.ready(STOPS)
+                    self._health.ready(self._part)
                     await stop.wait()
                     return
-                self._health.not_ready(STOPS, "reading what was said while nobody listened")
+                self._health.not_ready(self._part, "reading what was said while nobody listened")
             await self._clock.sleep(ASK_SECONDS)

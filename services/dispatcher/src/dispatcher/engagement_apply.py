@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import callbacks, engagement_store, store
+from dispatcher import bounces, callbacks, engagement_store, store
 from dispatcher.pace import Wakeup
 from leadflow.clock import Clock
 from leadflow.codec import Codec
@@ -18,6 +18,7 @@ from leadflow.kafka.port import Message
 from leadflow.raw_json import decode_raw_event
 from leadflow.records import RawEvent
 from leadflow.records.base import Record
+from leadflow.tenants import Tenant
 
 NOT_OURS = "not-ours"
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -64,9 +65,16 @@ class CallbackHandler(Stateless):
 class CallbackApplier:
     """Applies each callback once, when its message is known."""
 
-    def __init__(self, codec: Codec, clock: Clock, to_publish: Wakeup) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        clock: Clock,
+        to_publish: Wakeup,
+        tenants: Mapping[str, Tenant] | None = None,
+    ) -> None:
         self._codec = codec
         self._clock = clock
+        self._tenants = tenants or {}
         self.to_publish = to_publish
 
     async def apply(self, connection: AsyncConnection, *, limit: int) -> int:
@@ -80,6 +88,7 @@ class CallbackApplier:
             event = callbacks.event_of(callback, message, now)
             told.append((message.lead_id, self._codec.encode(event)))
             facts = callbacks.facts_of_callback(callback, message, now)
+            facts += await bounces.count(connection, callback, message, self._tenants, now)
             if facts:
                 await store.remember(connection, facts)
         await store.tell(connection, told)

@@ -85,8 +85,9 @@ def suppressed(message: AboutMessage, rule: str, inputs: Any, now: datetime) -> 
 def of_decision(
     entry: Entry, decision: Decision, now: datetime, *, provider: str
 ) -> LeadRecord | None:
-    """The event of a decision about a claimed message; None where it only waits for a retry."""
-    if decision.state is State.HELD:
+    """The event of a decision about a claimed message; None where it only waits for a retry or
+    for its turn. A wait for the end of quiet hours is long, and is told."""
+    if decision.state is State.HELD or decision.rule == "quiet_hours":
         return held(entry, decision.rule, decision.inputs, now, epoch=entry.epoch)
     if decision.state is State.SUPPRESSED:
         return suppressed(entry, decision.rule, decision.inputs, now)

@@ -1,4 +1,4 @@
-"""What lead-events tell the dispatcher: stops, consents, and addresses not to write to."""
+"""What the log tells the dispatcher: stops, consents, addresses not to write to, time zones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from leadflow.records import (
     LeadUpdated,
     ReplyReceived,
     StageChanged,
+    SuppressionChanged,
 )
 from leadflow.records.base import Record
 
@@ -22,6 +23,9 @@ STOPPING_STAGES = frozenset({"won", "lost"})
 # The basis of a word by which a person takes an opt-out back. A permission that somebody reads
 # out of what the person did, such as a call that was missed, is worth what a profile's is.
 OPT_IN = "opt-in"
+# A new word of the person lifts these: START takes back a STOP, at the provider too (Twilio's
+# keywords; its error 21610 means that it heard a STOP).
+LIFTED_BY_OPT_IN = ("opt_out", "provider_opt_out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,11 @@ class Consent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """An address that a tenant must not write to over a channel, or again may."""
+    """An address that a tenant must not write to over a channel, or again may.
+
+    `told`: it came from the topic of suppressions, where nobody has to be told of it. `lifts`:
+    only what is there can be lifted, nothing is written down where it is not.
+    """
 
     tenant_id: str
     channel: str
@@ -58,9 +66,22 @@ class Suppression:
     active: bool
     cause_id: str
     at: datetime
+    source: str = "dispatcher"
+    note: str | None = None
+    told: bool = False
+    lifts: bool = False
 
 
-Fact = Stop | Consent | Suppression
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """Where a lead is, by the newest revision of its profile: an IANA name."""
+
+    lead_id: str
+    timezone: str
+    revision: int
+
+
+Fact = Stop | Consent | Suppression | Zone
 
 
 def address_key(channel: str, address: str) -> str:
@@ -87,7 +108,13 @@ def facts_of(records: Iterable[Record]) -> list[Fact]:
                 )
         elif isinstance(record, ConsentChanged):
             facts.extend(_changed(record))
-        elif isinstance(record, (LeadCreated, LeadUpdated)) and record.status == "active":
+        elif isinstance(record, SuppressionChanged):
+            facts.append(_listed(record))
+        elif isinstance(record, (LeadCreated, LeadUpdated)):
+            if record.timezone:
+                facts.append(
+                    Zone(lead_id=record.lead_id, timezone=record.timezone, revision=record.revision)
+                )
             facts.extend(
                 Consent(
                     lead_id=record.lead_id,
@@ -97,7 +124,7 @@ def facts_of(records: Iterable[Record]) -> list[Fact]:
                     # Given for a time to come it would outlast every refusal until then.
                     at=min(grant.at or record.recorded_at, record.recorded_at),
                 )
-                for grant in record.consent
+                for grant in (record.consent if record.status == "active" else ())
                 for channel in _channels(grant.channel)
             )
     return facts
@@ -119,18 +146,37 @@ def _changed(record: ConsentChanged) -> Sequence[Fact]:
             )
         )
         if explicit and record.address and ("@" in record.address) == (channel == "email"):
-            facts.append(
+            facts.extend(
                 Suppression(
                     tenant_id=record.tenant_id,
                     channel=channel,
                     address=address_key(channel, record.address),
-                    reason="opt_out",
+                    reason=reason,
                     active=not record.granted,
                     cause_id=record.cause_id,
                     at=record.recorded_at,
+                    source=record.source,
+                    note=record.keyword or record.evidence,
+                    lifts=reason != "opt_out",
                 )
+                for reason in (LIFTED_BY_OPT_IN if record.granted else ("opt_out",))
             )
     return facts
+
+
+def _listed(record: SuppressionChanged) -> Suppression:
+    return Suppression(
+        tenant_id=record.tenant_id,
+        channel=record.channel,
+        address=address_key(record.channel, record.address),
+        reason=record.reason,
+        active=record.active,
+        cause_id=record.cause_id or record.event_id,
+        at=record.occurred_at,
+        source=record.source,
+        note=record.note,
+        told=True,
+    )
 
 
 def _channels(channel: str) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ CLAIM = text("""
                 AND s.active LIMIT 1) AS suppressed_by,
         (SELECT c.granted FROM consents c
             WHERE c.lead_id = l.lead_id AND c.channel = l.channel) AS consent,
+        (SELECT z.timezone FROM zones z WHERE z.lead_id = l.lead_id) AS timezone,
         (SELECT array_agg(s.stop ORDER BY s.stop) FROM stops s
             WHERE s.lead_id = l.lead_id) AS stop_names,
         (SELECT array_agg(s.at ORDER BY s.stop) FROM stops s
@@ -306,6 +307,7 @@ def _entry(row: Row[Any]) -> Entry:
             suppressed_by=row.suppressed_by,
             stops=dict(zip(row.stop_names or (), row.stop_times or (), strict=True)),
             consent=row.consent,
+            timezone=row.timezone,
         ),
         rule=row.rule,
     )

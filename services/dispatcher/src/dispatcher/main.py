@@ -14,6 +14,7 @@ from dispatcher.controls import Controls
 from dispatcher.engagement_apply import CallbackApplier, CallbackHandler, decode_callback
 from dispatcher.intake import LeadHandler
 from dispatcher.ledger import Ledger
+from dispatcher.lists import ListHandler
 from dispatcher.model import RECORDED_CHANNELS
 from dispatcher.outbox import Publisher
 from dispatcher.pace import Wakeup
@@ -39,7 +40,8 @@ from leadflow.settings import Environment, ServiceSettings
 SERVICE = "dispatcher"
 HEALTH_PORT = 8093
 CONTROLS = topics.AUTOMATION_CONTROLS.name
-PARTS = ("messages", "callbacks", "publisher", "upkeep", CONTROLS, STOPS)
+LISTS = topics.SUPPRESSIONS.name
+PARTS = ("messages", "callbacks", "lists", "publisher", "upkeep", CONTROLS, STOPS, LISTS)
 # Topics whose partition numbers one worker must own together.
 LEAD_TOPICS = (topics.LEAD_EVENTS.name, topics.MESSAGES.name, topics.MESSAGE_REVIEWS.name)
 
@@ -94,7 +96,7 @@ async def main(
         health.ready(CONTROLS)
 
         ledger = Ledger(engine, worker)
-        applier = CallbackApplier(codec, clock, to_publish)
+        applier = CallbackApplier(codec, clock, to_publish, settings.tenants)
         dead_letters = DeadLetters(SERVICE, producer, clock)
         messages = ConsumerLoop(
             name="messages",
@@ -120,6 +122,17 @@ async def main(
             health=health,
             max_batch=settings.batch,
         )
+        lists = ConsumerLoop(
+            name="lists",
+            consumer=ConfluentConsumer(bootstrap, f"{settings.group}-lists", client_id=SERVICE),
+            topics=(LISTS,),
+            decode=lambda message: codec.decode(message.value),
+            handler=ListHandler(engine),
+            dead_letters=dead_letters,
+            clock=clock,
+            health=health,
+            max_batch=settings.batch,
+        )
         gate = SharedGate(
             engine,
             settings.limits,
@@ -140,15 +153,30 @@ async def main(
                 to_send=to_send,
                 to_publish=to_publish,
                 gate=gate,
+                tenants=settings.tenants,
             )
             for route in routes
         ]
         catch_up = CatchUp(
             partial(reach_of, bootstrap, settings.group, STOPS), clock=clock, health=health
         )
+        lists_caught_up = CatchUp(
+            partial(reach_of, bootstrap, f"{settings.group}-lists", LISTS),
+            clock=clock,
+            health=health,
+            part=LISTS,
+        )
         publisher = Publisher(engine, producer, clock, health, to_publish)
         upkeep = Upkeep(
-            engine, ledger, controls, applier, gate=gate, health=health, to_send=to_send
+            engine,
+            ledger,
+            controls,
+            applier,
+            gate=gate,
+            codec=codec,
+            clock=clock,
+            health=health,
+            to_send=to_send,
         )
         await run_all(
             stop,
@@ -157,5 +185,7 @@ async def main(
             publisher.run(stop),
             upkeep.run(stop),
             catch_up.run(stop),
+            lists.run(stop),
+            lists_caught_up.run(stop),
             *(sender.run(stop) for sender in senders),
         )

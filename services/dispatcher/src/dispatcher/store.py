@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dispatcher import suppress
 from dispatcher.callbacks import Reported
-from dispatcher.facts import Consent, Fact, Stop, Suppression
+from dispatcher.facts import Consent, Fact, Stop, Suppression, Zone
 from dispatcher.model import Content
 
 UPSERT_STOPS = text("""
@@ -33,17 +34,14 @@ UPSERT_CONSENT = text("""
         AND NOT (c.explicit AND NOT c.granted AND excluded.granted AND NOT excluded.explicit)
 """)
 
-UPSERT_SUPPRESSION = text("""
-    INSERT INTO suppressions AS s
-        (tenant_id, channel, address, reason, active, cause_id, changed_at)
-    SELECT tenant_id, channel, address, reason, active, cause_id, at
-    FROM json_to_record(CAST(:row AS json)) AS r (
-        tenant_id text, channel text, address text, reason text, active boolean, cause_id text,
-        at timestamptz)
-    ON CONFLICT (tenant_id, channel, address, reason) DO UPDATE SET
-        active = excluded.active, cause_id = excluded.cause_id, changed_at = excluded.changed_at
-    WHERE excluded.changed_at > s.changed_at OR excluded.changed_at = s.changed_at
-        AND excluded.active
+UPSERT_ZONES = text("""
+    INSERT INTO zones AS z (lead_id, timezone, revision)
+    SELECT DISTINCT ON (lead_id) lead_id, timezone, revision
+    FROM json_to_recordset(CAST(:rows AS json))
+        AS r (lead_id text, timezone text, revision integer)
+    ORDER BY lead_id, revision DESC
+    ON CONFLICT (lead_id) DO UPDATE SET timezone = excluded.timezone, revision = excluded.revision
+    WHERE excluded.revision > z.revision
 """)
 
 TELL = text("""
@@ -92,30 +90,18 @@ async def remember(connection: AsyncConnection, facts: Sequence[Fact]) -> None:
     ]
     if consents:
         await connection.execute(UPSERT_CONSENT, [{"row": json.dumps(row)} for row in consents])
-    suppressions = sorted(
-        (fact for fact in facts if isinstance(fact, Suppression)),
-        # Two workers that write the same addresses take their locks in the same order.
-        key=lambda fact: (fact.tenant_id, fact.channel, fact.address, fact.at),
-    )
-    if suppressions:
-        rows = [{"row": json.dumps(_suppression(fact))} for fact in suppressions]
-        await connection.execute(UPSERT_SUPPRESSION, rows)
+    zones = [
+        {"lead_id": fact.lead_id, "timezone": fact.timezone, "revision": fact.revision}
+        for fact in facts
+        if isinstance(fact, Zone)
+    ]
+    if zones:
+        await connection.execute(UPSERT_ZONES, {"rows": json.dumps(zones)})
+    await suppress.apply(connection, [fact for fact in facts if isinstance(fact, Suppression)])
 
 
 def _stop(fact: Stop) -> dict[str, Any]:
     return {"lead_id": fact.lead_id, "stop": fact.stop, "at": fact.at.isoformat()}
-
-
-def _suppression(fact: Suppression) -> dict[str, Any]:
-    return {
-        "tenant_id": fact.tenant_id,
-        "channel": fact.channel,
-        "address": fact.address,
-        "reason": fact.reason,
-        "active": fact.active,
-        "cause_id": fact.cause_id,
-        "at": fact.at.isoformat(),
-    }
 
 
 def _json(rows: Iterable[dict[str, Any]]) -> str:

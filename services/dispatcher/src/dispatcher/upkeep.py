@@ -9,12 +9,15 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatcher import suppress
 from dispatcher.breaker_news import PREFIX
 from dispatcher.controls import Controls
 from dispatcher.engagement_apply import CallbackApplier
 from dispatcher.ledger import Ledger
 from dispatcher.pace import Wakeup
 from dispatcher.shared_gate import SharedGate
+from leadflow.clock import Clock
+from leadflow.codec import Codec
 from leadflow.errors import is_retryable, public_reason
 from leadflow.health import Health
 
@@ -35,6 +38,8 @@ class Upkeep:
         applier: CallbackApplier,
         *,
         gate: SharedGate,
+        codec: Codec,
+        clock: Clock,
         health: Health,
         to_send: Wakeup,
     ) -> None:
@@ -44,6 +49,8 @@ class Upkeep:
         self._ledger = ledger
         self._controls = controls
         self._applier = applier
+        self._codec = codec
+        self._clock = clock
         self._health = health
         self._to_send = to_send
 
@@ -70,9 +77,10 @@ class Upkeep:
             self._to_send.set()
         async with self._engine.begin() as connection:
             applied = await self._applier.apply(connection, limit=BATCH)
-        if applied:
+            told = await suppress.tell(connection, self._codec, self._clock.now(), limit=BATCH)
+        if applied or told:
             self._applier.to_publish.set()
-        return released >= BATCH or applied >= BATCH
+        return max(released, applied, told) >= BATCH
 
     async def _obey_words(self) -> None:
         """Close the breaker of a provider of which somebody said that it works again."""

@@ -11,7 +11,7 @@ By the place where a process may die:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +21,7 @@ from dispatcher.catch_up import STOPS
 from dispatcher.controls import Controls
 from dispatcher.decide import Decision, Retries, after_answer, before_sending
 from dispatcher.gate import Gate, OpenGate, Wait
+from dispatcher.hours import closed_for
 from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Answer, Entry, Refused, State
 from dispatcher.pace import Wakeup, backoff
@@ -30,12 +31,14 @@ from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.errors import is_retryable, public_reason
 from leadflow.health import Health
+from leadflow.tenants import Tenant
 
 log = structlog.get_logger()
 
 IDLE_SECONDS = 0.5
-# Without pauses and stops nothing goes out: there may be one that we cannot see.
-NEEDED = frozenset({topics.AUTOMATION_CONTROLS.name, STOPS})
+# Without pauses, stops and suppression lists nothing goes out: there may be one that we cannot
+# see.
+NEEDED = frozenset({topics.AUTOMATION_CONTROLS.name, STOPS, topics.SUPPRESSIONS.name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +82,10 @@ class Sender:
         to_send: Wakeup,
         to_publish: Wakeup,
         gate: Gate | None = None,
+        tenants: Mapping[str, Tenant] | None = None,
     ) -> None:
         self._gate = gate or OpenGate()
+        self._tenants = tenants or {}
         self._route = route
         self._ledger = ledger
         self._controls = controls
@@ -137,9 +142,16 @@ class Sender:
         to_send: list[Entry] = []
         decided: list[tuple[Entry, Decision]] = []
         paused = self._controls.paused
+        now = self._clock.now()
         for entry in entries:
             decision = before_sending(
-                entry, paused, provider=route.provider_name, keyed=route.keyed
+                entry,
+                paused,
+                provider=route.provider_name,
+                keyed=route.keyed,
+                closed=closed_for(
+                    self._tenants.get(entry.tenant_id), entry.channel, entry.known.timezone, now
+                ),
             )
             if decision.state is State.CLAIMED:
                 to_send.append(entry)
