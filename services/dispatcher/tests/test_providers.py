@@ -15,7 +15,9 @@ from dispatcher.model import Accepted, Entry, Refused
 from dispatcher.providers.api_email import EmailApi
 from dispatcher.providers.base import ProviderError, Rejected
 from dispatcher.providers.http_api import HttpApi
-from dispatcher.providers.smtp import Smtp, mime_of
+from dispatcher.providers.mime import mime_of
+from dispatcher.providers.smtp import Smtp, SmtpAccount
+from leadflow.clock import SystemClock
 from leadflow.records import MessageQueued
 
 Make = Callable[..., Entry]
@@ -72,7 +74,10 @@ async def test_a_batch_carries_each_key_and_reads_each_answer(make_entry: Make) 
     ("status", "error_class", "retryable", "maybe_accepted"),
     [
         (400, "Rejected", False, False),
-        (401, "Rejected", False, False),
+        (401, "Unauthorized", False, False),
+        (403, "Unauthorized", False, False),
+        (404, "Unauthorized", False, False),
+        (308, "Unauthorized", False, False),
         (409, "KeyConflict", False, True),
         (422, "Rejected", False, False),
         (429, "Busy", True, False),
@@ -156,6 +161,6 @@ async def test_an_address_that_smtp_cannot_carry_is_refused_before_anything_is_s
 ) -> None:
     content = arrive(make_queued(recipient="jürgen@example.com"), Identity()).content
     assert content is not None
-    smtp = Smtp("smtp://127.0.0.1:1", 1.0)
+    smtp = Smtp(SmtpAccount(host="127.0.0.1", port=1), SystemClock(), 1.0)
     with pytest.raises(Rejected):
         await smtp.send([make_entry(content=content)])

@@ -18,10 +18,7 @@ from dispatcher.lists import ListHandler
 from dispatcher.model import RECORDED_CHANNELS
 from dispatcher.outbox import Publisher
 from dispatcher.pace import Wakeup
-from dispatcher.providers.api_email import EmailApi
-from dispatcher.providers.base import Provider
-from dispatcher.providers.http_api import HttpApi, http_client
-from dispatcher.providers.smtp import Smtp
+from dispatcher.providers.base import Around
 from dispatcher.settings import Settings
 from dispatcher.shared_gate import SharedGate
 from dispatcher.upkeep import Upkeep
@@ -46,24 +43,15 @@ PARTS = ("messages", "callbacks", "lists", "publisher", "upkeep", CONTROLS, STOP
 LEAD_TOPICS = (topics.LEAD_EVENTS.name, topics.MESSAGES.name, topics.MESSAGE_REVIEWS.name)
 
 
-def routes_of(settings: Settings) -> list[Route]:
+def routes_of(settings: Settings, around: Around) -> list[Route]:
     """The loops of one process: e-mail several times, the other channels once each."""
-    timeout = settings.pace.timeout_seconds
-
-    def api(channel: str) -> Provider:
-        return HttpApi(
-            f"{channel}-api", f"{settings.providers_url}/{channel}", http_client(timeout), timeout
-        )
-
-    def email() -> Provider:
-        if settings.email_via == "smtp":
-            return Smtp(settings.smtp_url, timeout)
-        return EmailApi(f"{settings.providers_url}/email", http_client(timeout), timeout)
-
+    loops = {"email": settings.email_workers}
     return [
-        *(Route(channel="email", provider=email()) for _ in range(settings.email_workers)),
-        Route(channel="sms", provider=api("sms")),
-        Route(channel="whatsapp", provider=api("whatsapp")),
+        *(
+            Route(channel=channel, provider=account.open(around))
+            for channel, account in settings.providers.items()
+            for _ in range(loops.get(channel, 1))
+        ),
         *(Route(channel=channel, provider=None) for channel in sorted(RECORDED_CHANNELS)),
     ]
 
@@ -75,13 +63,16 @@ async def main(
     settings = Settings.read(env)
     await asyncio.to_thread(database.migrate, SERVICE, settings.database_url)
     bootstrap, clock, codec = service.kafka_bootstrap, SystemClock(), codec_for(service)
-    routes = routes_of(settings)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     to_send, to_publish = Wakeup(), Wakeup()
     async with AsyncExitStack() as stack:
-        # Every loop may hold a connection: the routes', and five more.
-        engine = database.engine(settings.database_url, pool_size=len(routes) + 5)
+        # Every loop may hold a connection, a sender's provider one more.
+        engine = database.engine(settings.database_url, pool_size=2 * settings.senders + 5)
         stack.push_async_callback(engine.dispose)
+        routes = routes_of(
+            settings,
+            Around(timeout_seconds=settings.pace.timeout_seconds, clock=clock, engine=engine),
+        )
         producer = ConfluentProducer(bootstrap, SERVICE)
         stack.push_async_callback(producer.close)
         for route in routes:

@@ -10,6 +10,8 @@ from dispatcher.breaker import Rules
 from dispatcher.content import Identity
 from dispatcher.decide import Retries
 from dispatcher.limits import Limits
+from dispatcher.providers import registry
+from dispatcher.providers.base import Account
 from dispatcher.worker import Pace
 from leadflow import tenants
 from leadflow.errors import SettingError
@@ -20,13 +22,11 @@ from leadflow.tokens import Sealer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`email_via` is api or smtp. Workers are loops of this process a channel."""
+    """`providers` by channel. Workers are loops of this process a channel."""
 
     database_url: str
     group: str
-    email_via: str
-    providers_url: str
-    smtp_url: str
+    providers: Mapping[str, Account]
     identity: Identity
     links: Sealer
     tenants: Mapping[str, Tenant]
@@ -35,6 +35,11 @@ class Settings:
     breaker: Rules
     email_workers: int
     batch: int
+
+    @property
+    def senders(self) -> int:
+        """How many loops give messages to providers."""
+        return self.email_workers + len(self.providers) - 1
 
     @classmethod
     def read(cls, env: Environment) -> Settings:
@@ -50,9 +55,7 @@ class Settings:
         return cls(
             database_url=env.url("DATABASE_URL"),
             group=env.text("GROUP", "dispatcher"),
-            email_via=env.choice("EMAIL_VIA", ("api", "smtp"), "api"),
-            providers_url=env.url("PROVIDERS_URL", "http://127.0.0.1:8081/providers"),
-            smtp_url=env.url("SMTP_URL", "smtp://127.0.0.1:8025"),
+            providers=registry.accounts(env),
             identity=Identity(
                 public_url=env.url("PUBLIC_URL", "http://127.0.0.1:8080"),
                 mail_domain=env.text("MAIL_DOMAIN", "mail.leadflow.example"),

@@ -5,17 +5,29 @@ ProviderError                    retryable, maybe_accepted
 ├── Busy                         it said: later                        (retryable)
 ├── NoAnswer                     it got it and nobody knows            (retryable, doubt)
 ├── Broken                       it failed, perhaps after accepting    (retryable, doubt)
+├── InProgress                   it is still at the same key           (retryable, doubt)
+├── Unauthorized                 it takes nothing from us as we are: no message is to blame
 ├── Rejected                     it will never take this
-└── KeyConflict                  it took this key with other bytes     (doubt)
+│   ├── BadAddress               there is nobody at this address or number
+│   ├── OptedOut                 the person told the provider to stop
+│   └── OutsideWindow            WhatsApp: too long since the person last wrote
+├── KeyConflict                  it took this key with other bytes     (doubt)
+└── KeyExpired                   too late to ask what became of it     (doubt)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from dispatcher.model import Answer, Content, Refused
 from leadflow.errors import LeadflowError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from leadflow.clock import Clock
 
 
 class ProviderError(LeadflowError):
@@ -64,8 +76,35 @@ class Broken(ProviderError):
     maybe_accepted = True
 
 
+class InProgress(ProviderError):
+    """The provider is still busy with an earlier call of the same key."""
+
+    retryable = True
+    maybe_accepted = True
+
+
+class Unauthorized(ProviderError):
+    """Credentials, permission, sender, plan or endpoint: the provider would refuse any message.
+
+    Trying again does not help and no message is to blame; somebody has to mend the settings.
+    It says nothing about an earlier doubt.
+    """
+
+
 class Rejected(ProviderError):
     """The provider refused this message for good."""
+
+
+class BadAddress(Rejected):
+    """Nothing can be delivered to this address or number, by any message."""
+
+
+class OptedOut(Rejected):
+    """The person has told the provider that they want no more."""
+
+
+class OutsideWindow(Rejected):
+    """WhatsApp takes free text only within 24 hours of the person's last message."""
 
 
 class KeyConflict(ProviderError):
@@ -74,13 +113,24 @@ class KeyConflict(ProviderError):
     maybe_accepted = True
 
 
+class KeyExpired(ProviderError):
+    """The provider has forgotten the key by now: the same call could be accepted twice."""
+
+    maybe_accepted = True
+
+
 class Outbound(Protocol):
-    """What a provider sees of a message. `message_id` is the idempotency key."""
+    """What a provider sees of a message. `message_id` is the idempotency key.
+
+    `in_doubt`: an earlier call may have been accepted without our knowing.
+    """
 
     @property
     def message_id(self) -> str: ...
     @property
     def content(self) -> Content: ...
+    @property
+    def in_doubt(self) -> bool: ...
 
 
 class Provider(Protocol):
@@ -99,3 +149,19 @@ class Provider(Protocol):
         """One answer a message, in their order. Raises ProviderError if it goes for all."""
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What a provider may use of the process. No call takes longer than `timeout_seconds`."""
+
+    timeout_seconds: float
+    clock: Clock
+    engine: AsyncEngine
+
+
+class Account(Protocol):
+    """What a provider has been told: read and checked at start. Its repr shows no secret."""
+
+    def open(self, around: Around) -> Provider:
+        """A provider with connections of its own; close it."""

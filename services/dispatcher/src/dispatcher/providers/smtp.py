@@ -1,118 +1,202 @@
-"""E-mail over SMTP (RFC 5321), which knows no keys: a lost answer stays a doubt."""
+"""E-mail over SMTP (RFC 5321), which knows no keys: a lost answer stays a doubt.
+
+A connection is made, secured and signed in by aiosmtplib and then spoken over by
+smtp_session.py, which sends the commands of a mail together where the server offers
+PIPELINING. Connections stay open and are used again until they are old or have carried enough.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
 from dispatcher.model import Accepted, Answer
 from dispatcher.providers.base import (
-    Broken,
+    Around,
     Busy,
     NoAnswer,
     Outbound,
+    Provider,
     ProviderError,
     Rejected,
+    Unauthorized,
     Unreachable,
 )
+from dispatcher.providers.mime import Mail, mime_of
+from dispatcher.providers.smtp_session import Session
 from dispatcher.templates import cleaned
+from leadflow.clock import Clock
+from leadflow.errors import SettingError
+from leadflow.settings import Environment
+
+TLS = ("starttls", "offered", "off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpAccount:
+    """A server, and how we speak to it.
+
+    `tls`: `starttls` demands it, `offered` takes it where it is offered, `off` never asks;
+    a smtps URL is encrypted from the first byte. Certificates are checked, against the
+    system's authorities or those in `ca_file`. A connection carries at most `most_mails` and
+    is left alone for at most `idle_seconds`, which should be less than the server allows.
+    """
+
+    host: str
+    port: int
+    implicit_tls: bool = False
+    tls: str = "offered"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    connections: int = 4
+    most_mails: int = 100
+    idle_seconds: float = 30.0
+
+    @classmethod
+    def read(cls, env: Environment, channel: str) -> Self:
+        """Raises SettingError."""
+        parts = urlsplit(env.url("SMTP_URL", "smtp://127.0.0.1:8025"))
+        if parts.scheme not in ("smtp", "smtps") or parts.hostname is None:
+            raise SettingError("LEADFLOW_SMTP_URL takes smtp://host:port or smtps://host:port")
+        username = unquote(parts.username or "") or env.text("SMTP_USERNAME", "") or None
+        password = unquote(parts.password or "") or env.text("SMTP_PASSWORD", "") or None
+        if username is not None and password is None:
+            raise SettingError("LEADFLOW_SMTP_PASSWORD is not set, and there is a user name")
+        implicit = parts.scheme == "smtps"
+        tls = env.choice("SMTP_TLS", TLS, "offered" if username is None else "starttls")
+        if username is not None and tls != "starttls" and not implicit:
+            raise SettingError(
+                "LEADFLOW_SMTP_TLS takes starttls where there is a password: "
+                "it must not go over the wire for everybody to read"
+            )
+        return cls(
+            host=parts.hostname,
+            port=parts.port or (465 if implicit else 587 if tls == "starttls" else 25),
+            implicit_tls=implicit,
+            tls=tls,
+            username=username,
+            password=password,
+            ca_file=env.text("SMTP_CA_FILE", "") or None,
+            connections=env.integer("SMTP_CONNECTIONS", 4, at_least=1),
+            most_mails=env.integer("SMTP_MAILS_PER_CONNECTION", 100, at_least=1),
+            idle_seconds=env.number("SMTP_IDLE_SECONDS", 30.0),
+        )
+
+    def open(self, around: Around) -> Provider:
+        return Smtp(self, around.clock, around.timeout_seconds)
+
+    async def connect(self, timeout_seconds: float) -> Session:
+        """A connection, secured and signed in. Raises ProviderError."""
+        client = aiosmtplib.SMTP(
+            hostname=self.host,
+            port=self.port,
+            use_tls=self.implicit_tls,
+            start_tls=False,  # below, so that each thing that can go wrong has its own name
+            cert_bundle=self.ca_file,
+            timeout=timeout_seconds,
+            local_hostname="leadflow.localdomain",
+        )
+        try:
+            await client.connect()
+            await client.ehlo()
+            if self.tls != "off" and not self.implicit_tls:
+                if client.supports_extension("starttls"):
+                    await client.starttls()
+                    await client.ehlo()
+                elif self.tls == "starttls":
+                    raise Unauthorized("smtp: the server offers no STARTTLS")
+            if self.username is not None and self.password is not None:
+                if not client.supported_auth_methods:
+                    raise Unauthorized("smtp: the server offers no way to sign in")
+                await client.login(self.username, self.password)
+            return Session.over(client)
+        except BaseException as error:
+            client.close()
+            if isinstance(error, (aiosmtplib.SMTPException, OSError)):
+                raise _no_connection(error) from error
+            raise
+
+
+def _no_connection(error: BaseException) -> ProviderError:
+    causes = (error, error.__cause__)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return Unauthorized("smtp: the server's certificate is not to be trusted")
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        reason = f"smtp answered {error.code} to the login"
+        # 454 is the server's trouble (RFC 4954, 6), the others are ours.
+        return Busy(reason) if 400 <= error.code < 500 else Unauthorized(reason)
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return Unreachable(f"smtp answered {error.code} to the connection")
+    return Unreachable(f"smtp: {type(error).__name__}")
 
 
 class Smtp:
-    """One connection, kept open; messages go over it one after the other.
-
-    One message is claimed at a time: what is claimed when the process dies is in doubt.
-    """
+    """Several connections side by side, one message over one at a time."""
 
     name = "smtp"
     keyed = False
     batch = 1
-    at_once = 1
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
-        parts = urlsplit(url)
+    def __init__(self, account: SmtpAccount, clock: Clock, timeout_seconds: float) -> None:
+        self.at_once = account.connections
+        self._account = account
+        self._clock = clock
         self._timeout = timeout_seconds
-        self._client = aiosmtplib.SMTP(
-            hostname=parts.hostname or "127.0.0.1",
-            port=parts.port or (465 if parts.scheme == "smtps" else 25),
-            username=parts.username,
-            password=parts.password,
-            use_tls=parts.scheme == "smtps",
-            # STARTTLS where the server offers it, and only then.
-            start_tls=None,
-            timeout=timeout_seconds,
-            local_hostname="leadflow.localdomain",
-        )
+        self._idle: list[tuple[float, Session]] = []
+        self._places = asyncio.Semaphore(account.connections)
 
     async def send(self, messages: Sequence[Outbound]) -> Sequence[Answer]:
         (message,) = messages
         try:
-            mail = mime_of(message.content.send())
-            mail.recipient.encode("ascii")
+            mail = mime_of(message.content.send(), self._clock.now())
         except (ValueError, LookupError) as error:
-            # RFC 6531 addresses take a server with SMTPUTF8, which not every one on the way is.
             raise Rejected(f"smtp: {type(error).__name__}") from error
-        content_sent = False
+        async with self._places:
+            return [Accepted(provider_id=None, response=cleaned((await self._send(mail))[:1_000]))]
+
+    async def _send(self, mail: Mail) -> str:
+        session = self._kept()
         try:
             async with asyncio.timeout(self._timeout):
-                if not self._client.is_connected:
-                    await self._client.connect()
-                await self._client.mail(mail.sender)
-                await self._client.rcpt(mail.recipient)
-                content_sent = True
-                answer = await self._client.data(mail.content)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            self._client.close()  # how far the server thinks we are is unknown: start afresh
-            raise _refusal(error, content_sent=content_sent) from error
-        return [Accepted(provider_id=None, response=cleaned(answer.message[:1_000]))]
+                if session is not None:
+                    try:
+                        return await session.carry(mail)
+                    except (Unreachable, Busy):
+                        if session.usable:
+                            raise
+                        # It was closed while nothing went over it, and nothing has now.
+                session = await self._account.connect(self._timeout)
+                return await session.carry(mail)
+        except TimeoutError as error:
+            if session is not None and session.in_doubt:
+                raise NoAnswer("smtp: no answer in time") from error
+            raise Unreachable("smtp: too slow") from error
+        finally:
+            if session is not None:
+                self._keep(session)
+
+    def _kept(self) -> Session | None:
+        """The connection that was used last, if it can be used again."""
+        while self._idle:
+            since, session = self._idle.pop()
+            if session.usable and self._clock.monotonic() - since < self._account.idle_seconds:
+                return session
+            session.quit()
+        return None
+
+    def _keep(self, session: Session) -> None:
+        if session.usable and session.carried < self._account.most_mails:
+            self._idle.append((self._clock.monotonic(), session))
+        else:
+            session.quit()
 
     async def close(self) -> None:
-        if self._client.is_connected:
-            try:
-                await self._client.quit(timeout=1)
-            except (aiosmtplib.SMTPException, OSError, TimeoutError):
-                self._client.close()
-
-
-def _refusal(error: BaseException, *, content_sent: bool) -> ProviderError:
-    """4yz says no for now, 5yz for good (RFC 5321, 4.2.1); silence says nothing."""
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        reason = f"smtp answered {error.code}"
-        if error.code == 421 and content_sent:
-            return Broken(reason)  # the server is going away, perhaps after accepting
-        return Rejected(reason) if 500 <= error.code < 600 else Busy(reason)
-    reason = f"smtp: {type(error).__name__}"
-    return NoAnswer(reason) if content_sent else Unreachable(reason)
-
-
-class Mail:
-    """Envelope and content of a mail."""
-
-    __slots__ = ("content", "recipient", "sender")
-
-    def __init__(self, sender: str, recipient: str, content: bytes) -> None:
-        self.sender = sender
-        self.recipient = recipient
-        self.content = content
-
-
-def mime_of(send: dict[str, Any]) -> Mail:
-    """The same send gives the same bytes: the boundary follows from the message's id."""
-    mail = EmailMessage(policy=SMTP_POLICY)
-    mail["From"] = send["from"]
-    mail["To"] = send["to"]
-    mail["Subject"] = send["subject"]
-    for name, value in send["headers"].items():
-        mail[name] = value
-    mail["MIME-Version"] = "1.0"
-    mail.set_content(send["text"])
-    mail.add_alternative(send["html"], subtype="html")
-    mail.set_boundary(f"=_{send['headers']['X-Leadflow-Message-Id']}")
-    sender = mail["From"].addresses[0]
-    return Mail(f"{sender.username}@{sender.domain}", send["to"], mail.as_bytes())
+        while self._idle:
+            self._idle.pop()[1].quit()

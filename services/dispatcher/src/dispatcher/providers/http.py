@@ -1,0 +1,115 @@
+"""What the providers that speak HTTP share: connections that stay, and statuses as errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from dispatcher.model import Accepted
+from dispatcher.providers.base import (
+    Broken,
+    Busy,
+    KeyConflict,
+    NoAnswer,
+    ProviderError,
+    Rejected,
+    Unauthorized,
+    Unreachable,
+)
+from dispatcher.templates import cleaned
+
+MAX_KEPT_CHARS = 1_000
+# None of these is about the message: a wrong address, key or method is wrong for all of them.
+NOT_THE_MESSAGE = frozenset({401, 402, 403, 404, 405, 407, 410, 415})
+
+
+def http_client(timeout_seconds: float, connections: int = 32) -> httpx.AsyncClient:
+    """A client that keeps its connections, for less long than servers do (uvicorn: 5 s)."""
+    return httpx.AsyncClient(
+        timeout=timeout_seconds,
+        limits=httpx.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=3.0,
+        ),
+        headers={"Content-Type": "application/json", "User-Agent": "leadflow"},
+        trust_env=False,
+    )
+
+
+class Caller:
+    """POSTs of one provider. `name` stands in errors, so that people see who it was."""
+
+    def __init__(self, name: str, client: httpx.AsyncClient, timeout_seconds: float) -> None:
+        self.name = name
+        self._client = client
+        self._timeout = timeout_seconds
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """The answer, whatever its status. Raises Unreachable or NoAnswer."""
+        try:
+            # The client's own timeouts are for each read and write; this one is for the call.
+            async with asyncio.timeout(self._timeout):
+                return await self._client.post(url, content=body, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise Unreachable(f"{self.name}: {type(error).__name__}") from error
+        except (httpx.RequestError, TimeoutError) as error:
+            raise NoAnswer(f"{self.name}: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def refusal(
+    name: str, status: int, wait_seconds: float | None = None, code: str = ""
+) -> ProviderError:
+    """The error that an HTTP status is (RFC 9110, section 15). `code` is the provider's own."""
+    reason = f"{name} answered {status}" + (f" {cleaned(code)[:80]}" if code else "")
+    if status in (408, 425, 429, 503):
+        return Busy(reason, wait_seconds)
+    if status == 409:
+        return KeyConflict(reason)
+    if status >= 500:
+        return Broken(reason, wait_seconds)
+    if status in NOT_THE_MESSAGE or 300 <= status < 400:
+        return Unauthorized(reason)
+    return Rejected(reason)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait (RFC 9110, 10.2.3): a number, or a date, measured by the answer's own Date.
+
+    None where it is missing or makes no sense.
+    """
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        then = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(response.headers.get("Date", ""))
+        return max(0.0, (then - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def as_object(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object; empty if it is none, for a 2xx says yes all the same."""
+    try:
+        data = response.json()
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def accepted(provider_id: Any, response: str) -> Accepted:
+    """A yes, with what the provider said, fit for the ledger."""
+    return Accepted(
+        provider_id=cleaned(provider_id)[:200] or None if isinstance(provider_id, str) else None,
+        response=cleaned(response[:MAX_KEPT_CHARS]),
+    )
