@@ -48,6 +48,7 @@ class Arm(Nested):
     template_name: str
     subject: str
     body: str
+    body_html: str = ""
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -56,6 +57,7 @@ class Arm(Nested):
             "template_name": self.template_name,
             "subject": self.subject,
             "body": self.body,
+            "body_html": self.body_html,
         }
 
     @classmethod
@@ -260,6 +262,7 @@ class SequenceStep(Nested):
     blocks: bool = False
     otherwise: str = ""
     arms: tuple[Arm, ...] = ()
+    body_html: str = ""
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -277,6 +280,7 @@ class SequenceStep(Nested):
             "blocks": self.blocks,
             "otherwise": self.otherwise,
             "arms": [item.to_avro() for item in self.arms],
+            "body_html": self.body_html,
         }
 
     @classmethod

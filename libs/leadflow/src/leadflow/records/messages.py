@@ -15,7 +15,7 @@ class MessageQueued(LeadRecord):
     """message.queued: a message is to be sent, once."""
 
     TYPE: ClassVar[str] = "MessageQueued"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset(["recipient", "variables"])
 
@@ -36,6 +36,8 @@ class MessageQueued(LeadRecord):
     enrolled_at: datetime | None = None
     stop_on: tuple[str, ...] = ()
     due_at: datetime
+    body_html: str = ""
+    purpose: str = "sequence"
 
     def to_avro(self) -> dict[str, Any]:
         return {
@@ -63,6 +65,8 @@ class MessageQueued(LeadRecord):
             "enrolled_at": self.enrolled_at,
             "stop_on": self.stop_on,
             "due_at": self.due_at,
+            "body_html": self.body_html,
+            "purpose": self.purpose,
         }
 
     @classmethod

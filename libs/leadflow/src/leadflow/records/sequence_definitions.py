@@ -14,7 +14,7 @@ class SequencePublished(Record):
     """A version of a sequence; it never changes."""
 
     TYPE: ClassVar[str] = "SequencePublished"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     PRIVACY_CLASS: ClassVar[str] = "internal"
     PII: ClassVar[frozenset[str]] = frozenset([])
 
