@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from intake import stages
-from intake.replies import is_automatic, keyword, wish_word
+from intake.automatic import automatic_by
+from intake.replies import keyword, wish_word
 from leadflow.tenants import DEFAULT_PIPELINE
 
 
@@ -67,7 +68,7 @@ def test_a_stop_counts_on_every_channel_that_is_written(
     ],
 )
 def test_a_machines_answer_is_automatic(headers: object) -> None:
-    assert is_automatic(headers)
+    assert automatic_by(headers) is not None
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_machines_answer_is_automatic(headers: object) -> None:
     ],
 )
 def test_a_persons_answer_is_not(headers: object) -> None:
-    assert not is_automatic(headers)
+    assert automatic_by(headers) is None
 
 
 @pytest.mark.parametrize(

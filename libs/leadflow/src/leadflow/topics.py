@@ -119,7 +119,7 @@ MESSAGES = Topic(
     partitions=12,
     retention="forever",
     producers=("sequencer",),
-    consumers=("dispatcher", "portal-api"),
+    consumers=("intake", "dispatcher", "portal-api"),
 )
 MESSAGE_REVIEWS = Topic(
     name="message-reviews",

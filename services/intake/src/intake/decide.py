@@ -5,23 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from intake import absences, accounts, facts, stages
-from intake.consents import Wish, apply, decide_opt
+from intake import facts, stages
+from intake.answers import decide_reply
+from intake.consents import decide_opt
 from intake.matching import found, newest
-from intake.model import CHANNELS, Decision, Known, Lead, Prepared
-from intake.normalize.fields import line, text, time
-from intake.replies import START_WORDS, is_automatic, wish_word
+from intake.model import Decision, Known, Lead, Prepared
+from intake.normalize.fields import line, time
 from intake.returning import remind
 from intake.sightings import decide_call, decide_sighting
 from leadflow.errors import RecordRefused
 from leadflow.records import (
-    AccountReplied,
     BookingMade,
     JobCompleted,
-    LeadRecord,
     Metric,
     ProviderEnriched,
-    ReplyReceived,
     StageChanged,
 )
 from leadflow.tenants import Tenant
@@ -44,7 +41,7 @@ def _decide(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> 
         case "stage_change":
             return _stage_change(known, prepared, tenant, now)
         case "reply":
-            return _reply(known, prepared, tenant, now)
+            return decide_reply(known, prepared, tenant, now)
         case "opt_out" | "opt_in":
             return decide_opt(known, prepared, now)
         case "booking" | "job_completed":
@@ -86,59 +83,6 @@ def _stage_change(known: Known, prepared: Prepared, tenant: Tenant, now: datetim
         changed_by=line(payload, "by"),
     )
     return Decision(leads=(lead,), records=(changed,))
-
-
-def _reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
-    """An answer. Where several leads share the address it is an answer of each: to stop one
-    message too many is the smaller mistake. A person's answer, unless it is a STOP or START, is
-    news for the other contacts of the account."""
-    raw, payload = prepared.raw, prepared.payload
-    sender = text(payload, "from")
-    by_mail = sender is not None and "@" in sender
-    channel = (line(payload, "channel") or ("email" if by_mail or not sender else "sms")).lower()
-    leads = found(known, prepared)
-    addresses = [key.value for key in prepared.keys if key.kind in ("email", "phone")]
-    automatic = is_automatic(payload.get("headers"))
-    back = absences.returns_on(
-        text(payload, "text") if automatic else None, raw.occurred_at.date(), tenant.region
-    )
-    replies: tuple[LeadRecord, ...] = tuple(
-        ReplyReceived(
-            **facts.frame(ReplyReceived, lead.lead_id, lead.owner, raw, now),
-            channel=channel,
-            message_id=line(payload, "message_id") or line(payload, "in_reply_to"),
-            from_address=addresses[0] if addresses else sender,
-            text=text(payload, "text"),
-            automatic=automatic,
-            returns_on=None if back is None else back.isoformat(),
-        )
-        for lead in leads
-    )
-    word = wish_word(channel, text(payload, "text"))
-    if not automatic and word is None:
-        replies += tuple(
-            AccountReplied(
-                **facts.frame(AccountReplied, other.lead_id, other.owner, raw, now),
-                replied_lead_id=lead.lead_id,
-                channel=channel,
-            )
-            for other, lead in accounts.others(known, leads)
-        )
-    decision = Decision(records=replies)
-    if word is not None:
-        # Whoever says stop is left alone on every channel; START takes back its own alone.
-        granted = word in START_WORDS
-        wish = Wish(
-            granted=granted,
-            channels=(channel,) if granted else CHANNELS,
-            keyword=word,
-            evidence=text(payload, "text"),
-        )
-        changed = apply(wish, leads, prepared, now)
-        decision = replace(changed, records=(*replies, *changed.records))
-    if not leads:
-        return replace(decision, error=RecordRefused("unknown_lead", "reply of nobody known"))
-    return decision
 
 
 def _appointment(known: Known, prepared: Prepared, now: datetime) -> Decision:

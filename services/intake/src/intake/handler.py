@@ -15,7 +15,7 @@ from intake import snapshots
 from intake.accounts import MOST_CONTACTS, account_key
 from intake.book import Book
 from intake.decide import decide
-from intake.model import Prepared
+from intake.model import MESSAGE, Prepared
 from intake.prepare import PROVIDER_CALLBACKS, prepare
 from intake.store import EventId, OutboxRow, Store, Transaction
 from leadflow import topics
@@ -25,7 +25,7 @@ from leadflow.errors import RecordRefused
 from leadflow.kafka.dead_letters import DeadLetter
 from leadflow.kafka.loop import Received, Stateless
 from leadflow.kafka.port import Outgoing, Producer
-from leadflow.records import LeadRecord, RawEvent, SummaryCreated
+from leadflow.records import LeadRecord, MessageQueued, RawEvent, SummaryCreated
 from leadflow.tenants import Tenant
 
 
@@ -63,12 +63,24 @@ class IntakeHandler(Stateless):
     async def handle(self, batch: Sequence[Received]) -> Sequence[DeadLetter]:
         """Return once all is stored and acknowledged; the raw events that were refused."""
         letters: list[DeadLetter] = []
+        await self._remember(batch)
         work = self._prepare(batch, letters)
         if work:
             async with self._store.transaction() as transaction:
                 rows = await self._decide(transaction, work, letters)
             await self._producer.send([Outgoing(row.topic, row.key, row.value) for row in rows])
         return letters
+
+    async def _remember(self, batch: Sequence[Received]) -> None:
+        """Whose messages were queued, so that their answers find the lead."""
+        sent = {
+            (each.record.tenant_id, each.record.message_id, each.record.lead_id)
+            for each in batch
+            if isinstance(each.record, MessageQueued)
+        }
+        if sent:
+            async with self._store.transaction() as transaction:
+                await transaction.save_messages(list(sent))
 
     def _prepare(self, batch: Sequence[Received], letters: list[DeadLetter]) -> list[Work]:
         work: dict[EventId, Work] = {}
@@ -123,6 +135,7 @@ class IntakeHandler(Stateless):
     async def _open(self, transaction: Transaction, work: Sequence[Work]) -> Book:
         keys = {key for each in work for key in each.prepared.keys}
         identities = await transaction.identities(sorted(keys))
+        identities |= await transaction.messages(sorted(k for k in keys if k.kind == MESSAGE))
         lead_ids = {lead_id for found in identities.values() for lead_id in found}
         lead_ids |= {key.value for key in keys if key.kind == "lead_id"}
         leads = await transaction.leads(lead_ids) if lead_ids else []

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from functools import partial
 
 from intake.handler import IntakeHandler
 from intake.store import Store
 from leadflow import database, tenants, topics
 from leadflow.clock import SystemClock
+from leadflow.codec import Codec
+from leadflow.errors import CodecError
 from leadflow.health import Health
 from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.loop import ConsumerLoop
+from leadflow.kafka.port import Message
 from leadflow.raw_json import decode_raw_event
+from leadflow.records import Record, Tick
 from leadflow.service import codec_for, run_all
 from leadflow.settings import Environment, ServiceSettings
 
 SERVICE = "intake"
 PART = "raw-events"
+_NEVER = datetime.fromtimestamp(0, UTC)
+PASSED_OVER = Tick(
+    event_id="", tenant_id="", occurred_at=_NEVER, recorded_at=_NEVER, source="", partition=0
+)
+
+
+def decode(codec: Codec, message: Message) -> Record:
+    """A raw event, or a message that was queued. A message that cannot be read is the
+    dispatcher's to bury: here it is passed over. Raises CodecError."""
+    if message.topic != topics.MESSAGES.name:
+        return decode_raw_event(codec, message)
+    try:
+        return codec.decode(message.value)
+    except CodecError:
+        return PASSED_OVER
 
 
 async def main(
@@ -44,8 +64,8 @@ async def main(
                 client_id=SERVICE,
                 assignor="cooperative-sticky",
             ),
-            topics=[topics.RAW_EVENTS.name],
-            decode=partial(decode_raw_event, codec),
+            topics=[topics.RAW_EVENTS.name, topics.MESSAGES.name],
+            decode=partial(decode, codec),
             handler=IntakeHandler(
                 codec=codec,
                 store=Store(engine),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from intake.model import ACTIVE, Known, Lead, Prepared
+from intake.model import ACTIVE, Key, Known, Lead, Prepared
 from intake.normalize.names import similar
 
 
@@ -48,7 +48,12 @@ def _is_nameless(lead: Lead) -> bool:
 
 def found(known: Known, prepared: Prepared) -> tuple[Lead, ...]:
     """The leads behind the first key that has any: active ones, or quarantined if no other."""
-    for key in prepared.keys:
+    return behind(known, prepared.keys)
+
+
+def behind(known: Known, keys: Iterable[Key]) -> tuple[Lead, ...]:
+    """`found`, for some of an event's keys."""
+    for key in keys:
         if leads := known.by(key):
             return tuple(lead for lead in leads if lead.status == ACTIVE) or leads
     return ()

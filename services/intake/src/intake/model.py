@@ -25,12 +25,14 @@ CHANNELS = ("email", "sms", "call", "whatsapp")
 PHONE_CHANNELS = ("sms", "call", "whatsapp")
 ACTIVE = "active"
 QUARANTINED = "quarantined"
+MESSAGE = "message"  # kind of a key: a message that an answer names
 OPT_OUT = "opt-out"  # basis of a refusal that only an opt-in takes back
 
 
 class Key(NamedTuple):
     """One thing that a lead is known by. `kind` is external_id, email, phone or lead_id; leads that
-    share an account, which says nothing of who they are, have a key for that too."""
+    share an account, which says nothing of who they are, have a key for that too. A message that
+    went to a lead is one for its answers."""
 
     tenant_id: str
     kind: str
@@ -198,6 +200,10 @@ def email_key(tenant_id: str, email: str) -> Key:
 
 def phone_key(tenant_id: str, phone: str) -> Key:
     return Key(tenant_id, "phone", phone)
+
+
+def message_key(tenant_id: str, message_id: str) -> Key:
+    return Key(tenant_id, MESSAGE, message_id)
 
 
 def lead_key(tenant_id: str, lead_id: str) -> Key:

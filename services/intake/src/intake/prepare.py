@@ -15,6 +15,7 @@ from intake.model import (
     email_key,
     external_key,
     lead_key,
+    message_key,
     phone_key,
 )
 from intake.normalize import emails, names, phones
@@ -26,6 +27,7 @@ from intake.normalize.money import money
 from intake.normalize.places import address, country
 from intake.normalize.timezones import timezone
 from intake.normalize.urgency import urgency
+from intake.replies import answered, message_in
 from leadflow.errors import RecordRefused
 from leadflow.records import ConsentGrant, RawEvent
 from leadflow.tenants import Tenant
@@ -149,11 +151,17 @@ def _about_a_person(raw: RawEvent, payload: Mapping[str, Any], tenant: Tenant) -
 
 
 def _reply(raw: RawEvent, payload: Mapping[str, Any], tenant: Tenant) -> Prepared:
-    if not any(text(payload, name) for name in ("message_id", "in_reply_to", "from")):
+    named = list(answered(payload))
+    if not named and not any(text(payload, name) for name in ("in_reply_to", "from")):
         raise RecordRefused("missing_field", "reply lacks message_id, in_reply_to and from")
     sender = text(payload, "from")
     person = {"lead": payload.get("lead"), "email": sender, "phone": sender}
-    return Prepared(raw=raw, payload=payload, keys=_person_keys(raw.tenant_id, person, tenant))
+    if (own := message_in(text(payload, "mail_id") or "")) is not None:
+        named.append(own)  # a mail of ours that came back
+    keys = [message_key(raw.tenant_id, each) for each in dict.fromkeys(named)]
+    return Prepared(
+        raw=raw, payload=payload, keys=(*keys, *_person_keys(raw.tenant_id, person, tenant))
+    )
 
 
 def _enrichment(raw: RawEvent, payload: Mapping[str, Any], tenant: Tenant) -> Prepared:

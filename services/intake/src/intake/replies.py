@@ -1,9 +1,11 @@
-"""What an answer means: a person's, a machine's, a STOP or a START."""
+"""What an answer asks for, STOP, START or HELP, and which message it is about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 # 47 CFR 64.1200(a)(10) names stop, quit, end, revoke, opt out, cancel and unsubscribe as
 # revocation "by any reasonable means"; carriers and Twilio add STOPALL.
@@ -12,13 +14,22 @@ STOP_WORDS = frozenset(
 )
 # Twilio's words that take a STOP back. YES is one of theirs, and also a plain answer.
 START_WORDS = frozenset({"START", "UNSTOP"})
+HELP_WORDS = frozenset({"HELP", "INFO"})
+KEYWORDS: Mapping[str, str] = {
+    **dict.fromkeys(STOP_WORDS, "STOP"),
+    **dict.fromkeys(START_WORDS, "START"),
+    **dict.fromkeys(HELP_WORDS, "HELP"),
+}
+"""What each word asks for."""
 KEYWORD_CHANNELS = frozenset({"sms", "whatsapp"})
-BULK_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
+READ_IDS = 50
+MAIL_ID = re.compile(r"<[!-;=?-~]{1,250}@[!-;=?-~]{1,250}>")
+"""A Message-ID (RFC 5322, 3.6.4), without the comments and quotes that nobody makes."""
 
 
 def wish_word(channel: str, text: str | None) -> str | None:
     """The keyword of an answer. By e-mail a STOP is what stands in the first line, above the
-    quoted message; a START has its meaning on the channels of the carriers alone."""
+    quoted message; START and HELP have their meaning on the channels of the carriers alone."""
     if channel in KEYWORD_CHANNELS:
         return keyword(text)
     if channel != "email" or text is None:
@@ -29,32 +40,46 @@ def wish_word(channel: str, text: str | None) -> str | None:
 
 
 def keyword(text: str | None) -> str | None:
-    """The STOP or START word that a text consists of, in capitals: `Stop.`, `opt-out`."""
-    if text is None or len(text) > 40:
+    """The STOP, START or HELP word that a text consists of, in capitals: `Stop.`, `opt-out`."""
+    if text is None or len(text) > 40 or text.lstrip().startswith(">"):
         return None
     word = "".join(char for char in text.upper() if char.isalnum())
-    return word if word in STOP_WORDS or word in START_WORDS else None
+    return word if word in KEYWORDS else None
 
 
-def is_automatic(headers: Any) -> bool:
-    """Whether a message was sent by a machine.
-
-    RFC 3834, 5: `Auto-Submitted` other than `no`. RFC 5321, 4.5.5: the empty return path.
-    Older marks: `X-Autoreply`, `X-Autorespond`, and `Precedence` bulk, junk, list, auto_reply.
-    """
-    if not isinstance(headers, Mapping):
-        return False
-    values = {str(name).strip().lower(): _value(value) for name, value in headers.items()}
-    if values.get("auto-submitted", "no").partition(";")[0].strip() not in ("no", ""):
-        return True
-    if any(values.get(name, "no") not in ("no", "") for name in ("x-autoreply", "x-autorespond")):
-        return True
-    if values.get("precedence") in BULK_PRECEDENCE:
-        return True
-    return values.get("return-path") == "<>"
+def answered(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids of messages that an answer names, the surest first: the message id that whoever passed it
+    on found in its address, In-Reply-To, then References from the last to the first. Ours are
+    UUIDs before the @ of a Message-ID; others may be there as well."""
+    named = payload.get("message_id")
+    found = [named.strip()[:200]] if isinstance(named, str) and named.strip() else []
+    for name in ("in_reply_to", "references"):
+        found += reversed([each for given in _texts(payload.get(name)) for each in _ids(given)])
+    return tuple(dict.fromkeys(found))[:READ_IDS]
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    return str(value).strip().lower()
+def mail_id(given: str | None) -> str | None:
+    """A Message-ID with its angle brackets; None for what is none."""
+    found = MAIL_ID.search(given[:1_000]) if given else None
+    return found[0] if found else None
+
+
+def message_in(given: str) -> str | None:
+    """The id of a message in its Message-ID, `<uuid@domain>`, or by itself."""
+    try:
+        return str(UUID(given.strip().strip("<>").partition("@")[0]))
+    except ValueError:
+        return None
+
+
+def _texts(given: Any) -> Iterator[str]:
+    for each in given if isinstance(given, list) else [given]:
+        if isinstance(each, str):
+            yield each[:10_000]
+
+
+def _ids(given: str) -> Iterator[str]:
+    for each in given.split():
+        found = message_in(each)
+        if found is not None:
+            yield found

@@ -18,7 +18,7 @@ from zlib import crc32
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from intake.model import Key, Refusal
+from intake.model import Key, Refusal, message_key
 
 # PostgreSQL's lock table has room for 64 × (max_connections) locks, 6,400 by default: stripes
 # bound what one batch takes of it. The first number keeps them apart from other advisory locks.
@@ -71,6 +71,18 @@ IDENTITIES = text("""
         AS wanted (tenant_id, kind, value)
     JOIN identities USING (tenant_id, kind, value)
     ORDER BY position
+""")
+MESSAGES = text("""
+    SELECT tenant_id, message_id, lead_id
+    FROM unnest(CAST(:tenants AS text[]), CAST(:messages AS text[]))
+        AS wanted (tenant_id, message_id)
+    JOIN messages USING (tenant_id, message_id)
+""")
+SAVE_MESSAGES = text("""
+    INSERT INTO messages (tenant_id, message_id, lead_id)
+    SELECT * FROM unnest(
+        CAST(:tenants AS text[]), CAST(:messages AS text[]), CAST(:leads AS text[]))
+    ON CONFLICT DO NOTHING
 """)
 CONTACTS = text("""
     SELECT tenant_id, kind, value, lead_id
@@ -178,6 +190,21 @@ class Transaction:
         for tenant_id, kind, value, lead_id in rows:
             found.setdefault(Key(tenant_id, kind, value), []).append(lead_id)
         return found
+
+    async def save_messages(self, sent: Sequence[tuple[str, str, str]]) -> None:
+        """Remember whose messages these are: tenant, message, lead of each."""
+        tenants, messages, leads = _columns(sorted(sent), 3)
+        await self._connection.execute(
+            SAVE_MESSAGES, {"tenants": tenants, "messages": messages, "leads": leads}
+        )
+
+    async def messages(self, keys: Sequence[Key]) -> dict[Key, list[str]]:
+        """Lead ids by the messages that are known."""
+        if not keys:
+            return {}
+        tenants, _, messages = _columns(keys, 3)
+        rows = await self._connection.execute(MESSAGES, {"tenants": tenants, "messages": messages})
+        return {message_key(row.tenant_id, row.message_id): [row.lead_id] for row in rows}
 
     async def leads(self, lead_ids: Iterable[str]) -> list[LeadRow]:
         """These leads, held against every other worker until the transaction ends."""

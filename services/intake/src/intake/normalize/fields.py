@@ -23,7 +23,7 @@ def line(payload: Mapping[str, Any], name: str) -> str | None:
     return " ".join(value.split())[:LONGEST_LINE].rstrip()
 
 
-def text(payload: Mapping[str, Any], name: str) -> str | None:
+def text(payload: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> str | None:
     """A field as text that may have several lines; numbers are taken as they are written."""
     value = payload.get(name)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -31,7 +31,7 @@ def text(payload: Mapping[str, Any], name: str) -> str | None:
     written = str(value)
     if not (written.isascii() and written.isprintable()):
         written = CONTROLS.sub("", unicodedata.normalize("NFC", written))
-    return written.strip()[:LONGEST_TEXT] or None
+    return written.strip()[:longest] or None
 
 
 def group(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
