@@ -80,3 +80,8 @@ def test_a_file_that_is_not_there_or_is_not_toml_is_named(tmp_path: Path) -> Non
     (tmp_path / "x.toml").write_text("[[[")
     with pytest.raises(SettingError, match="is not TOML"):
         load(tmp_path / "x.toml")
+
+
+def test_the_shipped_example_can_be_read() -> None:
+    example = Path(__file__).parents[3] / "deploy" / "limits.example.toml"
+    assert load(example).by_mailbox
