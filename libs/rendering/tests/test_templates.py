@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.templates import TemplateError, allowed, cleaned, render_line, render_text
+from rendering.cleaning import cleaned
+from rendering.errors import TemplateError
+from rendering.templates import allowed, render_line, render_text
 
 ANN = allowed({"first_name": "Ann", "city": "Austin"})
 
@@ -36,7 +38,7 @@ def test_a_missing_value_is_false_in_a_condition() -> None:
 
 
 def test_a_value_off_the_allow_list_does_not_exist() -> None:
-    with pytest.raises(TemplateError, match="template_value_missing"):
+    with pytest.raises(TemplateError, match="template_variable_unknown"):
         render_text("{{ password }}", allowed({"password": "x"}))
 
 
