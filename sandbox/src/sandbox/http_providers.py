@@ -35,6 +35,7 @@ class ProviderRoutes:
         self._state = state
         self._injector = injector
         self._now = now
+        self._since = now()
 
     async def send(self, channel: str, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /providers/{channel}: one send."""
@@ -90,12 +91,13 @@ class ProviderRoutes:
             raise
 
     async def list_accepted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """GET /accepted?channel=&key=&offset=&limit="""
+        """GET /accepted?channel=&key=&offset=&limit=; nothing older than `since` is known."""
         params = query(scope)
         offset, limit = page_bounds(params, MAX_PAGE)
         channel, key = params.get("channel") or None, params.get("key") or None
         total, entries = self._state.providers.page(channel, key, offset, limit)
-        await answer(send, {"total": total, "items": [self._view(entry) for entry in entries]})
+        items = [self._view(entry) for entry in entries]
+        await answer(send, {"total": total, "since": self._since, "items": items})
 
     async def count_accepted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /accepted/counts"""
@@ -110,6 +112,7 @@ class ProviderRoutes:
     async def clear(self, scope: Scope, receive: Receive, send: Send) -> None:
         """DELETE /accepted: sends, CRM and faults."""
         self._state.clear()
+        self._since = self._now()
         await answer_nothing(send)
 
     def _view(self, entry: Accepted) -> dict[str, Any]:
