@@ -1,0 +1,93 @@
+"""A template and its values become the parts of a message: the same wherever it is asked for."""
+
+from __future__ import annotations
+
+import html as escaping
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rendering.errors import TemplateError
+from rendering.links import ours
+from rendering.plain import html_of, text_of
+from rendering.sanitizing import sanitize
+from rendering.templates import Values, render_html, render_line, render_text
+
+OPT_OUT_TEXT = "Unsubscribe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """Liquid. An e-mail has a `body`, or a `body_html`, or both; the others a `body` alone."""
+
+    channel: str
+    subject: str
+    body: str
+    body_html: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Finished; `html` is empty where the channel has none."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def render(template: Template, values: Values, *, footer: bool) -> Parts:
+    """The message. `footer`: it is an e-mail that the law takes for an advertisement, which says
+    who sends it from where and how to stop it. Raises TemplateError."""
+    subject = render_line(template.subject, values)
+    text = render_text(template.body, values)
+    if template.channel != "email":
+        return _full(Parts(subject=subject, text=text, html=""))
+    is_ours = ours(values)
+    html = ""
+    if template.body_html.strip():
+        html = sanitize(render_html(template.body_html, values), is_ours)
+        text = text or text_of(html)
+    elif text:
+        html = html_of(text, is_ours)
+    if not subject:
+        raise TemplateError("template_empty", part="subject")
+    parts = _full(Parts(subject=subject, text=text, html=html))
+    return with_footer(parts, values) if footer else parts
+
+
+def _full(parts: Parts) -> Parts:
+    if not parts.text:
+        raise TemplateError("template_empty")
+    return parts
+
+
+def with_footer(parts: Parts, values: Mapping[str, str]) -> Parts:
+    """With the sender's postal address and the link to unsubscribe, where they do not stand yet.
+
+    15 U.S.C. 7704(a)(5) wants both in every commercial message, the address a valid physical one.
+    Raises TemplateError (`compliance_footer_missing`) if there is nothing to put there.
+    """
+    address, link = values.get("postal_address", ""), values.get("unsubscribe_url", "")
+    missing = [
+        words
+        for words, value in (
+            ("the postal address of the sender", address),
+            ("a link to unsubscribe", link),
+        )
+        if not value
+    ]
+    if missing:
+        raise TemplateError("compliance_footer_missing", missing=" and ".join(missing))
+    text, html = [], []
+    if address not in parts.text:
+        text.append(address)
+    if escaping.escape(address, quote=False) not in parts.html:
+        html.append(escaping.escape(address))
+    if link not in parts.text:
+        text.append(f"{OPT_OUT_TEXT}: {link}")
+    if f'href="{escaping.escape(link)}"' not in parts.html:
+        html.append(f'<a href="{escaping.escape(link)}">{OPT_OUT_TEXT}</a>')
+    return Parts(
+        subject=parts.subject,
+        text="\n\n".join([parts.text, "\n".join(text)]) if text else parts.text,
+        html=f"{parts.html}<p>{'<br>'.join(html)}</p>\n" if html else parts.html,
+    )

@@ -1,0 +1,74 @@
+"""HTML of a template into HTML that cannot harm, by an allow-list of tags and attributes (nh3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import nh3
+
+from rendering.links import SCHEMES, IsOurs, web_address
+from rendering.scanning import scan_html
+
+TAGS = frozenset(
+    {
+        "a", "b", "blockquote", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "hr", "i", "img",
+        "li", "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr",
+        "u", "ul",
+    }
+)  # fmt: skip
+ATTRIBUTES = {
+    "a": frozenset({"href", "title"}),
+    "img": frozenset({"src", "alt", "width", "height"}),
+    "td": frozenset({"colspan", "rowspan", "align"}),
+    "th": frozenset({"colspan", "rowspan", "align"}),
+}
+# Their content goes with them: it is no text for people.
+WITH_CONTENT = frozenset({"script", "style", "title", "textarea", "noscript", "iframe", "template"})
+MAX_ATTRIBUTE_CHARS = 200
+
+# What becomes of the web address of a link.
+Rewrite = Callable[[str], str]
+
+
+def sanitize(html: str, is_ours: IsOurs) -> str:
+    """The HTML without all that is not allowed; links and pictures only where `is_ours` says so.
+
+    Raises TemplateError if it is built to make a parser run away.
+    """
+    scan_html(html)
+
+    def attribute(tag: str, name: str, value: str) -> str | None:
+        if name in ("href", "src"):
+            if value.startswith(("mailto:", "tel:")):
+                return value if name == "href" and value.isprintable() else None
+            return value if is_ours(value) else None
+        if name in ("title", "alt"):
+            return value[:MAX_ATTRIBUTE_CHARS]
+        return value if value.isascii() and value.isalnum() and len(value) <= 6 else None
+
+    return _clean(html, attribute).strip()
+
+
+def rewrite_links(html: str, rewrite: Rewrite) -> str:
+    """Sanitized HTML with the web address of every link rewritten."""
+
+    def attribute(tag: str, name: str, value: str) -> str:
+        if tag == "a" and name == "href" and web_address(value) is not None:
+            return rewrite(value)
+        return value
+
+    return _clean(html, attribute)
+
+
+def _clean(html: str, attribute: Callable[[str, str, str], str | None]) -> str:
+    return nh3.clean(
+        html,
+        tags=set(TAGS),
+        clean_content_tags=set(WITH_CONTENT),
+        attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
+        attribute_filter=attribute,
+        url_schemes=set(SCHEMES),
+        url_relative="deny",
+        link_rel=None,
+        strip_comments=True,
+    )

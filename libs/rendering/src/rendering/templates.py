@@ -1,0 +1,248 @@
+"""Liquid templates, sandboxed: no loops, no loader, an allow-list of values, tags and filters.
+
+A value that is missing and has no fallback is an error, never a hole in the text. What a render
+may cost is counted, not timed: markups, characters that filters work on, bytes of output.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, wraps
+from typing import Any, NewType
+
+from liquid import BoundTemplate, Environment
+from liquid.ast import Node
+from liquid.builtin.expressions import Path
+from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.context import RenderContext
+from liquid.exceptions import (
+    LiquidError,
+    ResourceLimitError,
+    UndefinedError,
+    UnknownFilterError,
+)
+from liquid.expression import Expression
+from liquid.undefined import FalsyStrictUndefined
+
+from rendering.cleaning import cleaned
+from rendering.errors import TemplateError
+from rendering.scanning import TAGS, scan_template
+from rendering.variables import VARIABLES
+
+FILTERS = (
+    "append",
+    "capitalize",
+    "default",
+    "downcase",
+    "escape",
+    "prepend",
+    "remove",
+    "replace",
+    "squish",
+    "strip",
+    "strip_html",
+    "truncate",
+    "truncatewords",
+    "upcase",
+    "url_encode",
+)
+# What the library itself makes nodes of, beside the tags that a template may name.
+_NODES = frozenset({"#", "content", "illegal", "output"})
+
+MAX_VALUE_CHARS = 2_000
+MAX_OUTPUT_BYTES = 100_000
+MAX_LOCALS_BYTES = 20_000
+MAX_FILTERED_CHARS = 20_000
+MAX_FILTER_WORK_CHARS = 1_000_000
+MAX_SUBJECT_CHARS = 300
+# What a filter costs however little it is given, and how often it counts a character; this one
+# parses HTML in Python.
+FILTER_CHARS = 100
+WEIGHTS = {"strip_html": 10}
+
+# What `allowed` let through: the only values that a template gets to see.
+Values = NewType("Values", dict[str, str])
+
+
+class _Missing(FalsyStrictUndefined):
+    """A missing value: false in a condition, replaced by `default`, an error in the text."""
+
+    force_liquid_default = True
+
+
+class _Sandbox(Environment):
+    block_nesting_limit = 10
+    context_depth_limit = 5
+    loop_iteration_limit = 1
+    local_namespace_limit = MAX_LOCALS_BYTES
+    output_stream_limit = MAX_OUTPUT_BYTES
+
+
+def _limit(what: str) -> ResourceLimitError:
+    return ResourceLimitError(what, token=None)
+
+
+def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, for texts of a bounded length, as often as the work of a render allows."""
+
+    weight = WEIGHTS.get(name, 1)
+
+    @wraps(function)
+    def bounded(value: object, *args: Any, context: RenderContext, **kwargs: Any) -> Any:
+        texts = [str(each) for each in (value, *args) if isinstance(each, str)]
+        spent = context.tag_namespace.get("filter_work", 0)
+        spent += FILTER_CHARS + weight * sum(map(len, texts))
+        context.tag_namespace["filter_work"] = spent
+        if spent > MAX_FILTER_WORK_CHARS:
+            raise _limit("filter work")
+        if name == "replace" and len(texts) > 1:
+            old, new = texts[1], texts[2] if len(texts) > 2 else ""
+            times = texts[0].count(old) if old else len(texts[0]) + 1
+            if len(texts[0]) + times * len(new) > MAX_FILTERED_CHARS:
+                raise _limit("filtered text")
+        result = function(value, *args, **kwargs)
+        if isinstance(result, str) and len(result) > MAX_FILTERED_CHARS:
+            raise _limit("filtered text")
+        return result
+
+    bounded.with_context = True  # type: ignore[attr-defined]
+    return bounded
+
+
+def _sandbox(*, escape: bool) -> Environment:
+    environment = _Sandbox(undefined=_Missing, autoescape=escape)
+    kept = _NODES.union(TAGS)
+    environment.tags = {name: tag for name, tag in environment.tags.items() if name in kept}
+    environment.filters = {name: _bounded(name, environment.filters[name]) for name in FILTERS}
+    return environment
+
+
+_TEXT, _HTML = _sandbox(escape=False), _sandbox(escape=True)
+
+
+@lru_cache(maxsize=512)
+def _parse(template: str, escape: bool) -> BoundTemplate:
+    """Raises TemplateError: the message names what in the template is wrong."""
+    scan_template(template)
+    try:
+        parsed = (_HTML if escape else _TEXT).from_string(template)
+        _hold_to_the_lists(parsed)
+    except UnknownFilterError as error:
+        raise TemplateError(
+            "template_filter_unknown", filter=_quoted(error), known=", ".join(FILTERS)
+        ) from None
+    except LiquidError as error:
+        # At this point no value has been put in: the message is about the template alone.
+        said = cleaned(str(error.args[0]) if error.args else type(error).__name__)
+        raise TemplateError("template_error", error=said[:120]) from None
+    except (TypeError, ValueError, ArithmeticError, RecursionError, AttributeError) as error:
+        # The library lets some of Python's own errors through.
+        raise TemplateError("template_error", error=type(error).__name__) from None
+    return parsed
+
+
+def _quoted(error: LiquidError) -> str:
+    found = re.search(r"'([^']{0,60})", str(error.message))
+    return found[1] if found else "?"
+
+
+def _hold_to_the_lists(template: BoundTemplate) -> None:
+    """Raises TemplateError for a name without a value, a part of a value, or a range."""
+    context = RenderContext(template)
+    expressions: list[Expression] = []
+    own: set[str] = set()
+    for node in _nodes(template, context):
+        expressions += node.expressions()
+        own |= {str(name) for name in node.template_scope()}
+    known = own.union(VARIABLES)
+    while expressions:
+        each = expressions.pop()
+        if isinstance(each, RangeLiteral):
+            # `in` searches a range of numbers for a text from end to end.
+            raise TemplateError("template_error", error="there are no ranges (a..b)")
+        if isinstance(each, Path):
+            name = str(each.path[0])
+            if name not in known:
+                raise TemplateError(
+                    "template_variable_unknown", value=name[:60], known=", ".join(VARIABLES)
+                )
+            if len(each.path) > 1:
+                raise TemplateError(
+                    "template_error", error=f"{name[:60]} is a text: it has no parts"
+                )
+        expressions += each.children()
+
+
+def _nodes(template: BoundTemplate, context: RenderContext) -> Iterator[Node]:
+    waiting: list[Node] = list(template.nodes)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node.children(context)
+
+
+def check(template: str) -> None:
+    """Raises TemplateError if no lead could ever get this text: for whoever writes it."""
+    _parse(template, False)
+
+
+def render_text(template: str, values: Values) -> str:
+    """The text of a body. Raises TemplateError."""
+    return cleaned(_render(template, values, escape=False), keep_lines=True).strip()
+
+
+def render_html(template: str, values: Values) -> str:
+    """Unsanitized HTML, values escaped. Raises TemplateError."""
+    return cleaned(_render(template, values, escape=True), keep_lines=True).strip()
+
+
+def render_line(template: str, values: Values) -> str:
+    """The text of a subject: one line, whatever the values hold. Raises TemplateError."""
+    line = " ".join(cleaned(_render(template, values, escape=False)).split())
+    if len(line) > MAX_SUBJECT_CHARS:
+        raise TemplateError("template_limit", limit=f"{MAX_SUBJECT_CHARS} characters in a subject")
+    return line
+
+
+def _render(template: str, values: Values, *, escape: bool) -> str:
+    parsed = _parse(template, escape)
+    try:
+        return parsed.render(values)
+    except UndefinedError as error:
+        raise TemplateError("template_value_missing", value=_name(error)) from None
+    except ResourceLimitError as error:
+        raise TemplateError("template_limit", limit=_limit_of(error)) from None
+    except LiquidError as error:
+        raise TemplateError("template_error", error=type(error).__name__) from None
+    except (TypeError, ValueError, ArithmeticError, RecursionError, AttributeError) as error:
+        raise TemplateError("template_error", error=type(error).__name__) from None
+
+
+def _limit_of(error: ResourceLimitError) -> str:
+    said = str(error.message)
+    return {
+        "filter work": f"{MAX_FILTER_WORK_CHARS} characters of filter work",
+        "filtered text": f"{MAX_FILTERED_CHARS} characters out of a filter",
+    }.get(said, type(error).__name__)
+
+
+def _name(error: UndefinedError) -> str:
+    found = re.match(r"'?([a-z_][a-z0-9_.]{0,60})'? is undefined", str(error.message))
+    return found[1] if found else "?"
+
+
+def allowed(values: Mapping[str, str]) -> Values:
+    """What a template may see: values of the allow-list that are there, without tricks."""
+    seen = {}
+    for name, value in values.items():
+        if name not in VARIABLES:
+            continue
+        text = cleaned(value).strip()
+        if text:
+            if len(text) > MAX_VALUE_CHARS:
+                raise TemplateError(
+                    "template_limit", limit=f"{MAX_VALUE_CHARS} characters in {name}"
+                )
+            seen[name] = text
+    return Values(seen)
