@@ -466,3 +466,42 @@ def test_a_step_is_asked_for_by_its_number_or_its_id(story: Story) -> None:
 def test_without_the_definition_the_steps_are_those_that_the_timeline_names(story: Story) -> None:
     found = answers(story.lines, {}, at(2), say)
     assert [each.step_id for each in found] == ["hello"]
+
+
+def test_what_was_asked_in_vain_is_said_once_at_the_step_that_is_next(story: Story) -> None:
+    story.fired("hello", 0).planned("text", 9)
+    story.rule("CommandRefused", 1, "not_paused", command="x")
+    story.lines[-1]["data"] |= {"command": "resume", "requested_by": "olga", "inputs": {}}
+    assert story.why("text", now=2).text == (
+        "It is not due before 20 18:00. "
+        "olga asked to resume it at 20 10:00, in vain: it was not paused."
+    )
+    assert "in vain" not in story.why("hello").text + story.why("call").text
+
+
+def test_what_was_asked_in_vain_of_a_passage_that_is_over_is_said_at_its_last_step(
+    story: Story,
+) -> None:
+    story.rule("EnrollmentStopped", 1, "reply", channel="email")
+    story.fired("hello", 0)
+    story.tell("CommandRefused", 2, command="stop", requested_by="olga", rule="enrollment_over")
+    assert story.why("call").text.endswith(
+        "olga asked to stop it at 20 11:00, in vain: it was over before."
+    )
+
+
+def test_what_one_of_two_holds_is_lifted_from_is_held_by_the_other(story: Story) -> None:
+    story.rule("EnrollmentPaused", 1, "automation_paused", scope="everything")
+    story.rule("EnrollmentPaused", 2, "manual", requested_by="olga")
+    assert story.why().rule == "manual"
+    story.rule("EnrollmentResumed", 3, "manual", still_held_by="everything")
+    assert (story.why().state, story.why().rule) == ("paused", "automation_paused")
+    story.rule("EnrollmentResumed", 4, "automation_resumed", scope="everything")
+    assert story.why().state == "due"
+
+
+def test_a_merger_that_ended_during_a_pause_by_hand_holds_nothing_after_it(story: Story) -> None:
+    story.rule("EnrollmentPaused", 1, "lead_merged", status="merged")
+    story.rule("EnrollmentPaused", 2, "manual", requested_by="olga")
+    story.rule("EnrollmentResumed", 3, "manual")
+    assert story.why().state == "due"

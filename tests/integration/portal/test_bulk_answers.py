@@ -97,17 +97,28 @@ def test_what_nobody_answered_is_pending_and_what_was_buried_is_refused(
     wait_until(lambda: ops.get(f"/bulk/{job['id']}").json()["finished_at"], "the end")
 
 
-def test_a_run_that_ended_before_the_command_came_is_refused_with_its_end(
+def test_a_command_that_found_nothing_to_do_is_refused_at_once_with_its_reason(
     portal: Any, told: Any, ops: httpx.Client, wait_until: Wait
 ) -> None:
+    """The sequencer knows already that the run is over; the read models do not yet."""
     job = begun(ops, told, action="pause", lead_ids=[told.leads[0]])
     the_item(ops, job["id"], "requested", wait_until)
     [command] = portal.read("enrollment-commands", told.leads[0])
-    over = run_of(told, command, rule="reply", occurred_at=told.at)
-    told.add("enrollment-events", command.lead_id, records.EnrollmentStopped(**over))
+    refused = records.CommandRefused(
+        **told.about(command.lead_id, command.occurred_at, "refused", command.event_id),
+        command_id=command.event_id,
+        command="pause",
+        enrollment_id=command.enrollment_id,
+        requested_by="olga",
+        rule="enrollment_over",
+        inputs={"outcome": "reply"},
+    )
+    told.add("enrollment-events", command.lead_id, refused)
     told.tell(portal.bootstrap)
     item = the_item(ops, job["id"], "refused", wait_until)
-    assert (item["rule"], item["inputs"]["stop_rule"]) == ("enrollment_over", "reply")
+    assert (item["rule"], item["inputs"]) == ("enrollment_over", {"outcome": "reply"})
+    assert (item["because"], item["decided_by"]) == ("it was over before (reply)", refused.event_id)
+    wait_until(lambda: ops.get(f"/bulk/{job['id']}").json()["finished_at"], "the end")
 
 
 def test_an_answer_stands_though_the_run_goes_on_changing(

@@ -55,6 +55,14 @@ class Move(NamedTuple):
     inputs: Mapping[str, str]
 
 
+class InVain(NamedTuple):
+    """What was asked (pause, resume, stop, migrate), by whom, and why nothing came of it."""
+
+    command: str
+    by: str
+    ruling: Ruling
+
+
 class Refusal(NamedTuple):
     sequence_id: str
     at: datetime
@@ -87,7 +95,8 @@ class Step:
 
 @dataclass(slots=True)
 class Passage:
-    """One enrollment. `holds` are what it is paused by now, by kind."""
+    """One enrollment. `holds` are what it is paused by now, by kind; `in_vain` is the last thing
+    that somebody asked of it and that could not be done."""
 
     enrollment_id: str
     sequence_id: str
@@ -96,6 +105,7 @@ class Passage:
     steps: dict[str, Step] = field(default_factory=dict)
     holds: dict[str, Ruling] = field(default_factory=dict)
     ended: Ruling | None = None
+    in_vain: InVain | None = None
 
     def current(self) -> Step | None:
         """The step that is next."""
@@ -195,12 +205,17 @@ def _decision(
             step.fired_at = at
             steps[data["message_id"]] = step
         case "EnrollmentPaused":
-            held = _kind_of(ruling.rule)
-            if held == "manual":
-                passage.holds.pop("automation", None)
-            passage.holds[held] = ruling
+            passage.holds[_kind_of(ruling.rule)] = ruling
         case "EnrollmentResumed":
-            passage.holds.pop(_ENDS.get(ruling.rule, "automation"), None)
+            lifted = _ENDS.get(ruling.rule, "automation")
+            passage.holds.pop(lifted, None)
+            if lifted == "manual":
+                # A lead that still is not active is paused anew in the same decision.
+                passage.holds.pop("lead", None)
+                if "still_held_by" not in ruling.inputs:
+                    passage.holds.pop("automation", None)
+        case "CommandRefused":
+            passage.in_vain = InVain(data["command"], data["requested_by"], ruling)
         case "EnrollmentMigrated":
             passage.version = int(data["sequence_version"])
             passage.holds.pop("automation", None)

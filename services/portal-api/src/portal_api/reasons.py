@@ -30,6 +30,10 @@ _WORDS = {
     # not sent again
     "enrollment_paused": "its enrollment is paused: {by}",
     "not_sent_yet": "it has not been sent a first time",
+    # asked for in vain
+    "not_enrolled": "the lead never was in it",
+    "already_paused": "it was paused by hand already",
+    "same_version": "it was in version {version} already",
     # stopped
     "reply": "the lead replied by {channel}",
     "account_reply": "another contact of the same account replied",
@@ -88,6 +92,12 @@ def because(rule: str, inputs: Mapping[str, str], say: Say) -> str:
         return f"an automatic answer said that the person is back on {told['returns_on']}"
     if rule == "out_of_office" and "back_at" in told:
         return f"an automatic answer said that the person is away until {told['back_at']}"
+    if rule == "enrollment_over":
+        return "it was over before" + (f" ({told['outcome']})" if "outcome" in told else "")
+    if rule == "not_paused":
+        if "held_by" not in told:
+            return "it was not paused"
+        return f"nobody paused it by hand: {told['held_by']} holds it"
     if rule == "reentry":
         again = (
             f"may enter again {told['days']} days after that"

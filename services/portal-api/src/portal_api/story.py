@@ -38,6 +38,7 @@ _WORDS = {
     "EnrollmentMigrated": "Moved to version {sequence_version}: {next_step_id} is next",
     "EnrollmentStopped": "Stopped {sequence_id}: {rule}",
     "EnrollmentCompleted": "Finished {sequence_id}",
+    "CommandRefused": "{requested_by} asked to {command}, in vain",
     "MessageQueued": "{channel} to send: {template_name}",
     "MessageReviewed": "{reviewer} decided on a message: {decision}",
     "MessageHeld": "{channel} waits: {rule}",
@@ -83,7 +84,7 @@ def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
     if kind in ("MessageOpened", "MessageClicked") and data.get("automated"):
         return _WORDS[kind].format_map(told) + ", by a scanner or proxy: it does not count"
     sentence = _WORDS.get(kind, kind).format_map(told)
-    if kind == "StepScheduled" and data.get("rule"):
+    if kind in ("StepScheduled", "CommandRefused") and data.get("rule"):
         sentence += f": {because(data['rule'], data.get('inputs') or {}, _said)}"
     if kind == "StepFired" and data.get("arm"):
         sentence += f", variant {data['arm']}"

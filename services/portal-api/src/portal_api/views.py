@@ -242,6 +242,7 @@ def enrollment(row: Mapping[str, Any]) -> dict[str, Any]:
         "enrolled_at": row["enrolled_at"],
         "enrolled_by": row["enrolled_by"],
         "status": row["status"],
+        "held_by": row["held_by"] or None,
         "current_step_index": row["steps_done"] or 0,
         "next_due_at": row["next_due_at"] if row["status"] == "active" else None,
         "completed_at": row["ended_at"] if row["status"] == "completed" else None,

@@ -104,6 +104,8 @@ def _of_passage(
     steps += tuple(
         (each.step_id, each.channel) for each in passage.steps.values() if each.step_id not in there
     )
+    current = passage.current()
+    last = current.step_id if current is not None else steps[-1][0] if steps else ""
     for number, (step_id, channel) in enumerate(steps, 1):
         step = passage.steps.get(step_id) or Step(step_id, channel, number - 1)
         state, at, rule, inputs, words = _verdict(passage, step, now, say)
@@ -119,7 +121,9 @@ def _of_passage(
             at=at,
             rule=rule,
             inputs=inputs,
-            text=" ".join((words, *_moves(step, state, say))),
+            text=" ".join(
+                (words, *_moves(step, state, say), *_in_vain(passage, step_id == last, say))
+            ),
         )
 
 
@@ -225,6 +229,13 @@ def _fate(step: Step, say: Say) -> str:
         words = because(again.rule, again.inputs, say)
         fate += f" It was asked for again at {say(again.at)}, in vain: {words}."
     return fate
+
+
+def _in_vain(passage: Passage, here: bool, say: Say) -> Iterator[str]:
+    """What somebody asked of the passage for nothing: said once, at the step that it stands on."""
+    if here and (asked := passage.in_vain) is not None:
+        words = because(asked.ruling.rule, asked.ruling.inputs, say)
+        yield f"{asked.by} asked to {asked.command} it at {say(asked.ruling.at)}, in vain: {words}."
 
 
 def _moves(step: Step, state: str, say: Say) -> Iterator[str]:

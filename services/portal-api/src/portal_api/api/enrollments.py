@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -24,10 +25,13 @@ from portal_api.api.bodies import Enroll, EnrollmentChange
 from portal_api.api.sequences import row_of
 from portal_api.api.writing import Done, Write, run, wait_seconds
 from portal_api.auth import Principal
+from portal_api.bulk.decide import asking
+from portal_api.bulk.model import STOP
 from portal_api.context import Context
 from portal_api.optout import opt_out
 from portal_api.problems import Problem
 from portal_api.projections.enrollments import UNSUBSCRIBE_REASON
+from portal_api.reasons import because
 from portal_api.store import enrollments as store
 from portal_api.store import leads as lead_store
 
@@ -125,7 +129,8 @@ async def change_enrollment(
     principal: Operator,
 ) -> JSONResponse:
     """Pause, resume, migrate or unsubscribe. To unsubscribe also records the opt-out, so that
-    no other sequence writes to them."""
+    no other sequence writes to them. With `Prefer: wait=N` the answer says what came of it:
+    `refused`, with the rule, where the sequencer found nothing to do."""
 
     async def work(write: Write) -> Done:
         sequence = await row_of(context, principal, sequence_id)
@@ -133,13 +138,13 @@ async def change_enrollment(
             row = await store.enrollment(connection, enrollment_id)
         if row is None or row["sequence_id"] != sequence_id:
             raise Problem(HTTPStatus.NOT_FOUND, f"The sequence has no enrollment {enrollment_id}.")
-        live = ("active", "paused")
-        wanted = {"pause": ("active",), "resume": ("paused",), "unsubscribe": live, "migrate": live}
         if body.action == "migrate" and body.to_version is None:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "to_version: which version it goes to.")
-        if row["status"] not in wanted[body.action]:
+        if (refused := _cannot(body.action, row)) is not None:
             raise Problem(
-                HTTPStatus.CONFLICT, f"It is {row['status']}: there is nothing to {body.action}."
+                HTTPStatus.CONFLICT,
+                f"It is {row['status']}: there is nothing to {body.action}, for "
+                f"{because(*refused, _said)}.",
             )
         command = _command(body, row, sequence["tenant_id"], principal, write)
         await context.publish(topics.ENROLLMENT_COMMANDS, [(row["lead_id"], command)])
@@ -154,21 +159,40 @@ async def change_enrollment(
             )
             await context.publish_raw([said])
 
-        async def changed() -> bool:
-            async with context.engine.connect() as connection:
-                now = await store.enrollment(connection, enrollment_id)
-            if now is not None and body.action == "migrate":
-                return bool(now["sequence_version"] == body.to_version)
-            return now is not None and now["status"] not in wanted[body.action]
+        in_vain: dict[str, Any] | None = None
+        before = row
 
-        await context.until(changed, wait_seconds(request, 0))
+        async def answered() -> bool:
+            nonlocal in_vain
+            async with context.engine.connect() as connection:
+                in_vain = await store.refused_command(connection, command.event_id)
+                now = await store.enrollment(connection, enrollment_id) or {}
+            if body.action == "migrate":
+                return in_vain is not None or now.get("sequence_version") == body.to_version
+            return in_vain is not None or _cannot(body.action, {**before, **now}) is not None
+
+        await context.until(answered, wait_seconds(request, 0))
         async with context.engine.connect() as connection:
             row = await store.enrollment(connection, enrollment_id) or row
-        answer = {**views.enrollment(row), "event_id": command.event_id}
+        answer = {**views.enrollment(row), "event_id": command.event_id, "refused": None}
+        if in_vain is not None:
+            rule, looked_at = in_vain["rule"], in_vain.get("inputs") or {}
+            words = because(rule, looked_at, _said)
+            answer["refused"] = {"rule": rule, "because": words, "inputs": looked_at}
         return Done(HTTPStatus.ACCEPTED, answer, detail={"action": body.action})
 
     target = f"{sequence_id}/{enrollment_id}"
     return await run(context, request, principal, f"enrollment.{body.action}", target, work)
+
+
+def _cannot(action: str, row: dict[str, Any]) -> tuple[str, dict[str, str]] | None:
+    """The rule for which nothing would come of an action, as the read models have it."""
+    asked = STOP if action == "unsubscribe" else action
+    return asking.refusal(asked, row["status"], row["held_by"])
+
+
+def _said(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _command(

@@ -8,11 +8,7 @@ from datetime import datetime
 from typing import Any
 
 ENROLL, MIGRATE, PAUSE, RESUME, STOP = "enroll", "migrate", "pause", "resume", "stop"
-# Which states of an enrollment an action is for.
 LIVE = ("active", "paused")
-FITS: Mapping[str, tuple[str, ...]] = {
-    MIGRATE: LIVE, PAUSE: ("active",), RESUME: ("paused",), STOP: LIVE,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +38,8 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """An enrollment of the lead, in any sequence; group and priority are its version's."""
+    """An enrollment of the lead, in any sequence; group and priority are its version's. `held_by`
+    is what holds it, a scope or a rule, empty if nothing does."""
 
     enrollment_id: str
     sequence_id: str
@@ -51,6 +48,7 @@ class Passage:
     enrolled_at: datetime
     ended_at: datetime | None = None
     next_due_at: datetime | None = None
+    held_by: str | None = None
     group: str = ""
     priority: int = 0
 

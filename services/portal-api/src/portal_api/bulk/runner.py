@@ -93,9 +93,7 @@ class BulkRunner:
                 await store.requested(connection, bulk_id, [each["position"] for each in sent])
             more = len(sent) == self._batch
             if job.started_at is not None and self._looks(bulk_id, more):
-                await answers.collect(
-                    connection, bulk_id, job.action, job.started_at, job.to_version
-                )
+                await answers.collect(connection, bulk_id, job.action, job.started_at)
             if not more:
                 await store.finish(connection, bulk_id, context.clock.now())
         return more

@@ -12,13 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from leadflow.records import SequencePublished
 from leadflow.tenants import Tenant
 from portal_api import editing
-from portal_api.bulk.decide import enrolling, moving
+from portal_api.bulk.decide import asking, enrolling, moving
 from portal_api.bulk.decide.commands import event_id
 from portal_api.bulk.model import (
     ENROLL,
-    FITS,
     MIGRATE,
-    RESUME,
     Candidate,
     Job,
     Outlook,
@@ -45,8 +43,7 @@ _TOLD = """
 SELECT type, data FROM timeline
 WHERE lead_id = ANY(CAST(:leads AS text[])) AND topic = 'enrollment-events'
   AND data->>'sequence_id' = :sequence
-  AND type IN ('Enrolled', 'StepScheduled', 'StepFired', 'StepSkipped', 'EnrollmentMigrated',
-               'EnrollmentPaused')
+  AND type IN ('Enrolled', 'StepScheduled', 'StepFired', 'StepSkipped', 'EnrollmentMigrated')
 ORDER BY recorded_at, type <> 'EnrollmentMigrated'
 """
 
@@ -78,7 +75,7 @@ async def items(
     position = 0
     async for leads in _leads(connection, job, chosen):
         told: dict[str, list[dict[str, Any]]] = {}
-        if job.action in (MIGRATE, RESUME):
+        if job.action == MIGRATE:
             told = await _told(connection, job.sequence_id, [each.lead_id for each in leads])
         made = []
         for lead in leads:
@@ -91,7 +88,7 @@ async def items(
                 at = None if run is None else _standing(told, run, versions)
                 outlook = moving.outlook(lead, run, at, sequence, versions, tenant.timezone, now)
             else:
-                outlook = _fits(job, run, told)
+                outlook = asking.outlook(job.action, run)
             made.append(_item(job, position, lead, run, outlook, now))
             position += 1
         yield made
@@ -106,25 +103,8 @@ def _meant(job: Job, run: Passage) -> bool:
         wanted = job.from_version
         older = run.version < (job.to_version or 0)
         return older if wanted is None else run.version == wanted
-    return run.status in FITS[job.action] and job.from_version in (None, run.version)
-
-
-def _fits(
-    job: Job, run: Passage | None, told: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> Outlook:
-    if run is None:
-        return Outlook(refused="not_enrolled", asked=False)
-    if run.status not in FITS[job.action]:
-        return Outlook(refused=f"already_{run.status}", asked=False)
-    if job.action == RESUME:
-        pauses = [
-            each["data"].get("rule", "")
-            for each in told.get(run.enrollment_id, ())
-            if each["type"] == "EnrollmentPaused"
-        ]
-        if pauses and pauses[-1] != "manual":
-            return Outlook(refused="not_paused_by_hand", inputs={"rule": pauses[-1]}, asked=False)
-    return Outlook()
+    can_be = asking.refusal(job.action, run.status, run.held_by) is None
+    return can_be and job.from_version in (None, run.version)
 
 
 def _standing(
@@ -220,6 +200,7 @@ async def _candidates(
                 enrolled_at=each["enrolled_at"],
                 ended_at=each["ended_at"],
                 next_due_at=each["next_due_at"],
+                held_by=each["held_by"],
                 group=each["exclusive_group"],
                 priority=each["priority"],
             )

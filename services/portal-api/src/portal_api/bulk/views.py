@@ -18,11 +18,6 @@ CSV_COLUMNS = ("lead_id", "enrollment_id", "owner", "rule", "inputs", "decided_b
 # What only a bulk job refuses; the rules of the sequencer have their words elsewhere.
 WORDS = {
     "not_enrolled": "the lead is not in the sequence now",
-    "same_version": "the lead is on version {version} already",
-    "already_active": "the lead is in it already",
-    "already_paused": "it is paused already",
-    "not_paused_by_hand": "nobody paused it by hand: {rule} holds it",
-    "enrollment_over": "it was over before: {stop_rule}",
     "not_carried_out": "the sequencer could not do it: {reason}",
     "unknown_version": "version {version} is not published",
     "unknown_lead": "there is no such lead among those that you may enroll",
@@ -110,7 +105,7 @@ def _because(rule: str | None, inputs: Mapping[str, str] | None) -> str | None:
     if rule is None:
         return None
     if rule in WORDS:
-        return WORDS[rule].format_map({"stop_rule": "completed", "reason": "", **(inputs or {})})
+        return WORDS[rule].format_map({"reason": "", **(inputs or {})})
     return because(rule, inputs or {}, lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
 
 

@@ -76,11 +76,13 @@ def project(record: LeadRecord, into: Rows) -> None:
             held_by = record.inputs.get("scope") or record.rule
             into.put(ENROLLMENTS, **_enrollment(record), status="paused", held_by=held_by)
         case EnrollmentResumed():
+            # Several things may hold it: each is lifted on its own.
+            still = record.inputs.get("still_held_by", "")
             into.put(
                 ENROLLMENTS,
                 **_enrollment(record),
-                status="active",
-                held_by="",
+                status="paused" if still else "active",
+                held_by=still,
                 next_due_at=record.next_due_at,
             )
         case EnrollmentStopped():

@@ -35,34 +35,31 @@ WHERE i.bulk_id = :id AND i.state = 'requested'
 UNION ALL
 """
 
-# What follows from a command by hand carries the time of the command. A command that finds
-# nothing to do has no event: then the enrollment stands as asked, or is over.
+# What follows from a command by hand carries the time of the command; a command that finds nothing
+# to do is refused by its id.
 _CHANGED = """
-SELECT i.position,
-       CASE WHEN t.event_id IS NOT NULL OR {stands} THEN 'done' ELSE 'refused' END AS state,
-       CASE WHEN t.event_id IS NULL AND NOT {stands} THEN 'enrollment_over' END AS rule,
-       CASE WHEN t.event_id IS NULL THEN jsonb_strip_nulls(jsonb_build_object(
-           'status', e.status, 'stop_rule', e.stop_rule)) END AS inputs,
-       i.enrollment_id, t.event_id AS decided_by,
-       coalesce(t.recorded_at, e.updated_at) AS decided_at
-FROM bulk_items i
-JOIN enrollments e ON e.enrollment_id = i.enrollment_id
-LEFT JOIN LATERAL (
-    SELECT t.event_id, t.recorded_at FROM timeline t
-    WHERE t.lead_id = i.lead_id AND t.occurred_at = :at AND t.type = :type
-      AND t.data->>'enrollment_id' = i.enrollment_id AND t.data->>'rule' = 'manual'
+SELECT i.position, CASE WHEN t.refused THEN 'refused' ELSE 'done' END AS state,
+       CASE WHEN t.refused THEN t.data->>'rule' END AS rule,
+       CASE WHEN t.refused THEN coalesce(t.data->'inputs', '{}') END AS inputs,
+       i.enrollment_id, t.event_id AS decided_by, t.recorded_at AS decided_at
+FROM bulk_items i JOIN LATERAL (
+    SELECT t.event_id, t.recorded_at, t.data, t.type = 'CommandRefused' AS refused
+    FROM timeline t
+    WHERE t.lead_id = i.lead_id AND (
+        (t.type = :type AND t.occurred_at = :at AND t.data->>'rule' = 'manual'
+            AND t.data->>'enrollment_id' = i.enrollment_id)
+        OR (t.type = 'CommandRefused' AND t.data->>'command_id' = i.event_id))
     LIMIT 1
 ) AS t ON true
 WHERE i.bulk_id = :id AND i.state = 'requested'
-  AND (t.event_id IS NOT NULL OR {stands} OR e.status NOT IN ('active', 'paused'))
 UNION ALL
 """
 
 _EVENTS = {
-    MIGRATE: ("EnrollmentMigrated", "e.sequence_version = :version"),
-    PAUSE: ("EnrollmentPaused", "e.status = 'paused'"),
-    RESUME: ("EnrollmentResumed", "e.status = 'active'"),
-    STOP: ("EnrollmentStopped", "false"),
+    MIGRATE: "EnrollmentMigrated",
+    PAUSE: "EnrollmentPaused",
+    RESUME: "EnrollmentResumed",
+    STOP: "EnrollmentStopped",
 }
 
 _UPDATE = """
@@ -75,21 +72,14 @@ WHERE kept.bulk_id = :id AND kept.position = a.position
 
 
 async def collect(
-    connection: AsyncConnection,
-    bulk_id: str,
-    action: str,
-    started_at: datetime,
-    to_version: int | None,
+    connection: AsyncConnection, bulk_id: str, action: str, started_at: datetime
 ) -> int:
     """Settle the items whose answer the read models have; returns how many that were."""
     values: dict[str, Any] = {"id": bulk_id}
     if action == ENROLL:
         answers = _ENROLLED + _BURIED
     else:
-        event_type, stands = _EVENTS[action]
-        answers = _CHANGED.format(stands=f"({stands})") + _BURIED
-        values |= {"at": started_at, "type": event_type}
-        if action == MIGRATE:
-            values["version"] = to_version
+        answers = _CHANGED + _BURIED
+        values |= {"at": started_at, "type": _EVENTS[action]}
     done = await connection.execute(text(_UPDATE.format(answers=answers)), values)
     return int(done.rowcount)

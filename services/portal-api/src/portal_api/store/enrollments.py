@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from leadflow import ids
+from leadflow.records import CommandRefused
 from portal_api.store.connection import row, rows
 
 _LEAD = "l.first_name, l.last_name, l.email, l.phone, l.owner, l.stage"
@@ -51,6 +53,16 @@ async def enrollment(connection: AsyncConnection, enrollment_id: str) -> dict[st
         "WHERE e.enrollment_id = :id",
         {"id": enrollment_id},
     )
+
+
+async def refused_command(connection: AsyncConnection, command_id: str) -> dict[str, Any] | None:
+    """{rule, inputs} with which the sequencer refused a command; None if it did not, or not yet."""
+    found = await row(
+        connection,
+        "SELECT data FROM timeline WHERE event_id = :id",
+        {"id": ids.derived_id(CommandRefused.TYPE, command_id)},
+    )
+    return None if found is None else dict(found["data"])
 
 
 async def running(

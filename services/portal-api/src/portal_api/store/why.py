@@ -15,7 +15,7 @@ async def decisions(connection: AsyncConnection, lead_id: str) -> list[dict[str,
         connection,
         """
         SELECT type, recorded_at, data FROM timeline
-        WHERE lead_id = :lead AND type ~ '^(Enroll|Step|Message)'
+        WHERE lead_id = :lead AND type ~ '^(Enroll|Step|Message|CommandRefused)'
         ORDER BY recorded_at, event_id
         """,
         {"lead": lead_id},

@@ -22,7 +22,9 @@ export function actionsOf({ draw, select, refresh, back }) {
   const run = (id) => state.pages.people.items.find((each) => each.id === id);
   const changeRun = async (id, action, said) => {
     const answer = await api(path("sequences", state.selected, "enrollments", id), { method: "PUT", body: { action }, wait: WAIT_SECONDS });
-    toast(answer.status === run(id)?.status ? `${said} The sequencer has not answered yet.` : said);
+    const before = run(id);
+    if (answer.refused) toast(`Nothing was done: ${answer.refused.because}.`, true);
+    else toast(answer.status === before?.status && answer.held_by === before?.held_by ? `${said} The sequencer has not answered yet.` : said);
     refresh();
   };
   return {

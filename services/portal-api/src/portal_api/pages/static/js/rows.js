@@ -34,8 +34,8 @@ function list(sequence) {
       h("small", { title: when(each.next_due_at ?? each.ended_at) }, progress(each))],
     h("span", { class: `badge ${each.status}` }, sentence(each.status)),
     operator && [
-      each.status === "active" && tool("pause-run", each, "pause", `Pause for ${each.lead.name}`),
-      each.status === "paused" && tool("resume-run", each, "play", `Resume for ${each.lead.name}`),
+      (each.status === "active" || (each.status === "paused" && each.held_by !== "manual")) && tool("pause-run", each, "pause", `Pause for ${each.lead.name}`),
+      each.status === "paused" && [null, "manual"].includes(each.held_by) && tool("resume-run", each, "play", `Resume for ${each.lead.name}`),
       ["active", "paused"].includes(each.status) && tool("unsubscribe", each, "stop", `Unsubscribe ${each.lead.name}`, "danger"),
     ]), ["Nobody is in this sequence", "Leads enter by its trigger, or when you enroll them."]);
 }
