@@ -14,7 +14,6 @@ from dispatcher.callbacks import (
     Reported,
     event_of,
     facts_of_callback,
-    is_automated,
     read,
 )
 from dispatcher.facts import Stop, Suppression
@@ -66,7 +65,7 @@ def callback(kind: str, **details: str) -> Callback:
     ],
 )
 def test_each_kind_becomes_its_record(kind: str, record: str) -> None:
-    event = event_of(callback(kind), MESSAGE, NOW)
+    event = event_of(callback(kind), MESSAGE, AT, None, NOW)
     assert record == event.TYPE
     assert event.occurred_at == AT
     assert event.to_avro()["cause_id"] == "raw-1"
@@ -78,7 +77,7 @@ def test_the_five_kinds_are_all_there_are() -> None:
 
 
 def test_a_repeat_has_the_same_id() -> None:
-    first, again = (event_of(callback("opened"), MESSAGE, NOW) for _ in range(2))
+    first, again = (event_of(callback("opened"), MESSAGE, AT, None, NOW) for _ in range(2))
     assert first.event_id == again.event_id
 
 
@@ -90,41 +89,28 @@ def test_a_callback_that_names_no_message_is_refused(payload: str) -> None:
         read(raw("delivered", payload))
 
 
-@pytest.mark.parametrize(
-    ("agent", "automated"),
-    [
-        (
-            "Mozilla/5.0 Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
-            True,
-        ),
-        ("Barracuda Sentinel (EE)", True),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X)", False),
-        (None, False),
-    ],
-)
-def test_scanners_and_proxies_are_labelled(agent: str | None, automated: bool) -> None:
-    assert is_automated(agent) is automated
-
-
 def test_a_click_keeps_its_address_and_its_label() -> None:
-    event = event_of(
-        callback("clicked", url="https://x.example", user_agent="curl/8.0"), MESSAGE, NOW
-    )
+    clicked = callback("clicked", url="https://x.example", user_agent="curl/8.0")
+    event = event_of(clicked, MESSAGE, AT, "agent", NOW)
     assert isinstance(event, MessageClicked)
-    assert (event.url, event.automated) == ("https://x.example", True)
+    assert (event.url, event.automated, event.automated_reason) == (
+        "https://x.example",
+        True,
+        "agent",
+    )
 
 
 @pytest.mark.parametrize(
     ("said", "kind"), [("hard", "hard"), ("Soft", "soft"), ("transient", "soft")]
 )
 def test_a_bounce_is_hard_or_soft(said: str, kind: str) -> None:
-    event = event_of(callback("bounced", bounce_type=said), MESSAGE, NOW)
+    event = event_of(callback("bounced", bounce_type=said), MESSAGE, AT, None, NOW)
     assert isinstance(event, MessageBounced)
     assert event.bounce_type == kind
 
 
 def test_a_bounce_that_does_not_say_is_hard() -> None:
-    event = event_of(callback("bounced"), MESSAGE, NOW)
+    event = event_of(callback("bounced"), MESSAGE, AT, None, NOW)
     assert isinstance(event, MessageBounced)
     assert event.bounce_type == "hard"
 
@@ -134,7 +120,7 @@ def test_a_bounce_that_does_not_say_is_hard() -> None:
     [("bounced", "hard_bounce", "bounce"), ("complained", "complaint", "complaint")],
 )
 def test_a_hard_bounce_and_a_complaint_end_it(kind: str, reason: str, stop: str) -> None:
-    assert facts_of_callback(callback(kind), MESSAGE, NOW) == [
+    assert facts_of_callback(callback(kind), MESSAGE, AT, NOW) == [
         Suppression(
             tenant_id="acme",
             channel="email",
@@ -142,7 +128,7 @@ def test_a_hard_bounce_and_a_complaint_end_it(kind: str, reason: str, stop: str)
             reason=reason,
             active=True,
             cause_id="raw-1",
-            at=NOW,
+            at=AT,
         ),
         Stop(lead_id="lead-1", stop=stop, at=NOW),
     ]
@@ -150,8 +136,8 @@ def test_a_hard_bounce_and_a_complaint_end_it(kind: str, reason: str, stop: str)
 
 @pytest.mark.parametrize("kind", ["delivered", "opened", "clicked"])
 def test_good_news_suppresses_nothing(kind: str) -> None:
-    assert facts_of_callback(callback(kind), MESSAGE, NOW) == []
+    assert facts_of_callback(callback(kind), MESSAGE, AT, NOW) == []
 
 
 def test_a_soft_bounce_suppresses_nothing() -> None:
-    assert facts_of_callback(callback("bounced", bounce_type="soft"), MESSAGE, NOW) == []
+    assert facts_of_callback(callback("bounced", bounce_type="soft"), MESSAGE, AT, NOW) == []

@@ -23,32 +23,24 @@ from leadflow.records.base import LeadRecord
 
 KINDS = frozenset({"delivered", "opened", "clicked", "bounced", "complained"})
 SOFT_BOUNCES = frozenset({"soft", "transient", "temporary"})
-# Agents that open mails and follow links before a person does, or in a person's place.
-AUTOMATED_AGENTS = (
-    "googleimageproxy",
-    "yahoomailproxy",
-    "barracuda",
-    "mimecast",
-    "proofpoint",
-    "safelinks",
-    "bot",
-    "crawler",
-    "scanner",
-    "curl/",
-    "python-",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
-    """One report. It names its message by `message_id`, or as the provider does."""
+    """One report. It names its message by `message_id`, or as the provider does.
+
+    `source` is who reported it: the provider whose signature was checked, or whoever else may
+    write raw events. `received_at` is when leadflow heard of it.
+    """
 
     event_id: str
     tenant_id: str
+    source: str
     kind: str
     message_id: str | None
     provider_id: str | None
     occurred_at: datetime
+    received_at: datetime
     details: dict[str, str]
 
 
@@ -76,13 +68,14 @@ def read(raw: RawEvent) -> Callback:
     except ValueError:
         raise RecordRefused("callback_malformed", "the payload is not JSON") from None
     texts = {
-        name: payload[name][:2_000]
+        name: payload[name][:2_000].replace("\x00", "")
         for name in (
             "message_id",
             "provider_id",
             "url",
             "user_agent",
             "ip",
+            "method",
             "bounce_type",
             "diagnostic",
         )
@@ -93,34 +86,36 @@ def read(raw: RawEvent) -> Callback:
     return Callback(
         event_id=raw.event_id,
         tenant_id=raw.tenant_id,
+        source=raw.source,
         kind=raw.kind,
         message_id=texts.pop("message_id", None),
         provider_id=texts.pop("provider_id", None),
         occurred_at=raw.occurred_at,
+        received_at=raw.recorded_at,
         details=texts,
     )
 
 
-def is_automated(user_agent: str | None) -> bool:
-    """Whether a machine opened or clicked: that never counts as engagement."""
-    agent = (user_agent or "").lower()
-    return any(mark in agent for mark in AUTOMATED_AGENTS)
+def event_of(
+    callback: Callback, message: Reported, at: datetime, automated: str | None, now: datetime
+) -> LeadRecord:
+    """The record of message-events that a callback becomes.
 
-
-def event_of(callback: Callback, message: Reported, now: datetime) -> LeadRecord:
-    """The record of message-events that a callback becomes."""
+    `at` is when it happened, `automated` by what a machine is known for having done it.
+    """
     details = callback.details
     common: dict[str, Any] = {
         **about(message),
         "event_id": derived_id("callback", callback.event_id),
-        "occurred_at": callback.occurred_at,
+        "occurred_at": at,
         "recorded_at": now,
         "cause_id": callback.event_id,
         "provider": message.provider or "unknown",
         "provider_id": message.provider_id or callback.provider_id,
     }
     seen: dict[str, Any] = {
-        "automated": is_automated(details.get("user_agent")),
+        "automated": automated is not None,
+        "automated_reason": automated,
         "user_agent": details.get("user_agent"),
         "ip": details.get("ip"),
     }
@@ -146,8 +141,14 @@ def bounce_type(details: dict[str, str]) -> str:
     return "soft" if details.get("bounce_type", "").lower() in SOFT_BOUNCES else "hard"
 
 
-def facts_of_callback(callback: Callback, message: Reported, now: datetime) -> list[Fact]:
-    """A hard bounce and a complaint: the address is not written to again, and the lead stops."""
+def facts_of_callback(
+    callback: Callback, message: Reported, at: datetime, now: datetime
+) -> list[Fact]:
+    """A hard bounce and a complaint: the address is not written to again, and the lead stops.
+
+    The suppression counts from `at`, when it happened: a report that comes late does not undo
+    what a person lifted since. The stop counts from now, like all stops.
+    """
     if callback.kind == "bounced" and bounce_type(callback.details) == "hard":
         reason, stop = "hard_bounce", "bounce"
     elif callback.kind == "complained":
@@ -162,7 +163,7 @@ def facts_of_callback(callback: Callback, message: Reported, now: datetime) -> l
             reason=reason,
             active=True,
             cause_id=callback.event_id,
-            at=now,
+            at=at,
         ),
         Stop(lead_id=message.lead_id, stop=stop, at=now),
     ]

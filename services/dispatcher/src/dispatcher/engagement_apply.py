@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import bounces, callbacks, engagement_store, store
+from dispatcher import bounces, callbacks, engagement, engagement_store, metrics, store
+from dispatcher.engagement_store import Settlement
 from dispatcher.pace import Wakeup
 from leadflow.clock import Clock
 from leadflow.codec import Codec
@@ -57,13 +58,20 @@ class CallbackHandler(Stateless):
         if not reports:
             return
         async with self._engine.begin() as connection:
-            await engagement_store.receive_callbacks(connection, reports)
-            await self._applier.apply(connection, limit=len(reports))
+            await engagement_store.receive(
+                connection, [(report, hold_seconds(report.kind)) for report in reports]
+            )
+            await self._applier.apply(connection, limit=2 * len(reports))
         self._applier.to_publish.set()
 
 
+def hold_seconds(kind: str) -> float:
+    """Opens and clicks wait until what belongs to them is here as well."""
+    return engagement.HOLD.total_seconds() if kind in engagement.SEEN_KINDS else 0.0
+
+
 class CallbackApplier:
-    """Applies each callback once, when its message is known."""
+    """Judges each report once its time has come, and tells what counts."""
 
     def __init__(
         self,
@@ -78,21 +86,51 @@ class CallbackApplier:
         self.to_publish = to_publish
 
     async def apply(self, connection: AsyncConnection, *, limit: int) -> int:
-        """Apply what can be, in the caller's transaction; returns how many."""
-        matched = await engagement_store.matched_callbacks(connection, limit=limit)
-        if not matched:
+        """Judge up to `limit` reports in the caller's transaction; how many are settled now."""
+        due = await engagement_store.due(connection, limit=limit)
+        if not due:
             return 0
+        possible = [message for each in due for message, _ in each.messages]
+        told = await engagement_store.told_of(connection, {each.message_id for each in possible})
+        around = await engagement_store.around(
+            connection,
+            (
+                message
+                for each in due
+                if each.callback.kind in engagement.SEEN_KINDS
+                for message, _ in each.messages
+            ),
+        )
         now = self._clock.now()
-        told = []
-        for callback, message in matched:
-            event = callbacks.event_of(callback, message, now)
-            told.append((message.lead_id, self._codec.encode(event)))
-            facts = callbacks.facts_of_callback(callback, message, now)
+        settled: list[Settlement] = []
+        waiting: list[str] = []
+        events: list[tuple[str, bytes]] = []
+        for each in due:
+            callback = each.callback
+            message, verdict = engagement.judge_all(callback, each.messages, told, around, now)
+            match verdict:
+                case engagement.Wait():
+                    waiting.append(callback.event_id)
+                    continue
+                case engagement.Refuse():
+                    settled.append(Settlement(callback.event_id, verdict.rule))
+                    metrics.CALLBACKS.labels(callback.kind, verdict.rule).inc()
+                    continue
+            assert message is not None, "what is told is told of a message"
+            told[message.message_id][verdict.what] = verdict.at
+            settled.append(
+                Settlement(
+                    callback.event_id, engagement_store.APPLIED, message.message_id, verdict.what
+                )
+            )
+            metrics.CALLBACKS.labels(callback.kind, engagement_store.APPLIED).inc()
+            event = callbacks.event_of(callback, message, verdict.at, verdict.automated, now)
+            events.append((message.lead_id, self._codec.encode(event)))
+            facts = callbacks.facts_of_callback(callback, message, verdict.at, now)
             facts += await bounces.count(connection, callback, message, self._tenants, now)
             if facts:
                 await store.remember(connection, facts)
-        await store.tell(connection, told)
-        await engagement_store.callbacks_applied(
-            connection, [callback.event_id for callback, _ in matched]
-        )
-        return len(matched)
+        await store.tell(connection, events)
+        await engagement_store.settle(connection, settled)
+        await engagement_store.postpone(connection, waiting)
+        return len(settled)

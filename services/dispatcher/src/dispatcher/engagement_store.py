@@ -1,82 +1,219 @@
-"""SQL for what providers report about messages."""
+"""SQL for what providers report about messages: kept, looked at when it is due, settled."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.callbacks import Callback, Reported
+from dispatcher.engagement import Standing
+from dispatcher.model import State
 from dispatcher.store import reported
 
-RECEIVE_CALLBACKS = text("""
-    INSERT INTO callbacks (event_id, tenant_id, kind, message_id, provider_id, occurred_at, details)
-    SELECT event_id, tenant_id, kind, message_id, provider_id, occurred_at, details
+# One worker at a time judges reports: what was told of a message so far is then all there is.
+LOCK = text("SELECT pg_try_advisory_xact_lock(7360)")
+
+RECEIVE = text("""
+    INSERT INTO callbacks (
+        event_id, tenant_id, source, kind, message_id, provider_id, occurred_at, details, ready_at)
+    SELECT event_id, tenant_id, source, kind, message_id, provider_id, occurred_at, details,
+        now() + make_interval(secs => hold_seconds)
     FROM json_to_recordset(CAST(:rows AS json)) AS r (
-        event_id text, tenant_id text, kind text, message_id text, provider_id text,
-        occurred_at timestamptz, details json)
+        event_id text, tenant_id text, source text, kind text, message_id text, provider_id text,
+        occurred_at timestamptz, details json, hold_seconds double precision)
     ON CONFLICT (event_id) DO NOTHING
 """)
 
-# A report may be here before the provider's answer is recorded: it waits for its message.
-MATCHED_CALLBACKS = text("""
-    SELECT c.event_id, c.kind, c.occurred_at, c.details, c.provider_id AS told_provider_id,
+# A provider's id is its own: another provider may have given the same. Each way of naming a
+# message is a probe of its own index; as one condition it would be neither's.
+DUE = text("""
+    WITH due AS MATERIALIZED (
+        SELECT event_id FROM callbacks
+        WHERE applied_at IS NULL AND ready_at <= now()
+        ORDER BY ready_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), named AS (
+        SELECT d.event_id, l.message_id FROM due d JOIN callbacks c USING (event_id)
+        JOIN ledger l ON l.message_id = c.message_id AND l.tenant_id = c.tenant_id
+        UNION ALL
+        SELECT d.event_id, l.message_id FROM due d JOIN callbacks c USING (event_id)
+        JOIN ledger l ON l.provider_id = c.provider_id AND l.tenant_id = c.tenant_id
+        WHERE c.message_id IS NULL
+    )
+    SELECT c.event_id, c.source, c.kind, c.occurred_at, c.received_at, c.details,
+        c.tenant_id AS told_tenant_id, c.message_id AS told_message_id,
+        c.provider_id AS told_provider_id,
         l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
-        l.channel, l.recipient, l.provider, l.provider_id
-    FROM callbacks c
-    JOIN ledger l ON l.tenant_id = c.tenant_id AND CASE
-        WHEN c.message_id IS NOT NULL THEN l.message_id = c.message_id
-        ELSE l.provider_id = c.provider_id END
-    WHERE c.applied_at IS NULL AND c.received_at > now() - interval '7 days'
-    ORDER BY c.received_at
-    LIMIT :limit
-    FOR UPDATE OF c SKIP LOCKED
+        l.channel, l.recipient, l.provider, l.provider_id, l.state, l.in_doubt, l.created_at,
+        l.changed_at
+    FROM due d JOIN callbacks c USING (event_id)
+    LEFT JOIN named n USING (event_id)
+    LEFT JOIN ledger l ON l.message_id = n.message_id
+    ORDER BY c.received_at, c.event_id
 """)
 
-APPLIED_CALLBACKS = text("""
-    UPDATE callbacks SET applied_at = now() WHERE event_id = ANY (CAST(:ids AS text[]))
+TOLD = text("""
+    SELECT about, told, least(occurred_at, received_at) AS at FROM callbacks
+    WHERE about = ANY (CAST(:ids AS text[])) AND told IS NOT NULL
 """)
 
+# What stands beside opens and clicks; more than so much of one message says nothing new.
+AROUND = text("""
+    SELECT m.about, c.* FROM json_to_recordset(CAST(:messages AS json)) AS m (
+        about text, tenant_id text, provider_id text)
+    CROSS JOIN LATERAL (
+        (SELECT event_id, source, kind, occurred_at, received_at, details,
+            tenant_id AS told_tenant_id, message_id AS told_message_id,
+            provider_id AS told_provider_id
+        FROM callbacks
+        WHERE message_id = m.about AND tenant_id = m.tenant_id
+            AND kind IN ('delivered', 'opened', 'clicked') LIMIT :most)
+        UNION ALL
+        (SELECT event_id, source, kind, occurred_at, received_at, details,
+            tenant_id, message_id, provider_id
+        FROM callbacks
+        WHERE provider_id = m.provider_id AND message_id IS NULL AND tenant_id = m.tenant_id
+            AND kind IN ('delivered', 'opened', 'clicked') LIMIT :most)
+    ) AS c
+""")
+MOST_AROUND = 500
 
-async def receive_callbacks(connection: AsyncConnection, callbacks: Sequence[Callback]) -> None:
-    """Keep callbacks until they are applied; one that is known already stays as it is."""
+SETTLE = text("""
+    UPDATE callbacks c
+    SET applied_at = now(), outcome = r.outcome, about = r.about, told = r.told
+    FROM json_to_recordset(CAST(:rows AS json)) AS r (
+        event_id text, outcome text, about text, told text)
+    WHERE c.event_id = r.event_id
+""")
+
+# Each look comes after twice the time, so that what never finds its message costs little.
+POSTPONE = text("""
+    UPDATE callbacks
+    SET ready_at = now() + least(greatest(now() - received_at, :first), :longest)
+    WHERE event_id = ANY (CAST(:ids AS text[]))
+""")
+FIRST_WAIT = timedelta(seconds=0.5)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+APPLIED = "applied"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A report to judge, and the messages that it may be about."""
+
+    callback: Callback
+    messages: tuple[tuple[Reported, Standing], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """`outcome` is APPLIED or the rule that refused it; `told` names it among those `about` the
+    same message."""
+
+    event_id: str
+    outcome: str
+    about: str | None = None
+    told: str | None = None
+
+
+async def receive(connection: AsyncConnection, callbacks: Sequence[tuple[Callback, float]]) -> None:
+    """Keep reports, each to be judged after so many seconds. One that is known stays as it is."""
     rows = [
         {
             "event_id": callback.event_id,
             "tenant_id": callback.tenant_id,
+            "source": callback.source,
             "kind": callback.kind,
             "message_id": callback.message_id,
             "provider_id": callback.provider_id,
             "occurred_at": callback.occurred_at.isoformat(),
             "details": callback.details,
+            "hold_seconds": hold_seconds,
         }
-        for callback in callbacks
+        for callback, hold_seconds in callbacks
     ]
-    await connection.execute(RECEIVE_CALLBACKS, {"rows": json.dumps(rows)})
+    await connection.execute(RECEIVE, {"rows": json.dumps(rows)})
 
 
-async def matched_callbacks(
-    connection: AsyncConnection, *, limit: int
-) -> list[tuple[Callback, Reported]]:
-    """Callbacks that are not applied and whose message is known, locked until the commit."""
-    rows = (await connection.execute(MATCHED_CALLBACKS, {"limit": limit})).all()
-    return [(_callback(row), reported(row)) for row in rows]
+async def due(connection: AsyncConnection, *, limit: int) -> list[Due]:
+    """Reports whose time has come, locked until the commit; none where another worker judges."""
+    if not await connection.scalar(LOCK):
+        return []
+    found: dict[str, tuple[Callback, list[tuple[Reported, Standing]]]] = {}
+    for row in await connection.execute(DUE, {"limit": limit}):
+        _, messages = found.setdefault(row.event_id, (_callback(row), []))
+        if row.message_id is not None:
+            messages.append((reported(row), _standing(row)))
+    return [Due(callback, tuple(messages)) for callback, messages in found.values()]
+
+
+async def told_of(
+    connection: AsyncConnection, message_ids: Iterable[str]
+) -> dict[str, dict[str, datetime]]:
+    """What was told of each of these messages so far, and when it had happened."""
+    told: dict[str, dict[str, datetime]] = {message_id: {} for message_id in message_ids}
+    for row in await connection.execute(TOLD, {"ids": list(told)}):
+        told[row.about][row.told] = row.at
+    return told
+
+
+async def around(
+    connection: AsyncConnection, messages: Iterable[Reported]
+) -> Mapping[str, list[Callback]]:
+    """Deliveries, opens and clicks that were reported of each of these messages."""
+    wanted = [
+        {"about": each.message_id, "tenant_id": each.tenant_id, "provider_id": each.provider_id}
+        for each in {each.message_id: each for each in messages}.values()
+    ]
+    found: dict[str, list[Callback]] = {}
+    if wanted:
+        rows = await connection.execute(
+            AROUND, {"messages": json.dumps(wanted), "most": MOST_AROUND}
+        )
+        for row in rows:
+            found.setdefault(row.about, []).append(_callback(row))
+    return found
+
+
+async def settle(connection: AsyncConnection, settlements: Sequence[Settlement]) -> None:
+    rows = [
+        {"event_id": each.event_id, "outcome": each.outcome, "about": each.about, "told": each.told}
+        for each in settlements
+    ]
+    await connection.execute(SETTLE, {"rows": json.dumps(rows)})
+
+
+async def postpone(connection: AsyncConnection, event_ids: Sequence[str]) -> None:
+    await connection.execute(
+        POSTPONE, {"ids": list(event_ids), "first": FIRST_WAIT, "longest": LONGEST_PAUSE}
+    )
 
 
 def _callback(row: Row[Any]) -> Callback:
     return Callback(
         event_id=row.event_id,
-        tenant_id=row.tenant_id,
+        tenant_id=row.told_tenant_id,
+        source=row.source,
         kind=row.kind,
-        message_id=row.message_id,
+        message_id=row.told_message_id,
         provider_id=row.told_provider_id,
         occurred_at=row.occurred_at,
+        received_at=row.received_at,
         details=row.details if isinstance(row.details, dict) else json.loads(row.details),
     )
 
 
-async def callbacks_applied(connection: AsyncConnection, event_ids: Sequence[str]) -> None:
-    await connection.execute(APPLIED_CALLBACKS, {"ids": list(event_ids)})
+def _standing(row: Row[Any]) -> Standing:
+    state = State(row.state)
+    return Standing(
+        state=state,
+        in_doubt=row.in_doubt,
+        created_at=row.created_at,
+        accepted_at=row.changed_at if state is State.SENT else None,
+    )

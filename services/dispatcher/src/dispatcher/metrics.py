@@ -17,3 +17,5 @@ PROVIDER_SECONDS = Histogram(
     ["provider"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+# Reports of providers that were judged: `applied`, or the rule that refused them.
+CALLBACKS = Counter("leadflow_dispatcher_callbacks", "Reports judged", ["kind", "outcome"])
