@@ -18,7 +18,7 @@ HOURS = ("08:00-21:00", "00:00-24:00", "22:00-06:00", "02:30-05:00", "01:30-01:4
 
 @pytest.mark.parametrize("seed", range(2))
 def test_they_open_when_the_calendar_opens(seed: int) -> None:
-    drawn = random.Random(seed)  # noqa: S311
+    drawn = random.Random(seed)
     for _ in range(1_000):
         zone, hours = drawn.choice(ZONES), drawn.choice(HOURS)
         at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=drawn.randrange(2 * 366 * 86_400))

@@ -65,7 +65,9 @@ async def count(
         return []
     return [
         Suppression(
-            **of,
+            tenant_id=message.tenant_id,
+            channel=message.channel,
+            address=address,
             reason="soft_bounces",
             active=True,
             cause_id=callback.event_id,

@@ -37,6 +37,7 @@ class Context:
     links: Sealer
     stopping: asyncio.Event
     bulk_waits: asyncio.Event = field(default_factory=asyncio.Event)
+    import_waits: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tenant(self, tenant_id: str) -> Tenant:
         """What the tenant decided; the defaults where the file does not name it."""

@@ -31,6 +31,7 @@ from portal_api.projections.handler import Projection
 from portal_api.publish import publish_library
 from portal_api.settings import PortalSettings
 from portal_api.store.connection import engine
+from portal_api.suppression.importing import ImportRunner
 
 log = structlog.get_logger()
 
@@ -136,6 +137,7 @@ async def main(
             serve(server, portal.host, portal.port, health, stop),
             publish(),
             BulkRunner(context).run(stop),
+            ImportRunner(context).run(stop),
             watch.run(stop),
         )
     finally:

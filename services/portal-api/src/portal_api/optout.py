@@ -1,4 +1,4 @@
-"""An opt-out that a person expressed to the portal, as the raw event that intake takes."""
+"""A person's no, or a new yes, as the raw event that intake takes."""
 
 from __future__ import annotations
 
@@ -21,4 +21,29 @@ def opt_out(
         kind="opt_out",
         external_id=event_id,
         payload=json.dumps({"lead": lead_id, "channel": channel, "evidence": evidence}),
+    )
+
+
+def opt(
+    *,
+    granted: bool,
+    tenant_id: str,
+    channel: str,
+    address: str,
+    evidence: str,
+    event_id: str,
+    now: datetime,
+) -> RawEvent:
+    """A raw event of kind opt_in or opt_out about an address and one channel, as an operator
+    heard it."""
+    by = "email" if channel == "email" else "phone"
+    return RawEvent(
+        event_id=event_id,
+        tenant_id=tenant_id,
+        occurred_at=now,
+        recorded_at=now,
+        source="portal",
+        kind="opt_in" if granted else "opt_out",
+        external_id=event_id,
+        payload=json.dumps({by: address, "channel": channel, "evidence": evidence}),
     )

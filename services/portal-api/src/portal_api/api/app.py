@@ -23,6 +23,8 @@ from portal_api.api import (
     sequences,
     steps,
     summaries,
+    suppression_files,
+    suppressions,
     webhooks,
     why,
 )
@@ -64,6 +66,8 @@ def make_app(context: Context) -> FastAPI:
         why.router,
         summaries.router,
         incidents.router,
+        suppression_files.router,
+        suppressions.router,
         client.router,
         pipeline.router,
         webhooks.router,

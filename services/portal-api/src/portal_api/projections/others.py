@@ -1,4 +1,4 @@
-"""raw-events, dead letters, sequences, controls and summaries."""
+"""raw-events, dead letters, sequences, controls, suppressions and summaries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from leadflow.records import (
     SequencePublished,
     SummaryCreated,
     SummaryReviewed,
+    SuppressionChanged,
 )
 from portal_api.decode import Buried, Unreadable
 from portal_api.projections.leads import OUTCOME_RANKS
@@ -22,6 +23,7 @@ from portal_api.projections.tables import (
     RAW_EVENTS,
     SEQUENCES,
     SUMMARIES,
+    SUPPRESSIONS,
 )
 
 # A provider's answers about our messages: the dispatcher's, and no lead that came in.
@@ -103,6 +105,26 @@ def control(record: AutomationPaused | AutomationResumed, into: Rows) -> None:
     )
 
 
+def suppression(record: SuppressionChanged, into: Rows) -> None:
+    """The later change counts, at the same moment the suppression (ADR 20)."""
+    into.put(
+        SUPPRESSIONS,
+        suppression_id=record.suppression_id,
+        tenant_id=record.tenant_id,
+        channel=record.channel,
+        address=record.address,
+        reason=record.reason,
+        active=record.active,
+        source=record.source,
+        changed_by=record.changed_by,
+        note=record.note,
+        evidence=record.evidence,
+        cause_id=record.cause_id,
+        changed_at=record.occurred_at,
+        rank=2 * round(record.occurred_at.timestamp() * 1000) + record.active,
+    )
+
+
 def summary(record: SummaryCreated | SummaryReviewed, into: Rows) -> None:
     if isinstance(record, SummaryCreated):
         into.put(
@@ -146,5 +168,7 @@ def project(record: Record, received_at: datetime, into: Rows) -> None:
             sequence(record, into)
         case AutomationPaused() | AutomationResumed():
             control(record, into)
+        case SuppressionChanged():
+            suppression(record, into)
         case SummaryCreated() | SummaryReviewed():
             summary(record, into)

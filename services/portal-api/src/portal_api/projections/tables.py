@@ -159,6 +159,19 @@ CONTROLS = Table(
     },
 )
 
+SUPPRESSIONS = Table(
+    "suppressions",
+    ("suppression_id",),
+    {
+        **_all(FIRST, "tenant_id", "channel", "address", "reason"),
+        **_all(
+            by("rank"),
+            "active", "source", "changed_by", "note", "evidence", "cause_id", "changed_at",
+        ),
+        "rank": GREATEST,
+    },
+)  # fmt: skip
+
 SUMMARIES = Table(
     "summaries",
     ("summary_id",),

@@ -1,0 +1,1 @@
+"""Suppression lists that people keep: rules, files, and the import that runs."""
