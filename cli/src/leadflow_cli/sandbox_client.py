@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,11 +26,15 @@ class SandboxClient:
     def accepted(self) -> list[Acceptance]:
         """Every accepted send, in order of acceptance."""
         found: list[Acceptance] = []
-        while True:
-            page = self._get("/accepted", offset=len(found), limit=PAGE)
-            found += [Acceptance.from_json(item) for item in page["items"]]
-            if not page["items"] or len(found) >= page["total"]:
-                return found
+        while items := self.accepted_page(len(found))[0]:
+            found += [Acceptance.from_json(item) for item in items]
+        return found
+
+    def accepted_page(self, offset: int) -> tuple[list[dict[str, Any]], datetime]:
+        """Up to PAGE accepted sends from an offset on, and when the list was begun: what was
+        accepted before that is forgotten."""
+        page = self._get("/accepted", offset=offset, limit=PAGE)
+        return page["items"], datetime.fromisoformat(page["since"])
 
     def crm_counts(self) -> dict[str, int]:
         """`contacts`, `notes` and `writes` of the CRM."""

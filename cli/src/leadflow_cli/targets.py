@@ -55,6 +55,12 @@ class Target:
         found = self.running.sandbox_url if self.running else None
         return self._setting("LEADFLOW_SANDBOX_URL", found).rstrip("/")
 
+    @property
+    def database_url(self) -> str:
+        """A role's that may read the dispatcher's schema: its own, or an administrator's."""
+        found = self.running.database_url if self.running else None
+        return self._setting("LEADFLOW_DATABASE_URL", found)
+
     def api_key(self, role: str, subject: str) -> str:
         """LEADFLOW_API_KEY, else a new key of the running stack for that role."""
         if key := self.environment.get("LEADFLOW_API_KEY"):

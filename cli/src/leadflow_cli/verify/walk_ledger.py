@@ -1,0 +1,176 @@
+"""The dispatcher's tables, read as they are at one moment, row by row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from leadflow.codec import Codec
+from leadflow.errors import CodecError
+from leadflow_cli.errors import CliError
+from leadflow_cli.verify.chain import ChainWalk, Head, Link
+from leadflow_cli.verify.kinds import Disagreement, Kind
+from leadflow_cli.verify.notes import Notes
+from leadflow_cli.verify.walk_log import TELL, told_of
+from leadflow_cli.verify.wire import wire_sha256
+
+ROWS_AT_ONCE = 5_000
+Found = Callable[[Disagreement], None]
+Tell = Callable[[str, int], None]
+
+COLUMNS = """
+    message_id, tenant_id, channel, state, rule, body_sha256, provider, provider_id,
+    encode(sha256(convert_to(response, 'UTF8')), 'hex') AS response_sha256, in_doubt,
+    (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_at_us,
+    CASE WHEN provider NOT LIKE '%-api' AND state IN ('sent', 'unknown') THEN payload END
+        AS payload,
+    payload IS NOT NULL AND encode(sha256(payload), 'hex') IS DISTINCT FROM body_sha256 AS changed
+"""
+LEDGER = "SELECT " + COLUMNS + "FROM dispatcher.ledger WHERE $1::text IS NULL OR tenant_id = $1"
+AGAIN = "SELECT " + COLUMNS + "FROM dispatcher.ledger WHERE message_id = ANY ($1::text[])"
+CHAIN = """
+    SELECT tenant_id, seq, message_id, state, rule, body_sha256, provider, provider_id,
+        response_sha256, (extract(epoch FROM at) * 1000000)::bigint AS at_us, previous, hash
+    FROM dispatcher.chain WHERE $1::text IS NULL OR tenant_id = $1
+    ORDER BY tenant_id COLLATE "C", seq
+"""
+HEADS = """
+    SELECT tenant_id, seq, hash FROM dispatcher.chain_heads WHERE $1::text IS NULL OR tenant_id = $1
+"""
+OUTBOX = "SELECT value FROM dispatcher.outbox"
+
+NOTE_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Ordered by number: a message's last row stays.
+NOTE_CHAINED = "INSERT OR REPLACE INTO chained VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+class LedgerWalk:
+    """Reads one database; rows of one tenant where `tenant_id` is given."""
+
+    def __init__(self, url: str, tenant_id: str | None) -> None:
+        self._url = url
+        self._tenant_id = tenant_id
+        self.heads: dict[str, Head] = {}
+
+    async def whole(
+        self, notes: Notes, found: Found, tell: Tell, kept: Mapping[str, Head] | None = None
+    ) -> None:
+        """Ledger, outbox, chain and heads, as one moment has them. Raises CliError."""
+        async with (
+            self._connected() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await self._ledger(connection, notes, found, tell)
+            codec = Codec()
+            async for rows in self._pages(connection, OUTBOX):
+                records = [_record(codec, row["value"]) for row in rows]
+                said = [told_of(record) for record in records if record is not None]
+                notes.add(TELL, [each for each in said if each is not None])
+            for row in await connection.fetch(HEADS, self._tenant_id):
+                self.heads[row["tenant_id"]] = Head(row["seq"], row["hash"])
+            walk, seen = ChainWalk(self.heads, kept), 0
+            async for rows in self._pages(connection, CHAIN, self._tenant_id):
+                links = [Link(**dict(row)) for row in rows]
+                for link in links:
+                    for disagreement in walk.step(link):
+                        found(disagreement)
+                notes.add(NOTE_CHAINED, [_chained(link) for link in links])
+                seen += len(rows)
+                tell("rows of the chain", seen)
+            for disagreement in walk.end():
+                found(disagreement)
+
+    async def again(self, notes: Notes) -> None:
+        """What the ledger says by now about the messages of the table `suspects`."""
+        suspects = notes.db.execute("SELECT message_id FROM suspects")
+        async with self._connected() as connection:
+            while some := suspects.fetchmany(ROWS_AT_ONCE):
+                rows = await connection.fetch(AGAIN, [message_id for (message_id,) in some])
+                notes.add(
+                    NOTE_LEDGER,
+                    [_noted(row) for row in rows if self._tenant_id in (None, row["tenant_id"])],
+                )
+
+    async def _ledger(self, connection: Any, notes: Notes, found: Found, tell: Tell) -> None:
+        seen = 0
+        async for rows in self._pages(connection, LEDGER, self._tenant_id):
+            notes.add(NOTE_LEDGER, [_noted(row) for row in rows])
+            for row in rows:
+                if row["changed"]:
+                    found(
+                        Disagreement(
+                            Kind.PAYLOAD_CHANGED,
+                            row["tenant_id"],
+                            row["message_id"],
+                            f"the bytes kept do not have the hash {row['body_sha256']}",
+                        )
+                    )
+            seen += len(rows)
+            tell("messages of the ledger", seen)
+
+    @staticmethod
+    async def _pages(connection: Any, question: str, *values: Any) -> AsyncIterator[list[Any]]:
+        cursor = await connection.cursor(question, *values)
+        while rows := await cursor.fetch(ROWS_AT_ONCE):
+            yield rows
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        try:
+            connection = await asyncpg.connect(self._url, timeout=10)
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            raise CliError(
+                f"the dispatcher's database cannot be read ({type(error).__name__}): "
+                "see LEADFLOW_DATABASE_URL"
+            ) from error
+        try:
+            yield connection
+        except (OSError, asyncpg.PostgresError) as error:
+            raise CliError(
+                f"the dispatcher's tables cannot be read ({type(error).__name__}): {error}"
+            ) from error
+        finally:
+            async with asyncio.timeout(5):
+                await connection.close()
+
+
+def _record(codec: Codec, value: bytes) -> Any:
+    try:
+        return codec.decode(value)
+    except CodecError:
+        return None
+
+
+def _noted(row: Any) -> tuple[Any, ...]:
+    return (
+        row["message_id"],
+        row["tenant_id"],
+        row["channel"],
+        row["state"],
+        row["rule"],
+        row["body_sha256"],
+        row["provider"],
+        row["provider_id"],
+        row["response_sha256"],
+        row["in_doubt"],
+        row["changed_at_us"],
+        wire_sha256(row["provider"], row["body_sha256"], row["payload"]),
+    )
+
+
+def _chained(link: Link) -> tuple[Any, ...]:
+    return (
+        link.message_id,
+        link.tenant_id,
+        link.seq,
+        link.state,
+        link.rule,
+        link.body_sha256,
+        link.provider,
+        link.provider_id,
+        link.response_sha256,
+    )
