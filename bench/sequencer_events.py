@@ -131,7 +131,7 @@ async def sharing(bootstrap: str, group: str) -> None:
     running = asyncio.ensure_future(made.run(asyncio.Event()))
     told: tuple[int, int] | None = None
     while not running.done():
-        state = (0 if health.waiting() else len(made.table.owned), made.handled)
+        state = (0 if health.waiting() else len(made.table.rows.owned), made.handled)
         if state != told:
             told = state
             print(state[0], time.monotonic(), state[1], flush=True)
