@@ -7,6 +7,7 @@ Refused             root: carries the HTTP status and whether a retry can help
 ├── KeyConflict     409  the idempotency key was used with another body
 ├── TooLarge        413  the body is larger than MAX_BODY_BYTES
 ├── Full            507  the store holds as many entries as it may
+├── Shaped          any  an answer in the words of the provider that is played
 └── Injected        any  a fault rule said so
 
 ConnectionDropped   no answer at all: the connection is to be closed
@@ -14,7 +15,8 @@ ConnectionDropped   no answer at all: the connection is to be closed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class Refused(Exception):
@@ -79,6 +81,18 @@ class Injected(Refused):
         self.status = status
         self.retryable = status >= 500 or status in (408, 429)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Shaped(Refused):
+    """A refusal as the provider that is played would word it."""
+
+    def __init__(
+        self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(str(body))
+        self.status = status
+        self.body = body
+        self.headers = headers or {}
 
 
 class ConnectionDropped(Exception):

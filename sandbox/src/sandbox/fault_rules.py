@@ -28,7 +28,7 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class RuleSpec:
-    """`providers` means the four HTTP channels, `*` these, SMTP and the CRM.
+    """`providers` means the four HTTP channels, `*` every target there is.
 
     `rate` is the share of fitting requests that are hit, `times` ends the rule after so many
     hits, `match_to` is a part of a recipient or external id. Seconds are of real time.

@@ -9,10 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.errors import ConnectionDropped, Refused, Unknown, WrongMethod
+from sandbox.errors import ConnectionDropped, Refused, Shaped, Unknown, WrongMethod
 from sandbox.exchange import TRANSPORT, answer, answer_nothing, answer_problem, drop, read_body
 from sandbox.http_crm import CrmRoutes
 from sandbox.http_providers import ProviderRoutes
+from sandbox.http_resend import ResendRoutes
+from sandbox.http_twilio import TwilioRoutes
+from sandbox.http_webhook import WebhookRoutes
 from sandbox.injection import Injector
 from sandbox.providers import HTTP_CHANNELS
 from sandbox.state import State
@@ -51,7 +54,14 @@ class Application:
 
     def __init__(self, state: State, injector: Injector, now: Callable[[], datetime]) -> None:
         self._providers = ProviderRoutes(state, injector, now)
-        self._router = _router(self._providers, CrmRoutes(state, injector, now), FaultRoutes(state))
+        self._router = _router(
+            self._providers,
+            CrmRoutes(state, injector, now),
+            FaultRoutes(state),
+            ResendRoutes(state, injector, now),
+            TwilioRoutes(state, injector, now),
+            WebhookRoutes(state, injector, now),
+        )
         # Most requests are sends: they go past the router, which tries its routes in turn.
         self._sends = {f"/providers/{channel}": channel for channel in HTTP_CHANNELS}
 
@@ -64,6 +74,9 @@ class Application:
                 await self._providers.send(channel, scope, receive, send)
             else:
                 await self._router(scope, receive, send)
+        except Shaped as error:
+            headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+            await answer(send, error.body, error.status, headers)
         except Refused as error:
             await answer_problem(send, error)
         except HTTPException as error:
@@ -95,13 +108,24 @@ class _Endpoint:
         await self._app(scope, receive, send)
 
 
-def _router(providers: ProviderRoutes, crm: CrmRoutes, faults: FaultRoutes) -> Router:
+def _router(
+    providers: ProviderRoutes,
+    crm: CrmRoutes,
+    faults: FaultRoutes,
+    resend: ResendRoutes,
+    twilio: TwilioRoutes,
+    webhook: WebhookRoutes,
+) -> Router:
     contact = "/crm/contacts/{external_id}"
     table: list[tuple[str, str, ASGIApp]] = [
         ("PUT", contact, crm.upsert),
         ("POST", "/crm/contacts/batch", crm.upsert_batch),
         ("POST", contact + "/notes", crm.add_note),
         ("POST", "/providers/email/batch", providers.send_batch),
+        ("POST", "/resend/emails", resend.send),
+        ("POST", "/resend/emails/batch", resend.send_batch),
+        ("POST", "/twilio/2010-04-01/Accounts/{sid}/Messages.json", twilio.send),
+        ("POST", "/webhook", webhook.receive),
         ("GET", "/accepted", providers.list_accepted),
         ("DELETE", "/accepted", providers.clear),
         ("GET", "/accepted/counts", providers.count_accepted),

@@ -16,7 +16,9 @@ from sandbox.wire import JsonObject, canonical, sha256
 
 HTTP_CHANNELS = ("email", "sms", "whatsapp", "voice")
 SMTP = "smtp"
-CHANNELS = (*HTTP_CHANNELS, SMTP)
+# Named after the provider whose API they follow; its own rules about keys are in its own file.
+SHAPED_CHANNELS = ("resend", "twilio", "webhook")
+CHANNELS = (*HTTP_CHANNELS, SMTP, *SHAPED_CHANNELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,22 @@ class Providers:
         addressed = to[0] if len(to) == 1 else to
         return self._append(SMTP, key, addressed, subject, message, sha256(message), now)
 
+    def record(
+        self,
+        channel: str,
+        key: str | None,
+        to: str | list[str],
+        subject: str | None,
+        send: JsonObject,
+        now: datetime,
+    ) -> Accepted:
+        """Accept a send of a channel that has rules of its own about keys: an entry each time.
+
+        The caller counts the attempt: it may have refused the key before.
+        """
+        body = canonical(send)
+        return self._append(channel, key, to, subject, body, sha256(body), now)
+
     def count_attempt(self, channel: str, key: str) -> None:
         """A key was presented; `accept` counts its own, a fault that refuses counts here."""
         attempts = self._attempts[channel]
@@ -105,7 +123,7 @@ class Providers:
 
     def attempts(self, entry: Accepted) -> int:
         """How many times the key of the entry was presented on its channel; 1 without a key."""
-        return 1 if entry.key is None else self._attempts[entry.channel][entry.key]
+        return 1 if entry.key is None else self._attempts[entry.channel].get(entry.key, 1)
 
     def page(
         self, channel: str | None, key: str | None, offset: int, limit: int

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sandbox.crm import Crm
 from sandbox.faults import Faults
 from sandbox.providers import Providers
+from sandbox.resend_keys import ResendKeys
 
 DEFAULT_CAPACITY = 1_000_000
 
@@ -27,3 +28,4 @@ class State:
         self.providers = Providers(self._capacity, token)
         self.crm = Crm(self._capacity, token)
         self.faults = Faults()
+        self.resend_keys = ResendKeys()
