@@ -15,16 +15,19 @@ from portal_api.api import (
     client,
     enrollments,
     events,
+    inbound,
     incidents,
     leads,
     messages,
     pages,
     pipeline,
+    provider_webhooks,
     sequences,
     steps,
     summaries,
     suppression_files,
     suppressions,
+    unsubscribe,
     webhooks,
     why,
 )
@@ -74,7 +77,10 @@ def make_app(context: Context) -> FastAPI:
         events.router,
     ):
         app.include_router(router, prefix=API)
+    app.include_router(inbound.router)
+    app.include_router(provider_webhooks.router())
     app.include_router(pages.router)
+    app.include_router(unsubscribe.router)
     app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
 
     @app.get("/healthz", include_in_schema=False)

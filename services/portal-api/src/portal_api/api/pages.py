@@ -1,4 +1,4 @@
-"""The pages: sign in, Sequences, Incidents, and the unsubscribe page of the messages."""
+"""The pages of the staff: sign in, Sequences, Incidents, Suppression."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 
-from leadflow import ids
 from portal_api import editing
 from portal_api.api.access import COOKIE, Ctx, principal_of
-from portal_api.auth import SESSION_LENGTH, Principal, Role, sign
+from portal_api.auth import OPERATORS, SESSION_LENGTH, Principal, Role, sign
 from portal_api.context import Context
-from portal_api.optout import opt_out
 from portal_api.store import credentials
-from portal_api.store import enrollments as store
+from portal_api.suppression.rules import BY_HAND, REASONS
 
 FOLDER = Path(__file__).resolve().parent.parent / "pages"
 templates = Jinja2Templates(FOLDER / "templates")
@@ -82,6 +80,15 @@ async def incidents_page(request: Request, incident_id: str | None = None) -> Re
     return await _page(request, "incidents.html")
 
 
+@router.get("/suppression")
+async def suppression_page(request: Request) -> Response:
+    """For who may keep lists: they are full of addresses."""
+    principal = await principal_of(request)
+    if principal is not None and principal.role not in OPERATORS:
+        return RedirectResponse("/sequences", HTTPStatus.SEE_OTHER)
+    return await _page(request, "suppression.html", reasons=REASONS, by_hand=BY_HAND)
+
+
 async def _page(request: Request, template: str, **settings: Any) -> Response:
     """A page for staff, with what its scripts have to know; others are sent to sign in."""
     principal = await principal_of(request)
@@ -100,41 +107,6 @@ async def _page(request: Request, template: str, **settings: Any) -> Response:
             },
         },
     )
-
-
-@router.get("/unsubscribe/{message_id}")
-async def unsubscribe_page(request: Request, context: Ctx, message_id: str) -> Response:
-    """Asks before it acts: mail scanners follow links."""
-    row = await _message(context, message_id)
-    status = HTTPStatus.NOT_FOUND if row is None else HTTPStatus.OK
-    state = "unknown" if row is None else "ask"
-    return templates.TemplateResponse(request, "unsubscribe.html", {"state": state}, status)
-
-
-@router.post("/unsubscribe/{message_id}")
-async def unsubscribe(request: Request, context: Ctx, message_id: str) -> Response:
-    """The one click of RFC 8058, or the button of the page; the same each time."""
-    row = await _message(context, message_id)
-    if row is None:
-        page = {"state": "unknown"}
-        return templates.TemplateResponse(request, "unsubscribe.html", page, HTTPStatus.NOT_FOUND)
-    now = context.clock.now()
-    said = opt_out(
-        tenant_id=row["tenant_id"],
-        lead_id=row["lead_id"],
-        channel=row["channel"] or "email",
-        evidence=f"unsubscribe link of message {message_id}",
-        event_id=ids.derived_id("unsubscribe", message_id),
-        now=now,
-    )
-    await context.publish_raw([said])
-    return templates.TemplateResponse(request, "unsubscribe.html", {"state": "done"})
-
-
-async def _message(context: Context, message_id: str) -> dict[str, str] | None:
-    async with context.engine.connect() as connection:
-        row = await store.message(connection, message_id)
-    return row if row is not None and row["lead_id"] else None
 
 
 def _sign_in(request: Request, wrong: str = "") -> HTMLResponse:

@@ -8,14 +8,16 @@ export class Refused extends Error {
   }
 }
 
-export async function api(path, { method = "GET", body, wait } = {}) {
+// `body` goes as JSON, `file` as the CSV that it is.
+export async function api(path, { method = "GET", body, file, wait } = {}) {
   const headers = { Accept: "application/json", "X-Leadflow": "page" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (file) headers["Content-Type"] = "text/csv";
   if (method !== "GET") headers["Idempotency-Key"] = crypto.randomUUID();
   if (wait) headers.Prefer = `wait=${wait}`;
   let response;
   try {
-    response = await fetch(`/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(`/api/v1${path}`, { method, headers, body: file ?? (body === undefined ? undefined : JSON.stringify(body)) });
   } catch {
     throw new Refused({ detail: "The portal cannot be reached. Check the connection and try again." }, 0);
   }
