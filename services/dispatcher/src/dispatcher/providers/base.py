@@ -122,7 +122,8 @@ class KeyExpired(ProviderError):
 class Outbound(Protocol):
     """What a provider sees of a message. `message_id` is the idempotency key.
 
-    `in_doubt`: an earlier call may have been accepted without our knowing.
+    `in_doubt`: an earlier call may have been accepted without our knowing. `epoch`: that of the
+    claim in the ledger under which it is given.
     """
 
     @property
@@ -131,6 +132,8 @@ class Outbound(Protocol):
     def content(self) -> Content: ...
     @property
     def in_doubt(self) -> bool: ...
+    @property
+    def epoch(self) -> int: ...
 
 
 class Provider(Protocol):

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from dispatcher.providers.api_email import EmailApiAccount
 from dispatcher.providers.base import Account
 from dispatcher.providers.http_api import HttpApiAccount
+from dispatcher.providers.resend import ResendAccount
 from dispatcher.providers.smtp import SmtpAccount
 from leadflow.settings import Environment
 
@@ -20,7 +21,11 @@ Reader = Callable[[Environment, str], Account]
 # The first of a channel is the one that is used where nothing was chosen.
 PROVIDERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
     {
-        "email": {"api": EmailApiAccount.read, "smtp": SmtpAccount.read},
+        "email": {
+            "api": EmailApiAccount.read,
+            "smtp": SmtpAccount.read,
+            "resend": ResendAccount.read,
+        },
         "sms": {"api": HttpApiAccount.read},
         "whatsapp": {"api": HttpApiAccount.read},
     }
