@@ -88,7 +88,10 @@ def queued(tenant_id: str, number: int | str = 0, **changes: Any) -> MessageQueu
         "template_name": "hello",
         "subject": "Hello {{ first_name }}",
         "body": "Hi {{ first_name }},\n\nStop these: {{ unsubscribe_url }}",
-        "variables": {"first_name": f"Ann {number}"},
+        "variables": {
+            "first_name": f"Ann {number}",
+            "postal_address": "Acme, 400 Congress Ave, Austin, TX 78701",
+        },
         "compliance_note": "no refusal recorded",
         "send_state": "queued",
         "enrolled_at": now - timedelta(minutes=1),

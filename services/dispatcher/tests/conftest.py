@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from dispatcher.content import Identity, Writer
 from dispatcher.model import Content, Entry, Known
 from leadflow.records import MessageQueued
+from leadflow.tenants import Tenant
+from leadflow.tokens import Sealer
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -51,6 +54,24 @@ def make_entry() -> Callable[..., Entry]:
 
 
 @pytest.fixture
+def writer() -> Writer:
+    """Writes for acme and anybody else; nobody is watched."""
+    return Writer(
+        Identity(public_url="https://leads.example.com", mail_domain="mail.example.com"),
+        Sealer("only for tests"),
+        {
+            "acme": Tenant(
+                tenant_id="acme",
+                name="Acme Roofing",
+                postal_address="Acme Roofing, 400 Congress Ave, Austin, TX 78701",
+                track_clicks=False,
+                track_opens=False,
+            )
+        },
+    )
+
+
+@pytest.fixture
 def make_queued() -> Callable[..., MessageQueued]:
     """A queued e-mail to Ann."""
 
@@ -76,6 +97,7 @@ def make_queued() -> Callable[..., MessageQueued]:
             "variables": {
                 "first_name": "Ann",
                 "tenant_name": "Acme Roofing",
+                "postal_address": "Acme Roofing, 400 Congress Ave, Austin, TX 78701",
                 "booking_link": "https://book.example.com/acme",
             },
             "compliance_note": "no refusal recorded",

@@ -3,53 +3,86 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
-from dispatcher.content import Identity, arrive, html_of
+from dispatcher.content import Writer
 from dispatcher.model import Arrival
 from leadflow.errors import RecordRefused
 from leadflow.records import MessageQueued
+from leadflow.tenants import Tenant
 
 Make = Callable[..., MessageQueued]
-IDENTITY = Identity(public_url="https://leads.example.com", mail_domain="mail.example.com")
+ADDRESS = "Acme Roofing, 400 Congress Ave, Austin, TX 78701"
 
 
-def arrived(queued: MessageQueued) -> Arrival:
-    return arrive(queued, IDENTITY)
+def sent(arrival: Arrival) -> dict[str, Any]:
+    assert arrival.content is not None, (arrival.rule, arrival.inputs)
+    return arrival.content.send()
 
 
-def test_an_email_is_rendered_with_its_envelope(make_queued: Make) -> None:
-    content = arrived(make_queued()).content
+def with_tenant(writer: Writer, **settings: Any) -> Writer:
+    """The writer, for an acme that decided otherwise."""
+    return replace(writer, tenants={"acme": Tenant(tenant_id="acme", **settings)})
+
+
+class Links(HTMLParser):
+    """What an HTML part leads to and loads, as a mail program would see it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.hrefs: list[str] = []
+        self.images: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "href":
+                self.hrefs.append(value or "")
+            elif name == "src":
+                self.images.append(value or "")
+
+
+def test_an_email_is_rendered_with_its_envelope(make_queued: Make, writer: Writer) -> None:
+    queued = make_queued()
+    content = writer.arrive(queued).content
     assert content is not None
-    url = "https://leads.example.com/unsubscribe/5f0c7a3e-0000-5000-8000-000000000001"
+    token = writer.links.seal("unsubscribe", "acme", "lead-1", "email", queued.message_id)
+    url = f"https://leads.example.com/unsubscribe/{token}"
     assert content.send() == {
         "to": "ann@example.com",
         "from": '"Acme Roofing" <acme@mail.example.com>',
         "subject": "Hello Ann",
-        "text": f"Hi Ann,\n\nsee https://book.example.com/acme.\n\n{url}",
+        "text": f"Hi Ann,\n\nsee https://book.example.com/acme.\n\n{url}\n\n{ADDRESS}",
         "html": (
             "<p>Hi Ann,</p>\n"
             '<p>see <a href="https://book.example.com/acme">https://book.example.com/acme</a>.</p>\n'
             f'<p><a href="{url}">{url}</a></p>\n'
+            f"<p>{ADDRESS}</p>\n"
         ),
         "headers": {
             "Message-ID": "<5f0c7a3e-0000-5000-8000-000000000001@mail.example.com>",
             "List-Unsubscribe": f"<{url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             "X-Leadflow-Message-Id": "5f0c7a3e-0000-5000-8000-000000000001",
         },
     }
     assert content.sha256 == hashlib.sha256(content.payload).hexdigest()
 
 
-def test_the_same_message_gives_the_same_bytes(make_queued: Make) -> None:
-    first, second = arrived(make_queued()), arrived(make_queued())
+def test_the_same_message_gives_the_same_bytes(make_queued: Make, writer: Writer) -> None:
+    tracking = with_tenant(writer, postal_address=ADDRESS)
+    first, second = tracking.arrive(make_queued()), tracking.arrive(make_queued())
     assert first.content == second.content
 
 
-def test_a_hole_in_the_text_holds_the_message(make_queued: Make) -> None:
-    arrival = arrived(make_queued(body="Hi {{ last_name }}"))
+def test_a_hole_in_the_text_holds_the_message(make_queued: Make, writer: Writer) -> None:
+    arrival = writer.arrive(make_queued(body="Hi {{ last_name }}"))
     assert arrival.content is None
     assert arrival.rule == "template_value_missing"
     assert arrival.inputs == {"value": "last_name"}
@@ -61,59 +94,190 @@ def test_a_hole_in_the_text_holds_the_message(make_queued: Make) -> None:
         ("email", "not an address"),
         ("email", "a@b.example, c@d.example"),
         ("email", "ann@example.com\r\nBcc: all@example.com"),
+        ("email", "ann@example.com\n"),
         ("email", "Ann <ann@example.com>"),
+        ("email", "ann@exam\u202eple.com"),
         ("sms", "5125550100"),
         ("whatsapp", "+1512555010x"),
     ],
 )
 def test_a_recipient_that_is_none_holds_the_message(
-    make_queued: Make, channel: str, recipient: str
+    make_queued: Make, writer: Writer, channel: str, recipient: str
 ) -> None:
-    arrival = arrived(make_queued(channel=channel, recipient=recipient))
+    arrival = writer.arrive(make_queued(channel=channel, recipient=recipient))
     assert arrival.rule == "recipient_malformed"
 
 
-def test_an_empty_text_holds_the_message(make_queued: Make) -> None:
-    assert arrived(make_queued(body=" \n")).rule == "template_empty"
+def test_an_empty_text_holds_the_message(make_queued: Make, writer: Writer) -> None:
+    assert writer.arrive(make_queued(body=" \n")).rule == "template_empty"
 
 
-def test_an_email_without_a_subject_is_held(make_queued: Make) -> None:
-    arrival = arrived(make_queued(subject=""))
+def test_an_email_without_a_subject_is_held(make_queued: Make, writer: Writer) -> None:
+    arrival = writer.arrive(make_queued(subject=""))
     assert (arrival.rule, arrival.inputs) == ("template_empty", {"part": "subject"})
 
 
-def test_a_text_message_carries_text_alone(make_queued: Make) -> None:
-    arrival = arrived(make_queued(channel="sms", recipient="+15125550100", body="Hi", subject=""))
-    assert arrival.content is not None
-    assert arrival.content.send() == {"to": "+15125550100", "text": "Hi"}
+def test_a_text_message_carries_text_alone(make_queued: Make, writer: Writer) -> None:
+    queued = make_queued(channel="sms", recipient="+15125550100", body="Hi", subject="")
+    assert sent(writer.arrive(queued)) == {"to": "+15125550100", "text": "Hi"}
 
 
-def test_an_unknown_channel_is_refused(make_queued: Make) -> None:
+def test_an_unknown_channel_is_refused(make_queued: Make, writer: Writer) -> None:
     with pytest.raises(RecordRefused, match="unknown_channel"):
-        arrived(make_queued(channel="fax"))
+        writer.arrive(make_queued(channel="fax"))
 
 
-def test_a_tenant_name_cannot_break_the_from_header(make_queued: Make) -> None:
-    variables = {"first_name": "Ann", "tenant_name": 'Acme" <evil@example.com>\r\nBcc: x'}
-    arrival = arrived(make_queued(body="Hi", variables=variables))
-    assert arrival.content is not None
-    assert arrival.content.send()["from"] == '"Acme evilexample.com Bcc x" <acme@mail.example.com>'
+def test_a_tenant_name_cannot_break_the_from_header(make_queued: Make, writer: Writer) -> None:
+    variables = {
+        "first_name": "Ann",
+        "tenant_name": 'Acme" <evil@example.com>\r\nBcc: x',
+        "postal_address": ADDRESS,
+    }
+    send = sent(writer.arrive(make_queued(body="Hi", variables=variables)))
+    assert send["from"] == '"Acme evilexample.com Bcc x" <acme@mail.example.com>'
 
 
-def test_html_escapes_what_a_lead_typed_and_links_only_our_links() -> None:
-    html = html_of(
-        "<b>Ann</b> http://evil.example\nhttps://ours.example.", {"link": "https://ours.example"}
+# --- what the law wants ---------------------------------------------------------------------
+
+
+def test_an_email_that_does_not_say_how_to_stop_it_is_made_to(
+    make_queued: Make, writer: Writer
+) -> None:
+    queued = make_queued(body="Hi {{ first_name }}")
+    send, url = sent(writer.arrive(queued)), writer.unsubscribe_url(queued)
+    assert send["text"] == f"Hi Ann\n\n{ADDRESS}\nUnsubscribe: {url}"
+    assert send["html"] == f'<p>Hi Ann</p>\n<p>{ADDRESS}<br><a href="{url}">Unsubscribe</a></p>\n'
+
+
+def test_a_footer_that_the_template_has_is_not_repeated(make_queued: Make, writer: Writer) -> None:
+    queued = make_queued(body="Hi.\n\n{{ postal_address }}\nStop: {{ unsubscribe_url }}")
+    send, url = sent(writer.arrive(queued)), writer.unsubscribe_url(queued)
+    assert send["text"] == f"Hi.\n\n{ADDRESS}\nStop: {url}"
+    assert send["html"].count(ADDRESS) == 1
+    assert Links(send["html"]).hrefs == [url]
+
+
+def test_a_link_to_stop_that_html_hides_does_not_count(make_queued: Make, writer: Writer) -> None:
+    hidden = '<!-- {{ unsubscribe_url }} --><p title="{{ unsubscribe_url }}">Hi</p>'
+    queued = make_queued(body_html=hidden)
+    html = sent(writer.arrive(queued))["html"]
+    assert Links(html).hrefs == [writer.unsubscribe_url(queued)]
+
+
+def test_without_a_postal_address_an_email_of_a_sequence_is_held(
+    make_queued: Make, writer: Writer
+) -> None:
+    arrival = with_tenant(writer).arrive(make_queued(variables={"first_name": "Ann"}, body="Hi"))
+    assert arrival.rule == "compliance_footer_missing"
+    assert arrival.inputs == {"missing": "the postal address of the sender"}
+
+
+def test_an_answer_to_what_somebody_wrote_is_no_advertisement(
+    make_queued: Make, writer: Writer
+) -> None:
+    """RFC 3834, section 5: a machine's answer says so, and no list is offered to be left."""
+    send = sent(writer.arrive(make_queued(purpose="reply", variables={}, body="Hi", subject="Re")))
+    assert send["text"] == "Hi"
+    assert send["headers"]["Auto-Submitted"] == "auto-replied"
+    assert "List-Unsubscribe" not in send["headers"]
+
+
+def test_an_unsubscribe_link_tells_nobody_whose_it_is(make_queued: Make, writer: Writer) -> None:
+    queued = make_queued()
+    url = writer.unsubscribe_url(queued)
+    assert re.fullmatch(r"https://leads\.example\.com/unsubscribe/[A-Za-z0-9_-]{60,300}", url)
+    opened = writer.links.open("unsubscribe", url.rsplit("/", 1)[1])
+    assert opened == ("acme", "lead-1", "email", queued.message_id)
+
+
+# --- HTML parts -----------------------------------------------------------------------------
+
+HTML = (
+    '<h1>Hi {{ first_name }}</h1><p onclick="x()">Pick <a href="{{ booking_link }}">a time</a></p>'
+    '<p><a href="{{ unsubscribe_url }}">Stop these</a></p><script>alert(1)</script>'
+)
+
+
+def test_html_of_a_template_is_sanitized_and_read_out_as_text(
+    make_queued: Make, writer: Writer
+) -> None:
+    queued = make_queued(body="", body_html=HTML)
+    send, url = sent(writer.arrive(queued)), writer.unsubscribe_url(queued)
+    assert send["html"] == (
+        '<h1>Hi Ann</h1><p>Pick <a href="https://book.example.com/acme">a time</a></p>'
+        f'<p><a href="{url}">Stop these</a></p><p>{ADDRESS}</p>\n'
     )
-    assert html == (
-        "<p>&lt;b&gt;Ann&lt;/b&gt; http://evil.example<br>\n"
-        '<a href="https://ours.example">https://ours.example</a>.</p>\n'
+    assert send["text"] == (
+        f"Hi Ann\n\nPick a time (https://book.example.com/acme)\n\nStop these ({url})\n\n{ADDRESS}"
     )
 
 
-def test_a_link_that_only_begins_like_ours_stays_text() -> None:
-    html = html_of("https://ours.example.evil.example", {"link": "https://ours.example"})
-    assert "<a " not in html
+def test_a_template_may_have_a_text_of_its_own_beside_its_html(
+    make_queued: Make, writer: Writer
+) -> None:
+    send = sent(writer.arrive(make_queued(body="Hello {{ first_name }}", body_html=HTML)))
+    assert send["text"].startswith("Hello Ann\n\n")
+    assert send["html"].startswith("<h1>Hi Ann</h1>")
 
 
-def test_a_link_that_would_run_is_never_made() -> None:
-    assert "<a " not in html_of("javascript:alert(1)", {"link": "javascript:alert(1)"})
+# --- clicks and openings --------------------------------------------------------------------
+
+
+def test_links_and_a_picture_tell_of_clicks_and_openings(make_queued: Make, writer: Writer) -> None:
+    tracking = with_tenant(writer, postal_address=ADDRESS)
+    queued = make_queued()
+    send = sent(tracking.arrive(queued))
+    links = Links(send["html"])
+    clicks, stop = links.hrefs
+    assert clicks.startswith("https://leads.example.com/c/")
+    assert writer.links.open("click", clicks.removeprefix("https://leads.example.com/c/")) == (
+        "acme",
+        queued.message_id,
+        "https://book.example.com/acme",
+    )
+    assert stop == writer.unsubscribe_url(queued), "who wants to leave is not watched at it"
+    (pixel,) = links.images
+    token = re.fullmatch(r"https://leads\.example\.com/o/([A-Za-z0-9_-]+)\.gif", pixel)
+    assert token is not None
+    assert writer.links.open("open", token[1]) == ("acme", queued.message_id)
+    assert "/c/" not in send["text"]
+
+
+@pytest.mark.parametrize(("clicks", "opens"), [(False, True), (True, False), (False, False)])
+def test_a_tenant_can_have_either_off(
+    make_queued: Make, writer: Writer, clicks: bool, opens: bool
+) -> None:
+    chosen = with_tenant(writer, postal_address=ADDRESS, track_clicks=clicks, track_opens=opens)
+    html = sent(chosen.arrive(make_queued()))["html"]
+    assert ("/c/" in html, "/o/" in html) == (clicks, opens)
+
+
+@pytest.mark.parametrize("purpose", ["reply", "test"])
+def test_only_messages_of_sequences_are_counted(
+    make_queued: Make, writer: Writer, purpose: str
+) -> None:
+    tracking = with_tenant(writer, postal_address=ADDRESS)
+    html = sent(tracking.arrive(make_queued(purpose=purpose)))["html"]
+    assert ("/c/" in html, "/o/" in html) == (False, False)
+
+
+def test_what_a_lead_typed_never_becomes_a_link(make_queued: Make, writer: Writer) -> None:
+    """The portal would lead there in the tenant's name."""
+    variables = {
+        "first_name": "https://evil.example/x",
+        "company": "evil.example",
+        "postal_address": ADDRESS,
+    }
+    html = (
+        '<a href="{{ first_name }}">a</a><a href="https://{{ company }}/">b</a>'
+        '<a href="https://ours.example/?q={{ company | url_encode }}">c</a>'
+    )
+    tracking = with_tenant(writer, postal_address=ADDRESS)
+    queued = make_queued(variables=variables, body="See {{ first_name }}", body_html=html)
+    found = Links(sent(tracking.arrive(queued))["html"]).hrefs
+    clicks = [each.rsplit("/", 1)[1] for each in found if "/c/" in each]
+    opened = [writer.links.open("click", token)[2] for token in clicks]
+    assert opened == ["https://ours.example/?q=evil.example"]
+    assert len(found) == 2
+    of_text = make_queued(variables=variables, body="See {{ first_name }}")
+    assert "evil" not in " ".join(Links(sent(writer.arrive(of_text))["html"]).hrefs)

@@ -10,7 +10,7 @@ from email.policy import default
 import httpx
 import pytest
 
-from dispatcher.content import Identity, arrive
+from dispatcher.content import Writer
 from dispatcher.model import Accepted, Entry, Refused
 from dispatcher.providers.api_email import EmailApi
 from dispatcher.providers.base import ProviderError, Rejected
@@ -137,19 +137,19 @@ async def test_a_batch_answer_that_does_not_fit_is_a_doubt(make_entry: Make) -> 
 
 
 def test_a_mail_has_both_parts_and_the_same_bytes_each_time(
-    make_queued: Callable[..., MessageQueued],
+    make_queued: Callable[..., MessageQueued], writer: Writer
 ) -> None:
     variables = {
         "first_name": "Zoë",
         "tenant_name": "Café & Co",
         "booking_link": "https://b.example",
     }
-    content = arrive(make_queued(variables=variables), Identity()).content
+    content = writer.arrive(make_queued(variables=variables)).content
     assert content is not None
     mail = mime_of(content.send())
     assert mail.content == mime_of(content.send()).content
     read = message_from_bytes(mail.content, policy=default)
-    assert (mail.sender, mail.recipient) == ("acme@mail.leadflow.example", "ann@example.com")
+    assert (mail.sender, mail.recipient) == ("acme@mail.example.com", "ann@example.com")
     assert read["Subject"] == "Hello Zoë"
     assert read["From"].addresses[0].display_name == "Café & Co"
     assert read["X-Leadflow-Message-Id"] == "5f0c7a3e-0000-5000-8000-000000000001"
@@ -157,9 +157,9 @@ def test_a_mail_has_both_parts_and_the_same_bytes_each_time(
 
 
 async def test_an_address_that_smtp_cannot_carry_is_refused_before_anything_is_sent(
-    make_entry: Make, make_queued: Callable[..., MessageQueued]
+    make_entry: Make, make_queued: Callable[..., MessageQueued], writer: Writer
 ) -> None:
-    content = arrive(make_queued(recipient="jürgen@example.com"), Identity()).content
+    content = writer.arrive(make_queued(recipient="jürgen@example.com")).content
     assert content is not None
     smtp = Smtp(SmtpAccount(host="127.0.0.1", port=1), SystemClock(), 1.0)
     with pytest.raises(Rejected):

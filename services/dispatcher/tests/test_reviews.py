@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from dispatcher.callbacks import Reported
-from dispatcher.content import Identity
+from dispatcher.content import Identity, Writer
 from dispatcher.reviews import Approve, Refuse, Reject, judge
 from leadflow.records import MessageReviewed
+from leadflow.tenants import Tenant
+from leadflow.tokens import Sealer
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 MESSAGE = Reported(
@@ -25,6 +28,9 @@ MESSAGE = Reported(
     provider=None,
     provider_id=None,
 )
+
+ACME = Tenant(tenant_id="acme", name="Acme", postal_address="1 Main St, Austin, TX 78701")
+WRITER = Writer(Identity(), Sealer("only for tests"), {"acme": ACME})
 
 
 def word(decision: str, body_hash: str = "h", **edited: str) -> MessageReviewed:
@@ -45,7 +51,7 @@ def word(decision: str, body_hash: str = "h", **edited: str) -> MessageReviewed:
 
 
 def judged(review: MessageReviewed, rule: str, sha256: str | None) -> Approve | Reject | Refuse:
-    return judge(review, MESSAGE, rule, sha256, Identity())
+    return judge(review, MESSAGE, rule, sha256, WRITER)
 
 
 def test_an_approval_of_these_bytes_lets_it_go() -> None:
@@ -76,6 +82,18 @@ def test_an_edit_brings_its_own_bytes() -> None:
     assert judgement.content is not None
     send = judgement.content.send()
     assert (send["subject"], send["text"]) == ("Hi Bcc: x", "Hello Ann")
+
+
+def test_an_edited_message_of_a_sequence_says_who_sends_it_and_how_to_stop_it() -> None:
+    review = word("edited", subject="Hi", body="Hello Ann")
+    message = replace(MESSAGE, sequence_id="acme.first-touch")
+    judgement = judge(review, message, "template_value_missing", None, WRITER)
+    assert isinstance(judgement, Approve)
+    assert judgement.content is not None
+    send = judgement.content.send()
+    url = WRITER.unsubscribe_url(message)
+    assert send["text"] == f"Hello Ann\n\n1 Main St, Austin, TX 78701\nUnsubscribe: {url}"
+    assert send["headers"]["List-Unsubscribe"] == f"<{url}>"
 
 
 @pytest.mark.parametrize("rule", ["review", "paused", "template_error"])

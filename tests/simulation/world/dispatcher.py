@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from dispatcher.content import Identity, arrive
+from dispatcher.content import Identity, Writer
 from dispatcher.controls import Controls
 from dispatcher.decide import Retries
 from dispatcher.facts import Consent, Fact, Stop, Suppression, address_key, facts_of
@@ -19,11 +19,13 @@ from dispatcher.worker import Pace, Route, Sender
 from leadflow.health import Health
 from leadflow.kafka.port import Outgoing, TopicPartition
 from leadflow.records import MessageQueued
+from leadflow.tokens import Sealer
 
 from .durable import PARTITIONS, Durable, Process
 from .story import CODEC, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES
 
 GROUP = "dispatcher"
+WRITER = Writer(Identity(), Sealer("only for the simulation"))
 PLACES = tuple(
     TopicPartition(topic, number)
     for topic in (LEAD_EVENTS, MESSAGES)
@@ -76,7 +78,7 @@ class Tables:
 
     def arrive(self, record: MessageQueued) -> None:
         """On conflict do nothing."""
-        arrival = arrive(record, Identity())
+        arrival = WRITER.arrive(record)
         assert arrival.content is not None
         line = Line(arrival, arrival.content, arrival.due_at)
         self.lines.setdefault(arrival.message_id, line)

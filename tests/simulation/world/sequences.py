@@ -54,6 +54,7 @@ class Features:
             tenant_id=TENANT,
             name="Acme Roofing",
             owners=("dana",),
+            postal_address="Acme Roofing, 400 Congress Ave, Austin, TX 78701",
             message_cap=self.cap,
             cap_days=1,
         )

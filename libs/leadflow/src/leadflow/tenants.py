@@ -31,6 +31,9 @@ from leadflow.errors import SettingError
 DEFAULT_PIPELINE = ("new", "contacted", "qualified", "proposal-sent", "won", "lost", "dormant")
 SEND_HOURS = MappingProxyType({"sms": "08:00-21:00", "call": "08:00-21:00"})
 """When a person may be disturbed, by channel (product.md, "Sequencer")."""
+WEBHOOK_PROVIDERS = ("twilio", "resend", "standard")
+"""Whose signatures the portal can check (`/webhooks/providers/…`)."""
+VARIABLE = re.compile(r"LEADFLOW_[A-Z0-9_]+")
 HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
 
 
@@ -70,8 +73,13 @@ class Tenant:
         default_factory=lambda: SEND_HOURS
     )  # "HH:MM-HH:MM" by channel
     absences: tuple[Absence, ...] = ()
+    track_clicks: bool = True  # links of e-mails lead over the portal, which notes the click
+    track_opens: bool = True  # e-mails carry a picture of one pixel that tells of being opened
+    test_recipients: tuple[str, ...] = ()  # addresses that any editor may send a test to
     soft_bounces: int = 3  # within soft_bounce_days, none delivered between: suppressed; 0: never
     soft_bounce_days: int = 30
+    # The environment variables that hold the secrets of a provider's webhooks, by the provider.
+    webhook_secrets: Mapping[str, str] = field(default_factory=dict)
     # Settings of rules, by the rule's name; the portal knows and checks them.
     incident_rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     retention_days: int = 400  # how long a finished enrollment is remembered; 0: for good
@@ -110,6 +118,24 @@ def _tenant(tenant_id: str, entry: dict[str, Any]) -> Tenant:
         if type(number) is not int or not least <= number <= 1_000:
             raise SettingError(
                 f"tenant {tenant_id}: {name} is a whole number from {least} to 1000, not {number!r}"
+            )
+    for name in ("track_clicks", "track_opens"):
+        if not isinstance(entry.get(name, True), bool):
+            raise SettingError(f"tenant {tenant_id}: {name} is true or false")
+    for address in entry.get("test_recipients", ()):
+        if not isinstance(address, str) or "@" not in address:
+            raise SettingError(f"tenant {tenant_id}: test_recipients: {address!r} is no address")
+    for provider, variable in entry.get("webhook_secrets", {}).items():
+        if provider not in WEBHOOK_PROVIDERS:
+            raise SettingError(
+                f"tenant {tenant_id}: webhook_secrets takes {', '.join(WEBHOOK_PROVIDERS)}, "
+                f"not {provider}"
+            )
+        if not isinstance(variable, str) or not VARIABLE.fullmatch(variable):
+            # Never the value: somebody may have put the secret itself there.
+            raise SettingError(
+                f"tenant {tenant_id}: webhook_secrets of {provider} is the name of an environment "
+                "variable that begins with LEADFLOW_"
             )
     try:
         values["absences"] = tuple(Absence(**each) for each in entry.get("absences", ()))

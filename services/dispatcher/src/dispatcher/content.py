@@ -1,25 +1,39 @@
-"""A queued message becomes the bytes that are sent, once, when it enters the ledger."""
+"""A queued message becomes the bytes that are sent, once, when it enters the ledger.
+
+The same record gives the same bytes: nothing here looks at a clock, and tokens follow from what
+they stand for.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from dispatcher import tracking
+from dispatcher.events import AboutMessage
 from dispatcher.model import CHANNELS, RECORDED_CHANNELS, Arrival, Content
-from dispatcher.templates import TemplateError, allowed, cleaned, render_line, render_text
 from leadflow.errors import RecordRefused
 from leadflow.records import MessageQueued
+from leadflow.tenants import Tenant
+from leadflow.tokens import Sealer
+from rendering.cleaning import cleaned
+from rendering.errors import TemplateError
+from rendering.parts import Parts, Template, render, with_footer
+from rendering.plain import html_of
+from rendering.templates import allowed
 
 # One mailbox, without the comments and quotes of RFC 5322 that no lead's address needs.
 EMAIL = re.compile(r"[^\s@<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9.-]{1,253}")
 PHONE = re.compile(r"\+[1-9][0-9]{5,14}")  # E.164
-URL = re.compile(r"https?://[^\s<>\"']+")
-# Values of ours that become links; what a lead typed never does.
-LINKS = ("unsubscribe_url", "booking_link")
+
+SEQUENCE, REPLY, TEST = "sequence", "reply", "test"
+PERSONAL = "personal"  # a person's own words
+# Which the law takes for advertisements; a test shows what the lead would get.
+COMMERCIAL = frozenset({SEQUENCE, TEST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,112 +44,176 @@ class Identity:
     mail_domain: str = "mail.leadflow.example"
 
 
-def arrive(queued: MessageQueued, identity: Identity) -> Arrival:
-    """The ledger's row for a queued message, rendered, or held by the rule that kept it back.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """Whose message it is and where it goes."""
 
-    Raises RecordRefused for a channel that does not exist.
-    """
-    if queued.channel not in CHANNELS:
-        raise RecordRefused("unknown_channel", f"{queued.channel[:40]!r} is not a channel")
-    content, held = None, TemplateError("")
-    try:
-        content = compose(queued, identity)
-    except TemplateError as error:
-        held = error
-    return Arrival(
-        message_id=queued.message_id,
-        tenant_id=queued.tenant_id,
-        lead_id=queued.lead_id,
-        owner=queued.owner,
-        enrollment_id=queued.enrollment_id,
-        sequence_id=queued.sequence_id,
-        step_id=queued.step_id,
-        channel=queued.channel,
-        attempt=queued.attempt,
-        first_message_id=queued.first_message_id,
-        recipient=cleaned(queued.recipient).strip(),
-        compliance_note=cleaned(queued.compliance_note, keep_lines=True),
-        enrolled_at=queued.enrolled_at,
-        stop_on=queued.stop_on,
-        due_at=queued.due_at,
-        content=content,
-        rule=held.rule or None,
-        inputs=held.inputs,
-    )
+    message_id: str
+    tenant_id: str
+    lead_id: str
+    channel: str
+    recipient: str
+    purpose: str
+    sender_name: str = ""
 
 
-def compose(queued: MessageQueued, identity: Identity) -> Content:
-    """The send of a message, rendered. Raises TemplateError."""
-    unsubscribe_url = f"{identity.public_url}/unsubscribe/{queued.message_id}"
-    values = allowed({**queued.variables, "unsubscribe_url": unsubscribe_url})
-    text = render_text(queued.body, values)
-    subject = render_line(queued.subject, values)
-    return written(
-        queued.channel,
-        message_id=queued.message_id,
-        tenant_id=queued.tenant_id,
-        recipient=queued.recipient,
-        subject=subject,
-        text=text,
-        sender_name=values.get("tenant_name", ""),
-        links={name: values[name] for name in LINKS if name in values},
-        identity=identity,
-    )
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes messages in the name of tenants. A tenant without settings gets the defaults."""
 
+    identity: Identity
+    links: Sealer
+    tenants: Mapping[str, Tenant] = field(default_factory=dict)
 
-def written(
-    channel: str,
-    *,
-    message_id: str,
-    tenant_id: str,
-    recipient: str,
-    subject: str,
-    text: str,
-    sender_name: str,
-    links: dict[str, str],
-    identity: Identity,
-) -> Content:
-    """The send made of finished texts. Raises TemplateError where it cannot be addressed."""
-    if not text:
-        raise TemplateError("template_empty")
-    _check(channel, recipient)
-    send: dict[str, Any] = {"to": recipient, "text": text}
-    if channel == "email":
-        if not subject:
-            raise TemplateError("template_empty", part="subject")
-        local = re.sub(r"[^a-z0-9.-]", "-", tenant_id.lower()).strip(".-")[:60] or "mail"
-        address = f"{local}@{identity.mail_domain}"
-        name = re.sub(r'[\\"<>@,;:()\[\]]', "", sender_name).strip()[:80]
-        send["from"] = f'"{name}" <{address}>' if name else address
-        send["subject"] = subject
-        send["html"] = html_of(text, links)
-        send["headers"] = {
-            "Message-ID": f"<{message_id}@{identity.mail_domain}>",
-            "List-Unsubscribe": f"<{links['unsubscribe_url']}>",
-            "X-Leadflow-Message-Id": message_id,
+    def arrive(self, queued: MessageQueued) -> Arrival:
+        """The ledger's row for a queued message, rendered, or held by the rule that kept it back.
+
+        Raises RecordRefused for a channel that does not exist.
+        """
+        if queued.channel not in CHANNELS:
+            raise RecordRefused("unknown_channel", f"{queued.channel[:40]!r} is not a channel")
+        content, held = None, TemplateError("")
+        try:
+            content = self.compose(queued)
+        except TemplateError as error:
+            held = error
+        return Arrival(
+            message_id=queued.message_id,
+            tenant_id=queued.tenant_id,
+            lead_id=queued.lead_id,
+            owner=queued.owner,
+            enrollment_id=queued.enrollment_id,
+            sequence_id=queued.sequence_id,
+            step_id=queued.step_id,
+            channel=queued.channel,
+            attempt=queued.attempt,
+            first_message_id=queued.first_message_id,
+            recipient=cleaned(queued.recipient).strip(),
+            compliance_note=cleaned(queued.compliance_note, keep_lines=True),
+            enrolled_at=queued.enrolled_at,
+            stop_on=queued.stop_on,
+            due_at=queued.due_at,
+            content=content,
+            rule=held.rule or None,
+            inputs=held.inputs,
+        )
+
+    def compose(self, queued: MessageQueued) -> Content:
+        """The send of a message, rendered. Raises TemplateError."""
+        _check(queued.channel, queued.recipient)
+        unsubscribe_url = self.unsubscribe_url(queued)
+        own = {"postal_address": self._tenant(queued.tenant_id).postal_address}
+        values = allowed({**own, **queued.variables, "unsubscribe_url": unsubscribe_url})
+        parts = render(
+            Template(
+                channel=queued.channel,
+                subject=queued.subject,
+                body=queued.body,
+                body_html=queued.body_html,
+            ),
+            values,
+            footer=queued.channel == "email" and queued.purpose in COMMERCIAL,
+        )
+        envelope = Envelope(
+            message_id=queued.message_id,
+            tenant_id=queued.tenant_id,
+            lead_id=queued.lead_id,
+            channel=queued.channel,
+            recipient=queued.recipient,
+            purpose=queued.purpose,
+            sender_name=values.get("tenant_name", ""),
+        )
+        return self._written(envelope, parts, unsubscribe_url)
+
+    def edited(self, message: AboutMessage, recipient: str, *, subject: str, text: str) -> Content:
+        """A send in a reviewer's words, which are text and no template. Raises TemplateError."""
+        _check(message.channel, recipient)
+        tenant, unsubscribe_url = self._tenant(message.tenant_id), self.unsubscribe_url(message)
+        purpose = SEQUENCE if message.sequence_id is not None else PERSONAL
+        parts = Parts(
+            subject=" ".join(cleaned(subject).split()),
+            text=cleaned(text, keep_lines=True).strip(),
+            html="",
+        )
+        if not parts.text:
+            raise TemplateError("template_empty")
+        if message.channel == "email":
+            if not parts.subject:
+                raise TemplateError("template_empty", part="subject")
+            known = {unsubscribe_url, tenant.booking_link}
+            html = html_of(parts.text, lambda url: url in known)
+            parts = Parts(subject=parts.subject, text=parts.text, html=html)
+            if purpose in COMMERCIAL:
+                address = tenant.postal_address
+                values = {"postal_address": address, "unsubscribe_url": unsubscribe_url}
+                parts = with_footer(parts, values)
+        envelope = Envelope(
+            message_id=message.message_id,
+            tenant_id=message.tenant_id,
+            lead_id=message.lead_id,
+            channel=message.channel,
+            recipient=recipient,
+            purpose=purpose,
+            sender_name=tenant.name,
+        )
+        return self._written(envelope, parts, unsubscribe_url)
+
+    def unsubscribe_url(self, message: AboutMessage) -> str:
+        """Where the receiver of this message ends them all; tells nobody who that is."""
+        token = self.links.seal(
+            "unsubscribe", message.tenant_id, message.lead_id, message.channel, message.message_id
+        )
+        return f"{self.identity.public_url}/unsubscribe/{token}"
+
+    def _written(self, envelope: Envelope, parts: Parts, unsubscribe_url: str) -> Content:
+        send: dict[str, Any] = {"to": envelope.recipient, "text": parts.text}
+        if envelope.channel == "email":
+            send["from"] = self._from(envelope)
+            send["subject"] = parts.subject
+            send["html"] = self._tracked(envelope, parts.html, unsubscribe_url)
+            send["headers"] = self._headers(envelope, unsubscribe_url)
+        elif envelope.channel in RECORDED_CHANNELS:
+            send["subject"] = parts.subject
+        payload = json.dumps(
+            send, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+        ).encode()
+        return Content(payload=payload, sha256=hashlib.sha256(payload).hexdigest())
+
+    def _from(self, envelope: Envelope) -> str:
+        local = re.sub(r"[^a-z0-9.-]", "-", envelope.tenant_id.lower()).strip(".-")[:60] or "mail"
+        address = f"{local}@{self.identity.mail_domain}"
+        name = re.sub(r'[\\"<>@,;:()\[\]]', "", cleaned(envelope.sender_name)).strip()[:80]
+        return f'"{name}" <{address}>' if name else address
+
+    def _headers(self, envelope: Envelope, unsubscribe_url: str) -> dict[str, str]:
+        """Stable ids; RFC 8058 where a list can be left; RFC 3834 where a machine answers."""
+        headers = {
+            "Message-ID": f"<{envelope.message_id}@{self.identity.mail_domain}>",
+            "X-Leadflow-Message-Id": envelope.message_id,
         }
-    elif channel in RECORDED_CHANNELS:
-        send["subject"] = subject
-    payload = json.dumps(send, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-    return Content(payload=payload, sha256=hashlib.sha256(payload).hexdigest())
+        if envelope.purpose in COMMERCIAL:
+            headers["List-Unsubscribe"] = f"<{unsubscribe_url}>"
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        elif envelope.purpose == REPLY:
+            headers["Auto-Submitted"] = "auto-replied"
+        return headers
+
+    def _tracked(self, envelope: Envelope, html: str, unsubscribe_url: str) -> str:
+        tenant = self._tenant(envelope.tenant_id)
+        if envelope.purpose != SEQUENCE:
+            return html
+        links = tracking.Links(
+            self.identity.public_url, self.links, envelope.tenant_id, envelope.message_id
+        )
+        if tenant.track_clicks:
+            html = links.with_clicks(html, never=unsubscribe_url)
+        return links.with_pixel(html) if tenant.track_opens else html
+
+    def _tenant(self, tenant_id: str) -> Tenant:
+        return self.tenants.get(tenant_id) or Tenant(tenant_id=tenant_id)
 
 
 def _check(channel: str, recipient: str) -> None:
     wanted = {"email": EMAIL, "sms": PHONE, "whatsapp": PHONE}.get(channel)
     if wanted is not None and wanted.fullmatch(recipient) is None:
         raise TemplateError("recipient_malformed", channel=channel)
-
-
-def html_of(text: str, links: dict[str, str]) -> str:
-    """The text as simple HTML: paragraphs, line breaks, and links where `links` stand in it."""
-    ours = {html.escape(link) for link in links.values()}
-
-    def linked(found: re.Match[str]) -> str:
-        url = found[0].rstrip(".,;:!?)")
-        if url not in ours:
-            return found[0]
-        return f'<a href="{url}">{url}</a>{found[0][len(url) :]}'
-
-    escaped = URL.sub(linked, html.escape(text))
-    paragraphs = (part.strip().replace("\n", "<br>\n") for part in re.split(r"\n{2,}", escaped))
-    return "".join(f"<p>{part}</p>\n" for part in paragraphs if part)

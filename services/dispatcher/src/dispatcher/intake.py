@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dispatcher import events, ledger, store
-from dispatcher.content import Identity, arrive
+from dispatcher.content import Writer
 from dispatcher.facts import facts_of
 from dispatcher.model import Arrival
 from dispatcher.pace import Wakeup
@@ -30,7 +30,7 @@ class LeadHandler(Stateless):
         engine: AsyncEngine,
         codec: Codec,
         clock: Clock,
-        identity: Identity,
+        writer: Writer,
         *,
         to_send: Wakeup,
         to_publish: Wakeup,
@@ -38,14 +38,14 @@ class LeadHandler(Stateless):
         self._engine = engine
         self._codec = codec
         self._clock = clock
-        self._identity = identity
+        self._writer = writer
         self._to_send = to_send
         self._to_publish = to_publish
 
     async def handle(self, batch: Sequence[Received]) -> None:
         records = [received.record for received in batch]
         arrivals = [
-            self._with_event(arrive(record, self._identity))
+            self._with_event(self._writer.arrive(record))
             for record in records
             if isinstance(record, MessageQueued)
         ]
@@ -73,7 +73,7 @@ class LeadHandler(Stateless):
         if found is None:
             return  # nothing waits for this word, or it has been heard before
         message, rule, epoch, sha256 = found
-        judgement = judge(review, message, rule, sha256, self._identity)
+        judgement = judge(review, message, rule, sha256, self._writer)
         now = self._clock.now()
         match judgement:
             case Approve():

@@ -95,7 +95,7 @@ async def main(
             topics=LEAD_TOPICS,
             decode=lambda message: codec.decode(message.value),
             handler=LeadHandler(
-                engine, codec, clock, settings.identity, to_send=to_send, to_publish=to_publish
+                engine, codec, clock, settings.writer, to_send=to_send, to_publish=to_publish
             ),
             dead_letters=dead_letters,
             clock=clock,

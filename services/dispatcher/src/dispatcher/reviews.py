@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatcher.callbacks import Reported
-from dispatcher.content import Identity, written
+from dispatcher.content import Writer
 from dispatcher.model import Content
-from dispatcher.templates import TemplateError, cleaned
 from leadflow.records import MessageReviewed
+from rendering.errors import TemplateError
 
 # These holds end by themselves; no approval may get round them.
 NOT_BY_REVIEW = frozenset({"paused", "no_consent"})
@@ -42,7 +42,7 @@ def judge(
     message: Reported,
     rule: str,
     sha256: str | None,
-    identity: Identity,
+    writer: Writer,
 ) -> Approve | Reject | Refuse:
     """What to do with a message that is held by `rule` and whose bytes have that hash."""
     if review.decision == "rejected":
@@ -51,23 +51,15 @@ def judge(
         return Refuse(rule, {"decision": review.decision})
     if review.decision == "edited" and review.edited_body is not None:
         try:
-            return Approve(_edited(review, message, identity))
+            content = writer.edited(
+                message,
+                message.recipient,
+                subject=review.edited_subject or "",
+                text=review.edited_body,
+            )
+            return Approve(content)
         except TemplateError as error:
             return Refuse(error.rule, error.inputs)
     if review.decision == "approved" and sha256 is not None and review.body_hash == sha256:
         return Approve(None)
     return Refuse("approval_covers_other_bytes", {"held_by": rule, "decision": review.decision})
-
-
-def _edited(review: MessageReviewed, message: Reported, identity: Identity) -> Content:
-    return written(
-        message.channel,
-        message_id=message.message_id,
-        tenant_id=message.tenant_id,
-        recipient=message.recipient,
-        subject=" ".join(cleaned(review.edited_subject or "").split()),
-        text=cleaned(review.edited_body or "", keep_lines=True).strip(),
-        sender_name="",
-        links={"unsubscribe_url": f"{identity.public_url}/unsubscribe/{message.message_id}"},
-        identity=identity,
-    )

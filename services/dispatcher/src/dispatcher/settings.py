@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dispatcher import limits_file
 from dispatcher.breaker import Rules
-from dispatcher.content import Identity
+from dispatcher.content import Identity, Writer
 from dispatcher.decide import Retries
 from dispatcher.limits import Limits
 from dispatcher.providers import registry
@@ -40,6 +40,10 @@ class Settings:
     def senders(self) -> int:
         """How many loops give messages to providers."""
         return self.email_workers + len(self.providers) - 1
+
+    @property
+    def writer(self) -> Writer:
+        return Writer(self.identity, self.links, self.tenants)
 
     @classmethod
     def read(cls, env: Environment) -> Settings:

@@ -20,7 +20,7 @@ from dispatcher.providers.base import (
     Unauthorized,
     Unreachable,
 )
-from dispatcher.templates import cleaned
+from rendering.cleaning import cleaned
 
 MAX_KEPT_CHARS = 1_000
 # None of these is about the message: a wrong address, key or method is wrong for all of them.

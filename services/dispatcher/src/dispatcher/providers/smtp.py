@@ -30,10 +30,10 @@ from dispatcher.providers.base import (
 )
 from dispatcher.providers.mime import Mail, mime_of
 from dispatcher.providers.smtp_session import Session
-from dispatcher.templates import cleaned
 from leadflow.clock import Clock
 from leadflow.errors import SettingError
 from leadflow.settings import Environment
+from rendering.cleaning import cleaned
 
 TLS = ("starttls", "offered", "off")
 

@@ -19,6 +19,7 @@ class Text:
     template_name: str
     subject: str
     body: str
+    body_html: str = ""
 
 
 def arm_of(case: Case, sequence: SequencePublished, step: SequenceStep) -> Arm | None:
@@ -32,7 +33,7 @@ def arm_of(case: Case, sequence: SequencePublished, step: SequenceStep) -> Arm |
 def text_of(step: SequenceStep, arm: Arm | None) -> Text:
     """The words of a step, or of its arm."""
     written = step if arm is None else arm
-    return Text(written.template_name, written.subject, written.body)
+    return Text(written.template_name, written.subject, written.body, written.body_html)
 
 
 def queue(
@@ -64,6 +65,7 @@ def queue(
         template_name=text.template_name,
         subject=text.subject,
         body=text.body,
+        body_html=text.body_html,
         variables=recipients.variables(case.row, case.setting.tenant(case.row.tenant_id)),
         compliance_note=to.basis,
         send_state="queued",

@@ -96,5 +96,6 @@ def variables(row: LeadRow, tenant: Tenant) -> dict[str, str]:
         "agent_phone": tenant.agent_phone,
         "tenant_name": tenant.name,
         "booking_link": tenant.booking_link,
+        "postal_address": tenant.postal_address,
     }
     return {name: value for name, value in values.items() if value}
