@@ -32,6 +32,7 @@ from portal_api.publish import publish_library
 from portal_api.settings import PortalSettings
 from portal_api.store.connection import engine
 from portal_api.suppression.importing import ImportRunner
+from portal_api.webhooks.secrets import WebhookSecrets
 
 log = structlog.get_logger()
 
@@ -98,6 +99,8 @@ async def main(
         secret=portal.secret,
         links=portal.links,
         stopping=stop,
+        webhook_secrets=WebhookSecrets.read(env, known),
+        public_url=portal.public_url,
     )
     watch = Watch(
         context,

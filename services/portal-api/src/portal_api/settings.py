@@ -13,7 +13,10 @@ from portal_api.library import default_folder
 
 @dataclass(frozen=True, slots=True)
 class PortalSettings:
-    """Where the portal listens, what it connects to and what it ships."""
+    """Where the portal listens, what it connects to and what it ships.
+
+    `public_url` is where it is called from outside, before any proxy.
+    """
 
     host: str
     port: int
@@ -25,6 +28,7 @@ class PortalSettings:
     tenants_file: Path | None
     incident_seconds: float
     links: Sealer
+    public_url: str
 
     @classmethod
     def read(cls, env: Environment) -> PortalSettings:
@@ -47,4 +51,5 @@ class PortalSettings:
             tenants_file=Path(tenants_file) if tenants_file else None,
             incident_seconds=float(env.integer("INCIDENT_SECONDS", 30, at_least=1)),
             links=Sealer(env.text("LINK_SECRET")),
+            public_url=env.url("PUBLIC_URL", f"http://{host}:{port}"),
         )

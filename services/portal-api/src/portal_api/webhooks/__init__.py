@@ -1,0 +1,1 @@
+"""What providers report over HTTP: signatures checked, payloads read. No effects."""
