@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatcher.credentials import Credentials
 from dispatcher.decide import Decision, Retries, after_answer, before_sending
 from dispatcher.model import Accepted, Entry, Known, Paused, Refused, State
 
@@ -142,7 +143,7 @@ def refused(**changes: bool | float | str | None) -> Refused:
 
 
 def after(entry: Entry, answer: Accepted | Refused, *, keyed: bool = True) -> Decision:
-    return after_answer(entry, answer, Retries(), keyed=keyed)
+    return after_answer(entry, answer, Retries(), provider="email-api", keyed=keyed)
 
 
 def test_a_yes_is_sent(make_entry: Make) -> None:
@@ -229,9 +230,34 @@ def test_what_may_have_been_accepted_is_never_called_failed(
     fields: dict[str, Any] = dict.fromkeys(Entry.__slots__)
     entry = Entry(**{**fields, "attempts": attempts, "in_doubt": doubt, "message_id": "m"})
     answer = refused(retryable=retryable, maybe_accepted=maybe)
-    decision = after_answer(entry, answer, Retries(), keyed=keyed)
+    decision = after_answer(entry, answer, Retries(), provider="email-api", keyed=keyed)
     if maybe or (doubt and retryable):
         assert decision.state in (State.QUEUED, State.UNKNOWN)
         assert decision.in_doubt
     if not keyed and (maybe or doubt) and retryable:
         assert decision.state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_a_provider_that_refuses_us_fails_no_message(make_entry: Make, in_doubt: bool) -> None:
+    """401 and 403 say nothing of the message: it waits, and no attempt is counted."""
+    refused = Refused(
+        error_class="Unauthorized", reason="answered 401", retryable=False, maybe_accepted=False
+    )
+    entry = make_entry(in_doubt=in_doubt)
+    decision = after_answer(entry, refused, Retries(), provider="email-api", keyed=True)
+    assert (decision.state, decision.rule) == (State.HELD, "credential_refused")
+    assert (decision.presented, decision.in_doubt) == (False, in_doubt)
+    assert decision.inputs["scope"] == "credential:email-api"
+
+
+def test_what_a_provider_refused_because_of_us_is_tried_slowly_until_it_takes_something() -> None:
+    credentials = Credentials()
+    refused = Refused(
+        error_class="Unauthorized", reason="answered 401", retryable=False, maybe_accepted=False
+    )
+    slowly = credentials.release_every("email-api")
+    credentials.heard("email-api", [Accepted(provider_id=None, response="")])
+    assert credentials.release_every("email-api") < slowly == timedelta(seconds=30)
+    credentials.heard("email-api", [refused])
+    assert credentials.release_every("email-api") == slowly

@@ -18,6 +18,9 @@ from dispatcher.model import (
 
 # These stop a sequence whether or not it names them.
 ALWAYS_STOP = frozenset({"opt_out", "bounce", "complaint"})
+# The class of the error by which a provider refuses us, not the message (providers/base.py).
+UNAUTHORIZED = "Unauthorized"
+CREDENTIAL_REFUSED = "credential_refused"
 # A provider that names a longer wait is asked again all the same.
 LONGEST_ASKED_WAIT_SECONDS = 86_400.0
 
@@ -148,7 +151,9 @@ def _stop(entry: Entry) -> Decision | None:
     return None
 
 
-def after_answer(entry: Entry, answer: Answer, retries: Retries, *, keyed: bool) -> Decision:
+def after_answer(
+    entry: Entry, answer: Answer, retries: Retries, *, provider: str, keyed: bool
+) -> Decision:
     """What the provider's answer, or its silence, makes of a message that it was given."""
     if isinstance(answer, Accepted):
         return Decision(
@@ -156,6 +161,15 @@ def after_answer(entry: Entry, answer: Answer, retries: Retries, *, keyed: bool)
             presented=True,
             provider_id=answer.provider_id,
             response=answer.response,
+        )
+    if answer.error_class == UNAUTHORIZED:
+        # No message is to blame and no attempt counts: it waits until somebody mends the settings.
+        return Decision(
+            state=State.HELD,
+            rule=CREDENTIAL_REFUSED,
+            reason=answer.reason,
+            inputs={"scope": f"credential:{provider}", "answer": answer.reason},
+            in_doubt=entry.in_doubt,
         )
     doubt = entry.in_doubt or answer.maybe_accepted
     if not answer.retryable:

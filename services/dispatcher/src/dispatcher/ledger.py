@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher.decide import Decision
+from dispatcher.credentials import Credentials
+from dispatcher.decide import CREDENTIAL_REFUSED, Decision
 from dispatcher.facts import address_key
 from dispatcher.model import Arrival, Content, Entry, Known, Paused, State
 
@@ -101,20 +102,20 @@ SETTLE = text("""
 """)
 
 # The scopes in which something waits, by one probe of an index each, however much it is.
-WAITING_SCOPES = text("""
+WAITING_SCOPES = """
     WITH RECURSIVE waiting (scope) AS (
-        SELECT min(scope) FROM ledger WHERE state = 'held' AND rule = 'paused'
+        SELECT min(scope) FROM ledger WHERE state = 'held' AND rule = 'HELD_BY'
         UNION ALL
         SELECT (SELECT min(l.scope) FROM ledger l
-            WHERE l.state = 'held' AND l.rule = 'paused' AND l.scope > w.scope)
+            WHERE l.state = 'held' AND l.rule = 'HELD_BY' AND l.scope > w.scope)
         FROM waiting w WHERE w.scope IS NOT NULL
     )
     SELECT scope FROM waiting WHERE scope IS NOT NULL
-""")
+"""
 
 # As many as the rate allows since the last look, over all workers: they meet in the row of the
 # scope. What was not used for more than two seconds is forfeit, or a flood would be saved up.
-RELEASE_PAUSED = text("""
+RELEASE_SCOPE = """
     WITH pace AS (
         INSERT INTO releases AS r (scope, at, given) VALUES (:scope, now(), 0)
         ON CONFLICT (scope) DO UPDATE SET (given, at) = (
@@ -131,10 +132,19 @@ RELEASE_PAUSED = text("""
         changed_at = now()
     WHERE message_id IN (
         SELECT message_id FROM ledger
-        WHERE state = 'held' AND rule = 'paused' AND scope = :scope
+        WHERE state = 'held' AND rule = 'HELD_BY' AND scope = :scope
         ORDER BY position LIMIT (SELECT given FROM pace) FOR UPDATE SKIP LOCKED
     )
-""")
+"""
+
+
+def held_by(statement: str, rule: str) -> TextClause:
+    """The statement for what one rule holds: a partial index is chosen by a constant."""
+    return text(statement.replace("HELD_BY", rule))
+
+
+WAITING = {rule: held_by(WAITING_SCOPES, rule) for rule in ("paused", CREDENTIAL_REFUSED)}
+RELEASE = {rule: held_by(RELEASE_SCOPE, rule) for rule in WAITING}
 LONGEST_SAVED = timedelta(seconds=2)
 
 # A refusal releases too: the message is then suppressed, instead of waiting for ever.
@@ -203,21 +213,29 @@ class Ledger:
         for a word of consent."""
         released = 0
         async with self._engine.connect() as connection:
-            for scope in await connection.scalars(WAITING_SCOPES):
-                if scope in paused.scopes:
-                    continue
-                apart = timedelta(minutes=1) / paused.rate(scope)
-                resumed = await connection.execute(
-                    RELEASE_PAUSED,
-                    {
-                        "scope": scope,
-                        "apart": apart,
-                        "longest": max(apart, LONGEST_SAVED),
-                    },
-                )
-                released += resumed.rowcount
+            for scope in await connection.scalars(WAITING["paused"]):
+                if scope not in paused.scopes:
+                    apart = timedelta(minutes=1) / paused.rate(scope)
+                    released += await _let_go(connection, "paused", scope, apart)
             consented = await connection.execute(RELEASE_CONSENTED, {"limit": limit})
         return released + consented.rowcount
+
+    async def release_refused(self, credentials: Credentials) -> int:
+        """Queue again what providers refused because of us, slowly while they still do."""
+        released = 0
+        async with self._engine.connect() as connection:
+            for scope in await connection.scalars(WAITING[CREDENTIAL_REFUSED]):
+                apart = credentials.release_every(scope.removeprefix("credential:"))
+                released += await _let_go(connection, CREDENTIAL_REFUSED, scope, apart)
+        return released
+
+
+async def _let_go(connection: AsyncConnection, rule: str, scope: str, apart: timedelta) -> int:
+    longest = max(apart, LONGEST_SAVED)
+    resumed = await connection.execute(
+        RELEASE[rule], {"scope": scope, "apart": apart, "longest": longest}
+    )
+    return resumed.rowcount
 
 
 async def arrive(

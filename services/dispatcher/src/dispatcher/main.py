@@ -11,6 +11,7 @@ from functools import partial
 from dispatcher.breaker_news import teller
 from dispatcher.catch_up import STOPS, CatchUp
 from dispatcher.controls import Controls
+from dispatcher.credentials import Credentials
 from dispatcher.engagement_apply import CallbackApplier, CallbackHandler, decode_callback
 from dispatcher.intake import LeadHandler
 from dispatcher.ledger import Ledger
@@ -124,6 +125,7 @@ async def main(
             health=health,
             max_batch=settings.batch,
         )
+        credentials = Credentials()
         gate = SharedGate(
             engine,
             settings.limits,
@@ -144,6 +146,7 @@ async def main(
                 to_send=to_send,
                 to_publish=to_publish,
                 gate=gate,
+                credentials=credentials,
                 tenants=settings.tenants,
             )
             for route in routes
@@ -164,6 +167,7 @@ async def main(
             controls,
             applier,
             gate=gate,
+            credentials=credentials,
             codec=codec,
             clock=clock,
             health=health,

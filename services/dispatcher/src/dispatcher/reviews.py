@@ -12,7 +12,7 @@ from leadflow.records import MessageReviewed
 from rendering.errors import TemplateError
 
 # These holds end by themselves; no approval may get round them.
-NOT_BY_REVIEW = frozenset({"paused", "no_consent"})
+NOT_BY_REVIEW = frozenset({"paused", "no_consent", "credential_refused"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatcher import suppress
 from dispatcher.breaker_news import PREFIX
 from dispatcher.controls import Controls
+from dispatcher.credentials import Credentials
 from dispatcher.engagement_apply import CallbackApplier
 from dispatcher.ledger import Ledger
 from dispatcher.pace import Wakeup
@@ -38,12 +39,14 @@ class Upkeep:
         applier: CallbackApplier,
         *,
         gate: SharedGate,
+        credentials: Credentials,
         codec: Codec,
         clock: Clock,
         health: Health,
         to_send: Wakeup,
     ) -> None:
         self._gate = gate
+        self._credentials = credentials
         self._heard: dict[str, datetime] = {}
         self._engine = engine
         self._ledger = ledger
@@ -73,6 +76,7 @@ class Upkeep:
         """Whether there may be more to do at once."""
         await self._obey_words()
         released = await self._ledger.release(self._controls.paused, limit=BATCH)
+        released += await self._ledger.release_refused(self._credentials)
         if released:
             self._to_send.set()
         async with self._engine.begin() as connection:

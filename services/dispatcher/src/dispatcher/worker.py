@@ -19,6 +19,7 @@ import structlog
 from dispatcher import events, metrics
 from dispatcher.catch_up import STOPS
 from dispatcher.controls import Controls
+from dispatcher.credentials import Credentials
 from dispatcher.decide import Decision, Retries, after_answer, before_sending
 from dispatcher.gate import Gate, OpenGate, Wait
 from dispatcher.hours import closed_for
@@ -83,7 +84,9 @@ class Sender:
         to_publish: Wakeup,
         gate: Gate | None = None,
         tenants: Mapping[str, Tenant] | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        self._credentials = credentials or Credentials()
         self._gate = gate or OpenGate()
         self._tenants = tenants or {}
         self._route = route
@@ -184,13 +187,23 @@ class Sender:
             answers = await provider.send(group)
         except ProviderError as error:
             answers = [error.refused()] * len(group)
+        self._credentials.heard(provider.name, answers)
         await self._gate.observe(provider.name, answers)
         metrics.PROVIDER_SECONDS.labels(provider.name).observe(self._clock.monotonic() - started)
         refused = sum(isinstance(answer, Refused) for answer in answers)
         metrics.ANSWERS.labels(provider.name, "refused").inc(refused)
         metrics.ANSWERS.labels(provider.name, "accepted").inc(len(answers) - refused)
         return [
-            (entry, after_answer(entry, answer, self._pace.retries, keyed=provider.keyed))
+            (
+                entry,
+                after_answer(
+                    entry,
+                    answer,
+                    self._pace.retries,
+                    provider=provider.name,
+                    keyed=provider.keyed,
+                ),
+            )
             for entry, answer in zip(group, answers, strict=True)
         ]
 

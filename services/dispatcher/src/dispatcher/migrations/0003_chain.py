@@ -226,6 +226,8 @@ STATEMENTS = (
     )) EXECUTE FUNCTION refuse('it has come to its end')
     """.replace("ENDS", ENDS),
     DUE,
+    "CREATE INDEX ledger_refused ON ledger (scope, position) "
+    "WHERE state = 'held' AND rule = 'credential_refused'",
     # The work list of doubts.
     "CREATE INDEX ledger_unknown ON ledger (changed_at) WHERE state = 'unknown'",
 )
