@@ -31,13 +31,14 @@ from leadflow.records import (
     LeadRecord,
     MessageQueued,
     Record,
+    SuppressionChanged,
 )
 
 SOURCES = (topics.LEAD_EVENTS, topics.MESSAGES, topics.MESSAGE_REVIEWS)
 FINAL = {"MessageSent", "MessageRecorded", "MessageFailed", "MessageSuppressed", "MessageUnknown"}
 TOPIC_OF = {
     record_type: topic.name
-    for topic in (*SOURCES, topics.AUTOMATION_CONTROLS)
+    for topic in (*SOURCES, topics.AUTOMATION_CONTROLS, topics.SUPPRESSIONS)
     for record_type in topic.records
 }
 DEADLINE_SECONDS = 90
@@ -220,7 +221,11 @@ class World:
     @asynccontextmanager
     async def running(self, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """The dispatcher as a process; ended with SIGTERM unless it is dead by then."""
+        tenants = self.logs / "tenants.toml"
+        # A text message goes out at whatever hour the tests run.
+        tenants.write_text(f"[tenants.{self.tenant}]\nsend_hours = {{}}\n")
         environ = {
+            "LEADFLOW_TENANTS_FILE": str(tenants),
             **os.environ,
             "LEADFLOW_KAFKA_BOOTSTRAP": self.bootstrap,
             "LEADFLOW_DATABASE_URL": self.database_url,
@@ -252,6 +257,8 @@ class World:
 def key_of(record: Record) -> bytes:
     if isinstance(record, (AutomationPaused, AutomationResumed)):
         return record.scope.encode()
+    if isinstance(record, SuppressionChanged):
+        return record.suppression_id.encode()
     assert isinstance(record, LeadRecord)
     return record.lead_id.encode()
 
@@ -365,6 +372,7 @@ async def a_world(
     group = f"dispatcher-{uuid4()}"
     start_at_the_end(kafka_bootstrap, group, [topic.name for topic in SOURCES])
     start_at_the_end(kafka_bootstrap, f"{group}-callbacks", [topics.RAW_EVENTS.name])
+    start_at_the_end(kafka_bootstrap, f"{group}-lists", [topics.SUPPRESSIONS.name])
     async with AsyncExitStack() as stack:
         database_url = await stack.enter_async_context(own_database(admin_url, secret))
         engine = database.engine(database_url, pool_size=2)

@@ -9,6 +9,28 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+# What a provider answers about the address, not the message, holds for every message to it: the
+# person told it to stop (Twilio 21610), or there is nobody (SMTP 5.1.1, Twilio 21211). In the
+# statement that settles, so that no crash comes between.
+HEARD = """
+CREATE FUNCTION hear_provider() RETURNS trigger LANGUAGE plpgsql
+SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO suppressions AS s (
+        tenant_id, channel, address, reason, active, cause_id, changed_at, source, note
+    ) VALUES (
+        NEW.tenant_id, NEW.channel, NEW.address,
+        CASE NEW.rule WHEN 'OptedOut' THEN 'provider_opt_out' ELSE 'hard_bounce' END,
+        true, NEW.message_id, now(), coalesce(NEW.provider, 'dispatcher'), left(NEW.response, 500)
+    )
+    ON CONFLICT (tenant_id, channel, address, reason) DO UPDATE SET
+        active = true, cause_id = excluded.cause_id, changed_at = excluded.changed_at,
+        source = excluded.source, note = excluded.note, told = false
+    WHERE NOT s.active AND excluded.changed_at > s.changed_at;
+    RETURN NULL;
+END $$
+"""
+
 STATEMENTS: tuple[str, ...] = (
     # A row from before the topic `suppressions` is told to it at the first start.
     """
@@ -19,6 +41,10 @@ STATEMENTS: tuple[str, ...] = (
     """,
     "CREATE INDEX suppressions_untold ON suppressions (tenant_id, channel, address, reason) "
     "WHERE NOT told",
+    HEARD,
+    "CREATE TRIGGER heard AFTER UPDATE OF state ON ledger FOR EACH ROW "
+    "WHEN (NEW.state = 'failed' AND NEW.rule IN ('OptedOut', 'BadAddress')) "
+    "EXECUTE FUNCTION hear_provider()",
     # Soft bounces that no delivery has made up for.
     """
     CREATE TABLE soft_bounces (
