@@ -42,6 +42,7 @@ class Death(BaseException):
 @dataclass(frozen=True)
 class Message:
     message_id: str
+    tenant_id: str = "acme"
     in_doubt: bool = False
     epoch: int = 1
 

@@ -14,6 +14,8 @@ from dispatcher.providers.base import Account
 from dispatcher.providers.http_api import HttpApiAccount
 from dispatcher.providers.resend import ResendAccount
 from dispatcher.providers.smtp import SmtpAccount
+from dispatcher.providers.twilio import TwilioAccount
+from dispatcher.providers.webhook import WebhookAccount
 from leadflow.settings import Environment
 
 Reader = Callable[[Environment, str], Account]
@@ -25,9 +27,18 @@ PROVIDERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
             "api": EmailApiAccount.read,
             "smtp": SmtpAccount.read,
             "resend": ResendAccount.read,
+            "webhook": WebhookAccount.read,
         },
-        "sms": {"api": HttpApiAccount.read},
-        "whatsapp": {"api": HttpApiAccount.read},
+        "sms": {
+            "api": HttpApiAccount.read,
+            "twilio": TwilioAccount.read,
+            "webhook": WebhookAccount.read,
+        },
+        "whatsapp": {
+            "api": HttpApiAccount.read,
+            "twilio": TwilioAccount.read,
+            "webhook": WebhookAccount.read,
+        },
     }
 )
 
