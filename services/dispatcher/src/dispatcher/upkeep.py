@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatcher import suppress
+from dispatcher import calls, suppress
 from dispatcher.breaker_news import PREFIX
 from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 EVERY_SECONDS = 1.0
 BATCH = 1_000
+OLD_CALLS = 100
 
 
 class Upkeep:
@@ -82,6 +83,7 @@ class Upkeep:
         async with self._engine.begin() as connection:
             applied = await self._applier.apply(connection, limit=BATCH)
             told = await suppress.tell(connection, self._codec, self._clock.now(), limit=BATCH)
+            await calls.forget(connection, limit=OLD_CALLS)
         if applied or told:
             self._applier.to_publish.set()
         return max(released, applied, told) >= BATCH

@@ -101,7 +101,7 @@ class Resend:
     name = "resend"
     keyed = True
     batch = 100
-    at_once = 2
+    at_once = 8
 
     def __init__(
         self,
