@@ -1,0 +1,255 @@
+"""The endpoint that providers report to: what it lets in, and what it tells those it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from leadflow.codec import Codec
+from leadflow.errors import BrokerError
+from leadflow.health import Health
+from leadflow.kafka.port import Outgoing
+from leadflow.records import RawEvent
+from portal_api.api.app import make_app
+from portal_api.api.provider_webhooks import LARGEST_BODY, MOST_AT_ONCE
+from portal_api.context import Context
+from portal_api.webhooks.secrets import WebhookSecrets
+from portal_api.webhooks.signatures import standard_key, standard_signature, twilio_signature
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NORTHS = "whsec_" + "A" * 32
+TOKEN = "the auth token of the account"
+OUTSIDE = "https://portal.acme.example"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+DELIVERED = json.dumps(
+    {"type": "email.delivered", "created_at": "2026-11-21T08:59:30Z", "data": {"email_id": "p-1"}}
+).encode()
+
+
+class Log:
+    """A producer that keeps what it is given, or fails."""
+
+    def __init__(self) -> None:
+        self.events: list[RawEvent] = []
+        self.keys: list[bytes | None] = []
+        self.error: Exception | None = None
+
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        if self.error is not None:
+            raise self.error
+        for each in batch:
+            record = Codec().decode(each.value)
+            assert isinstance(record, RawEvent)
+            assert each.topic == "raw-events"
+            self.events.append(record)
+            self.keys.append(each.key)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def outside(log: Log) -> AsyncIterator[httpx.AsyncClient]:
+    nothing = cast(Any, None)
+    context = Context(
+        engine=nothing,
+        client=nothing,
+        producer=cast(Any, log),
+        codec=Codec(),
+        clock=cast(Any, SimpleNamespace(now=lambda: NOW)),
+        health=Health("portal-api"),
+        broadcaster=nothing,
+        tenants={},
+        secret="",
+        links=nothing,
+        stopping=asyncio.Event(),
+        webhook_secrets=WebhookSecrets(
+            {
+                ("resend", "acme"): (SECRET,),
+                ("resend", "north"): (NORTHS,),
+                ("standard", "acme"): (SECRET,),
+                ("twilio", "acme"): (TOKEN,),
+            }
+        ),
+        public_url=OUTSIDE,
+    )
+    transport = httpx.ASGITransport(make_app(context))
+    # As behind a proxy: inside the host is another.
+    async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8080") as client:
+        yield client
+
+
+def signed(
+    body: bytes, *, secret: str = SECRET, at: datetime = NOW, webhook_id: str = "msg_1"
+) -> dict[str, str]:
+    timestamp = str(int(at.timestamp()))
+    signature = standard_signature(standard_key(secret), webhook_id, timestamp, body)
+    return {
+        "svix-id": webhook_id,
+        "svix-timestamp": timestamp,
+        "svix-signature": signature,
+    }
+
+
+def from_twilio(form: dict[str, str], path: str, token: str = TOKEN) -> dict[str, Any]:
+    signature = twilio_signature(token, OUTSIDE + path, form.items())
+    return {
+        "content": urlencode(form).encode(),
+        "headers": {**FORM, "X-Twilio-Signature": signature},
+    }
+
+
+RESEND = "/webhooks/providers/resend/acme"
+TWILIO = "/webhooks/providers/twilio/acme"
+
+
+async def test_a_signed_report_is_in_the_log_when_it_is_answered(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    answer = await outside.post(RESEND, content=DELIVERED, headers=signed(DELIVERED))
+    assert (answer.status_code, answer.content) == (204, b"")
+    (event,) = log.events
+    assert (event.tenant_id, event.source, event.kind) == ("acme", "resend", "delivered")
+    assert json.loads(event.payload) == {"provider_id": "p-1"}
+    assert event.occurred_at == datetime(2026, 11, 21, 8, 59, 30, tzinfo=UTC)
+    assert log.keys == [b"acme:resend:p-1"]
+
+
+async def test_a_repeat_is_the_same_event(outside: httpx.AsyncClient, log: Log) -> None:
+    for seconds in (0, 60):
+        headers = signed(DELIVERED, at=NOW - timedelta(seconds=seconds))
+        assert (await outside.post(RESEND, content=DELIVERED, headers=headers)).status_code == 204
+    first, again = log.events
+    assert first == again
+
+
+async def test_twilio_signs_the_url_as_it_is_called_from_outside(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+1 555", "Odd": "ä&=%"}
+    for path in (TWILIO, f"{TWILIO}?campaign=a%20b&x=1"):
+        assert (await outside.post(path, **from_twilio(form, path))).status_code == 204
+    assert {event.event_id for event in log.events} == {log.events[0].event_id}
+    inside = twilio_signature(TOKEN, f"http://10.0.0.7:8080{TWILIO}", form.items())
+    headers = {**FORM, "X-Twilio-Signature": inside}
+    refused = await outside.post(TWILIO, content=urlencode(form), headers=headers)
+    assert refused.status_code == 403
+
+
+async def test_what_is_no_news_is_taken_and_not_written_down(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "sent"}
+    assert (await outside.post(TWILIO, **from_twilio(form, TWILIO))).status_code == 204
+    assert log.events == []
+
+
+async def test_all_forgers_are_told_the_same(outside: httpx.AsyncClient, log: Log) -> None:
+    path = "/webhooks/providers/{}/{}"
+    form = {"MessageSid": "SM1", "MessageStatus": "delivered"}
+    window = timedelta(minutes=5, seconds=1)
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        (RESEND, {"content": DELIVERED}),
+        (RESEND, {"content": b"nonsense"}),
+        (RESEND, {"content": DELIVERED, "headers": signed(DELIVERED, secret=NORTHS)}),
+        (RESEND, {"content": DELIVERED + b" ", "headers": signed(DELIVERED)}),
+        (RESEND, {"content": DELIVERED, "headers": signed(DELIVERED, at=NOW - window)}),
+        (RESEND, {"content": DELIVERED, "headers": signed(DELIVERED, at=NOW + window)}),
+        # A tenant without a secret, and one that does not exist.
+        (path.format("standard", "north"), {"content": DELIVERED, "headers": signed(DELIVERED)}),
+        (path.format("resend", "nobody"), {"content": DELIVERED, "headers": signed(DELIVERED)}),
+        # Another tenant's webhook, sent on to this one.
+        (path.format("resend", "north"), {"content": DELIVERED, "headers": signed(DELIVERED)}),
+        (TWILIO, from_twilio(form, TWILIO, token="")),
+        (TWILIO, from_twilio(form, TWILIO.replace("acme", "north"))),
+        (TWILIO, {**from_twilio(form, TWILIO), "content": b"MessageSid=SM2"}),
+        (TWILIO, {**from_twilio(form, TWILIO), "content": b"\xff\xfe"}),
+        (TWILIO, {**from_twilio(form, TWILIO), "content": b"a=1&" * 500}),
+        (TWILIO, {"content": b"", "headers": {"X-Twilio-Signature": "x" * 5_000}}),
+    ]  # fmt: skip
+    told = set()
+    for where, request in attempts:
+        answer = await outside.post(where, **request)
+        assert answer.headers["content-type"] == "application/problem+json"
+        told.add((answer.status_code, answer.text))
+    assert len(told) == 1
+    ((status, text),) = told
+    assert status == 403
+    assert json.loads(text)["detail"] == "The signature does not hold."
+    assert log.events == []
+
+
+async def test_a_signed_webhook_that_cannot_be_read_is_told_what_is_missing(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    for body in (b"nonsense", b'{"type": "email.delivered", "data": {}}'):
+        answer = await outside.post(RESEND, content=body, headers=signed(body))
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("Signed, but ")
+    assert log.events == []
+
+
+async def test_a_body_beyond_the_limit_is_not_read_to_its_end(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    given = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal given
+        for _ in range(1_000):
+            given += 1
+            yield b"x" * 65_536
+
+    answer = await outside.post(RESEND, content=endless(), headers=signed(b"x"))
+    assert answer.status_code == 413
+    assert str(LARGEST_BODY) in answer.json()["detail"]
+
+
+async def test_without_a_broker_the_provider_is_asked_to_come_again(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    log.error = BrokerError("no broker")
+    answer = await outside.post(RESEND, content=DELIVERED, headers=signed(DELIVERED))
+    assert answer.status_code == 503
+    log.error = None
+    answer = await outside.post(RESEND, content=DELIVERED, headers=signed(DELIVERED))
+    assert answer.status_code == 204
+    assert len(log.events) == 1
+
+
+async def test_more_at_once_than_there_is_room_for_are_sent_away(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    come_in = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        await come_in.wait()
+        yield DELIVERED
+
+    inside = [
+        asyncio.create_task(outside.post(RESEND, content=slow(), headers=signed(DELIVERED)))
+        for _ in range(MOST_AT_ONCE + 1)
+    ]
+    (sent_away,), _ = await asyncio.wait(inside, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    assert sent_away.result().status_code == 503
+    come_in.set()
+    statuses = sorted([(await each).status_code for each in inside])
+    assert statuses == [204] * MOST_AT_ONCE + [503]
+    assert (await outside.post(RESEND, content=DELIVERED)).status_code == 403
+
+
+async def test_there_are_no_webhooks_of_others(outside: httpx.AsyncClient) -> None:
+    answer = await outside.post("/webhooks/providers/mailgun/acme", content=b"{}")
+    assert answer.status_code == 404
+    assert "twilio, resend, standard" in answer.json()["detail"]
