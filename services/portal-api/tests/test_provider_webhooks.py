@@ -68,7 +68,7 @@ async def outside(log: Log) -> AsyncIterator[httpx.AsyncClient]:
         producer=cast(Any, log),
         codec=Codec(),
         clock=cast(Any, SimpleNamespace(now=lambda: NOW)),
-        health=Health("portal-api"),
+        health=Health(()),
         broadcaster=nothing,
         tenants={},
         secret="",

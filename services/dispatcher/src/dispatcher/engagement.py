@@ -7,7 +7,7 @@ message ends: what was told stays told, and what contradicts something stronger 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,8 +25,10 @@ LONGEST_WAIT = timedelta(days=7)
 HOLD = timedelta(seconds=5)
 # Two links of one message within so long were followed by a machine.
 BURST = timedelta(seconds=2)
-# So soon after its delivery nobody has read a mail.
+# So soon after its delivery nobody has read a mail, and nobody at all in the minute before it:
+# who looked at it then stands at the gate of the recipient's server.
 PREFETCH = timedelta(seconds=2)
+AT_THE_GATE = timedelta(minutes=1)
 # Of one message: opens by people, opens by machines, clicks by either. The rest says nothing new.
 MOST_TOLD = 20
 
@@ -89,6 +91,32 @@ def speaks_for(source: str, provider: str | None, *, by_our_id: bool) -> bool:
         return True
     families = SIGNED.get(source, (source,))
     return any(provider == family or provider.startswith(f"{family}-") for family in families)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A report with its verdict; `message` is the one that a Tell is about."""
+
+    callback: Callback
+    message: Reported | None
+    verdict: Verdict
+
+
+def judge_in_turn(
+    due: Iterable[tuple[Callback, Sequence[tuple[Reported, Standing]]]],
+    told: Mapping[str, Mapping[str, datetime]],
+    around: Mapping[str, Sequence[Callback]],
+    now: datetime,
+) -> list[Judged]:
+    """Verdicts on reports, one after the other: what one of them tells is told for the next."""
+    so_far = {message_id: dict(known) for message_id, known in told.items()}
+    judged = []
+    for callback, messages in due:
+        message, verdict = judge_all(callback, messages, so_far, around, now)
+        if isinstance(verdict, Tell) and message is not None:
+            so_far[message.message_id][verdict.what] = verdict.at
+        judged.append(Judged(callback, message, verdict))
+    return judged
 
 
 def judge_all(
@@ -227,12 +255,10 @@ def machine(
     if _in_burst(callback, [each for each in genuine if each.kind == "clicked"]):
         return IN_BURST
     # Of several reports of the delivery the first: one that comes late makes no person a machine.
-    arrived = min(
-        (happened_at(each) for each in genuine if each.kind == "delivered"),
-        default=standing.accepted_at,
-    )
-    if arrived is not None and happened_at(callback) < arrived + PREFETCH:
-        return PREFETCHED
+    arrived = min((happened_at(each) for each in genuine if each.kind == "delivered"), default=None)
+    for at in (standing.accepted_at, arrived):
+        if at is not None and at - AT_THE_GATE <= happened_at(callback) < at + PREFETCH:
+            return PREFETCHED
     return None
 
 

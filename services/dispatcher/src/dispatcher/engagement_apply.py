@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dispatcher import bounces, callbacks, engagement, engagement_store, metrics, store
-from dispatcher.engagement_store import Settlement
+from dispatcher.callbacks import Reported
+from dispatcher.engagement_store import APPLIED, Settlement
 from dispatcher.pace import Wakeup
 from leadflow.clock import Clock
 from leadflow.codec import Codec
@@ -105,31 +106,25 @@ class CallbackApplier:
         settled: list[Settlement] = []
         waiting: list[str] = []
         events: list[tuple[str, bytes]] = []
-        for each in due:
+        for each in engagement.judge_in_turn(
+            ((each.callback, each.messages) for each in due), told, around, now
+        ):
             callback = each.callback
-            message, verdict = engagement.judge_all(callback, each.messages, told, around, now)
-            match verdict:
-                case engagement.Wait():
+            match each.verdict, each.message:
+                case engagement.Wait(), _:
                     waiting.append(callback.event_id)
-                    continue
-                case engagement.Refuse():
-                    settled.append(Settlement(callback.event_id, verdict.rule))
-                    metrics.CALLBACKS.labels(callback.kind, verdict.rule).inc()
-                    continue
-            assert message is not None, "what is told is told of a message"
-            told[message.message_id][verdict.what] = verdict.at
-            settled.append(
-                Settlement(
-                    callback.event_id, engagement_store.APPLIED, message.message_id, verdict.what
-                )
-            )
-            metrics.CALLBACKS.labels(callback.kind, engagement_store.APPLIED).inc()
-            event = callbacks.event_of(callback, message, verdict.at, verdict.automated, now)
-            events.append((message.lead_id, self._codec.encode(event)))
-            facts = callbacks.facts_of_callback(callback, message, verdict.at, now)
-            facts += await bounces.count(connection, callback, message, self._tenants, now)
-            if facts:
-                await store.remember(connection, facts)
+                case engagement.Refuse(rule), _:
+                    settled.append(Settlement(callback.event_id, rule))
+                    metrics.CALLBACKS.labels(callback.kind, rule).inc()
+                case engagement.Tell(what, at, automated), Reported() as message:
+                    settled.append(Settlement(callback.event_id, APPLIED, message.message_id, what))
+                    metrics.CALLBACKS.labels(callback.kind, APPLIED).inc()
+                    event = callbacks.event_of(callback, message, at, automated, now)
+                    events.append((message.lead_id, self._codec.encode(event)))
+                    facts = callbacks.facts_of_callback(callback, message, at, now)
+                    facts += await bounces.count(connection, callback, message, self._tenants, now)
+                    if facts:
+                        await store.remember(connection, facts)
         await store.tell(connection, events)
         await engagement_store.settle(connection, settled)
         await engagement_store.postpone(connection, waiting)
