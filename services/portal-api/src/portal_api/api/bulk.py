@@ -12,19 +12,22 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field
 
+from leadflow.pacing import DEFAULT_PER_MINUTE
 from leadflow.records import SequencePublished
 from portal_api import editing, paging
 from portal_api.api.access import Ctx, Enroller, Staff, own_leads_of, tenant_of
-from portal_api.api.bodies import Body, Name, Text
+from portal_api.api.bodies import Body, Name, Rate, Text
 from portal_api.api.enrollments import Limit
 from portal_api.api.sequences import row_of
 from portal_api.api.writing import Done, Write, run, wait_seconds
 from portal_api.auth import OPERATORS, Principal
 from portal_api.bulk import selecting, views
-from portal_api.bulk.model import ENROLL, MIGRATE, Job
+from portal_api.bulk.model import ENROLL, MIGRATE, RESUME, Job
 from portal_api.context import Context
 from portal_api.problems import Problem
 from portal_api.store import bulk as store
+from portal_api.store import sequences as sequence_store
+from portal_api.store import waiting
 from portal_api.store.connection import row as one_row
 from portal_api.store.connection import rows
 
@@ -57,6 +60,8 @@ class NewBulk(Body):
     from_version: Annotated[int, Field(ge=1)] | None = None
     to_version: Annotated[int, Field(ge=1)] | None = None
     reason: Text | None = None
+    # To resume: how many leads a minute go on of those whose step is overdue.
+    rate_per_minute: Rate | None = None
     dry_run: bool = False
 
 
@@ -86,7 +91,8 @@ async def create_bulk(
     sequence_id: str, body: NewBulk, request: Request, context: Ctx, principal: Enroller
 ) -> JSONResponse:
     """Enroll, migrate, pause, resume or stop many leads. With `dry_run` nothing is sent: what
-    is expected for each lead can be read, and POST /bulk/{id}/start does exactly that."""
+    is expected for each lead can be read, and POST /bulk/{id}/start does exactly that. A resume
+    lets go what is overdue at `rate_per_minute`; `release` says what goes out when."""
 
     async def work(write: Write) -> Done:
         row = await row_of(context, principal, sequence_id)
@@ -237,6 +243,8 @@ async def _sequence(context: Context, row: dict[str, Any], body: NewBulk) -> Seq
     record = editing.from_definition(row["definition"])
     if body.lead_ids is not None and body.filter is not None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "lead_ids or filter, not both.")
+    if body.action != RESUME and body.rate_per_minute is not None:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "rate_per_minute: only to resume.")
     if body.action != MIGRATE and body.to_version is not None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "to_version: only to migrate.")
     if body.action == ENROLL:
@@ -288,6 +296,9 @@ async def _create(
         from_version=body.from_version,
         to_version=body.to_version,
         started_at=None if body.dry_run else now,
+        rate_per_minute=(body.rate_per_minute or DEFAULT_PER_MINUTE)
+        if body.action == RESUME
+        else None,
     )
     row = {
         **{name: getattr(job, name) for name in Job.__dataclass_fields__},
@@ -353,7 +364,16 @@ async def _row(
 
 async def _shown(context: Context, row: dict[str, Any]) -> dict[str, Any]:
     async with context.engine.connect() as connection:
-        return views.job(row, await store.counts(connection, [row["bulk_id"]]))
+        job = views.job(row, await store.counts(connection, [row["bulk_id"]]))
+        if row["rate_per_minute"] is not None:
+            job["release"] = await waiting.preview_of_bulk(
+                connection,
+                row["bulk_id"],
+                paused=await sequence_store.paused_scopes(connection),
+                rate_per_minute=row["rate_per_minute"],
+                now=context.clock.now(),
+            )
+        return job
 
 
 async def _asked(context: Context, bulk_id: str) -> int:

@@ -14,7 +14,8 @@ LIVE = ("active", "paused")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What is asked for. `started_at` is the time of every command of it, so that a command
-    that is sent again is the same; None while it is only a preview."""
+    that is sent again is the same; None while it is only a preview. `rate_per_minute` is how many
+    overdue leads a resume lets go, None for what is no resume."""
 
     bulk_id: str
     tenant_id: str
@@ -25,6 +26,7 @@ class Job:
     from_version: int | None = None
     to_version: int | None = None
     started_at: datetime | None = None
+    rate_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

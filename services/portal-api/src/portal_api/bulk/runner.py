@@ -8,14 +8,18 @@ sequencer takes each once.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from leadflow import topics
 from leadflow.errors import is_retryable, public_reason
+from portal_api.bulk.decide import pace
 from portal_api.bulk.decide.commands import command
 from portal_api.bulk.model import Job
 from portal_api.context import Context
@@ -79,7 +83,7 @@ class BulkRunner:
             job = job_of(row)
             sent = []
             if row["state"] == "running":
-                sent = await store.waiting(connection, bulk_id, self._batch)
+                sent = await self._next(connection, row)
                 await context.publish(
                     topics.ENROLLMENT_COMMANDS,
                     [
@@ -91,12 +95,30 @@ class BulkRunner:
                     ],
                 )
                 await store.requested(connection, bulk_id, [each["position"] for each in sent])
-            more = len(sent) == self._batch
+            more = len(sent) >= self._batch
             if job.started_at is not None and self._looks(bulk_id, more):
                 await answers.collect(connection, bulk_id, job.action, job.started_at)
             if not more:
                 await store.finish(connection, bulk_id, context.clock.now())
         return more
+
+    async def _next(
+        self, connection: AsyncConnection, row: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The items that are sent now. A resume lets go what is overdue at its rate, the longest
+        waiting first, and what is not overdue at once."""
+        bulk_id, rate, now = row["bulk_id"], row["rate_per_minute"], self._context.clock.now()
+        if rate is None:
+            return await store.waiting(connection, bulk_id, self._batch)
+        sent = await store.not_overdue(connection, bulk_id, now, self._batch)
+        unanswered = await store.unanswered(connection, bulk_id, row["started_at"])
+        number, used_until = pace.allowed(
+            rate, row["paced_at"] or row["started_at"], now, unanswered
+        )
+        if number:
+            sent += await store.overdue(connection, bulk_id, now, number)
+            await store.paced(connection, bulk_id, used_until)
+        return sent
 
     def _looks(self, bulk_id: str, more: bool) -> bool:
         """Whether it is time to look for answers to this job."""

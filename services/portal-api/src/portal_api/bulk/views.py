@@ -58,8 +58,8 @@ def job(row: Mapping[str, Any], counts: Iterable[Mapping[str, Any]]) -> dict[str
             name: row[name]
             for name in (
                 "tenant_id", "sequence_id", "action", "from_version", "to_version", "chosen",
-                "reason", "requested_by", "state", "total", "created_at", "started_at",
-                "cancelled_at", "cancelled_by", "finished_at",
+                "reason", "requested_by", "rate_per_minute", "state", "total", "created_at",
+                "started_at", "cancelled_at", "cancelled_by", "finished_at",
             )
         },
         "expected": {

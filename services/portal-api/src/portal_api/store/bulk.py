@@ -12,6 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from portal_api.store.connection import row, rows
 from portal_api.store.upserts import as_json
 
+_COMMAND = "position, lead_id, owner, enrollment_id"
+# For when the next step of an enrollment was due when the job was made.
+_DUE_AT = "CAST(plan->>'due_at' AS timestamptz)"
+_IS_OVERDUE = f"coalesce({_DUE_AT} <= :now, true)"
+
 
 async def create(connection: AsyncConnection, job: Mapping[str, Any]) -> bool:
     """Insert a job; False if there is one of this id."""
@@ -176,9 +181,53 @@ async def lock(connection: AsyncConnection, bulk_id: str) -> dict[str, Any] | No
 async def waiting(connection: AsyncConnection, bulk_id: str, limit: int) -> list[dict[str, Any]]:
     return await rows(
         connection,
-        "SELECT position, lead_id, owner, enrollment_id FROM bulk_items "
+        f"SELECT {_COMMAND} FROM bulk_items "  # noqa: S608
         "WHERE bulk_id = :id AND state = 'waiting' ORDER BY position LIMIT :limit",
         {"id": bulk_id, "limit": limit},
+    )
+
+
+async def not_overdue(
+    connection: AsyncConnection, bulk_id: str, now: datetime, limit: int
+) -> list[dict[str, Any]]:
+    """Waiting items of a resume whose next step is still to come due."""
+    return await rows(
+        connection,
+        f"SELECT {_COMMAND} FROM bulk_items WHERE bulk_id = :id AND state = 'waiting' "  # noqa: S608
+        f"AND NOT {_IS_OVERDUE} "
+        "ORDER BY position LIMIT :limit",
+        {"id": bulk_id, "now": now, "limit": limit},
+    )
+
+
+async def overdue(
+    connection: AsyncConnection, bulk_id: str, now: datetime, limit: int
+) -> list[dict[str, Any]]:
+    """Waiting items of a resume whose next step would go out at once, the longest waiting first."""
+    return await rows(
+        connection,
+        f"SELECT {_COMMAND} FROM bulk_items WHERE bulk_id = :id AND state = 'waiting' "  # noqa: S608
+        f"AND {_IS_OVERDUE} ORDER BY {_DUE_AT}, position LIMIT :limit",
+        {"id": bulk_id, "now": now, "limit": limit},
+    )
+
+
+async def unanswered(connection: AsyncConnection, bulk_id: str, started_at: datetime) -> int:
+    """How many of the overdue were let go, and the log has not said yet what came of it."""
+    found = await row(
+        connection,
+        "SELECT count(*) AS n FROM bulk_items "  # noqa: S608
+        f"WHERE bulk_id = :id AND state = 'requested' AND {_IS_OVERDUE}",
+        {"id": bulk_id, "now": started_at},
+    )
+    return 0 if found is None else int(found["n"])
+
+
+async def paced(connection: AsyncConnection, bulk_id: str, used_until: datetime) -> None:
+    """Note until when the rate of a resume is used up."""
+    await connection.execute(
+        text("UPDATE bulk_jobs SET paced_at = :at WHERE bulk_id = :id"),
+        {"id": bulk_id, "at": used_until},
     )
 
 

@@ -38,6 +38,34 @@ SELECT sequence_id, channel, count(*) AS n, min(turn) AS first, max(turn) AS las
 FROM turns WHERE CAST(:tenant AS text) IS NULL OR tenant_id = :tenant
 GROUP BY sequence_id, channel ORDER BY min(turn), sequence_id, channel
 """
+# What goes out when the enrollments of a bulk resume go on: what is overdue at the rate, the
+# longest waiting first, and the rest when it is due.
+_RESUMED = """
+WITH waiting AS (
+    SELECT i.position, m.tenant_id, m.sequence_id, m.channel, m.scheduled_for,
+        coalesce(CAST(i.plan->>'due_at' AS timestamptz), CAST(:now AS timestamptz)) AS due_at
+    FROM bulk_items i LEFT JOIN messages m
+        ON m.enrollment_id = i.enrollment_id AND m.state = 'scheduled'
+    WHERE i.bulk_id = :id AND i.expected = 'done' AND i.state = 'waiting'
+), turns AS (
+    SELECT *, dense_rank() OVER (ORDER BY due_at, position) AS turn FROM waiting
+    WHERE due_at <= CAST(:now AS timestamptz)
+    UNION ALL
+    SELECT *, 0 FROM waiting WHERE due_at > CAST(:now AS timestamptz)
+), goes AS (
+    SELECT *, greatest(
+        scheduled_for, CAST(:now AS timestamptz) + turn * CAST(:apart AS interval)) AS at
+    FROM turns w
+    WHERE sequence_id IS NOT NULL AND NOT ARRAY[
+        'everything', 'tenant:' || w.tenant_id, 'channel:' || w.tenant_id || ':' || w.channel,
+        'sequence:' || w.tenant_id || ':' || w.sequence_id
+    ] && CAST(:paused AS text[])
+)
+SELECT sequence_id, channel, count(*) AS n, count(*) FILTER (WHERE turn > 0) AS overdue,
+    min(scheduled_for) AS due_first, max(scheduled_for) AS due_last,
+    min(at) AS first_at, max(at) AS last_at
+FROM goes GROUP BY sequence_id, channel ORDER BY min(at), sequence_id, channel
+"""
 _HELD = """
 SELECT (SELECT count(*) FROM enrollments WHERE held_by = :scope AND status = 'paused'
         AND (CAST(:tenant AS text) IS NULL OR tenant_id = :tenant))
@@ -85,6 +113,46 @@ async def preview(
         "rate_per_minute": rate_per_minute,
         "messages": sum(each["messages"] for each in groups),
         "held": int(held[0]["held"]),
+        "first_at": min((each["first_at"] for each in groups), default=None),
+        "last_at": max((each["last_at"] for each in groups), default=None),
+        "groups": groups,
+    }
+
+
+async def preview_of_bulk(
+    connection: AsyncConnection,
+    bulk_id: str,
+    *,
+    paused: Collection[str],
+    rate_per_minute: int,
+    now: datetime,
+) -> dict[str, Any]:
+    """{rate_per_minute, messages, overdue, first_at, last_at, groups}: what the waiting items of a
+    bulk resume let go, as `preview` says it of a scope. What is paused otherwise stays."""
+    found = await rows(
+        connection,
+        _RESUMED,
+        {
+            "id": bulk_id,
+            "paused": list(paused),
+            "apart": timedelta(minutes=1) / rate_per_minute,
+            "now": now,
+        },
+    )
+    groups = [
+        {
+            "sequence_id": each["sequence_id"],
+            "channel": each["channel"],
+            "messages": int(each["n"]),
+            "overdue": int(each["overdue"]),
+            **{name: each[name] for name in ("due_first", "due_last", "first_at", "last_at")},
+        }
+        for each in found
+    ]
+    return {
+        "rate_per_minute": rate_per_minute,
+        "messages": sum(each["messages"] for each in groups),
+        "overdue": sum(each["overdue"] for each in groups),
         "first_at": min((each["first_at"] for each in groups), default=None),
         "last_at": max((each["last_at"] for each in groups), default=None),
         "groups": groups,
