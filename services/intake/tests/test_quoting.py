@@ -174,4 +174,4 @@ def test_an_empty_text_stays_empty() -> None:
 def test_no_text_takes_long(line: str) -> None:
     started = perf_counter()
     own_words(line)
-    assert perf_counter() - started < 1
+    assert perf_counter() - started < 5

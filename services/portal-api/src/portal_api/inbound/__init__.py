@@ -1,0 +1,1 @@
+"""Mail that comes in: read, told apart, and passed on as raw events."""
