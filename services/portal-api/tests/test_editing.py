@@ -117,6 +117,23 @@ def test_a_trigger_stage_must_be_in_the_pipeline(sequence: SequencePublished) ->
         editing.check_pipeline(sequence, ("offer-sent", "assigned"))
 
 
+@pytest.mark.parametrize(("days", "kept"), [(400, 400), (500, 400), (1, 1)])
+def test_a_silence_that_no_lead_is_remembered_for_is_refused_with_the_tenants_days(
+    sequence: SequencePublished, days: int, kept: int
+) -> None:
+    trigger = editing.trigger_of("dormant", days)
+    with pytest.raises(Refused, match=f"dormant for {days} days.* forgotten after {kept} "):
+        editing.check_retention(replace(sequence, trigger=trigger), kept)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(399, 400), (3000, 0)])
+def test_a_silence_that_leads_are_remembered_for_is_taken(
+    sequence: SequencePublished, days: int, kept: int
+) -> None:
+    trigger = editing.trigger_of("dormant", days)
+    editing.check_retention(replace(sequence, trigger=trigger), kept)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

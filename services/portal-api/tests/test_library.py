@@ -59,3 +59,9 @@ def test_only_what_nobody_has_or_nobody_edited_is_published(sequence: SequencePu
     assert to_publish([sequence], {name: sequence}) == []
     assert to_publish([newer], {name: sequence}) == [newer]
     assert to_publish([newer], {name: edited}) == []
+
+
+def test_a_sequence_for_a_silence_that_the_tenant_forgets_before_is_a_draft(t0: datetime) -> None:
+    (entry,) = [each for each in ENTRIES if each["sequence_id"] == "reactivation"]
+    made = library.sequence_of(entry, TEMPLATES, Tenant(tenant_id="acme", retention_days=60), t0)
+    assert (made.trigger.value, made.status) == ("60", "draft")

@@ -134,6 +134,21 @@ def check_pipeline(sequence: SequencePublished, pipeline: Sequence[str]) -> None
         )
 
 
+def is_forgotten_first(trigger: Trigger, retention_days: int) -> bool:
+    """Whether every lead is forgotten before it is dormant for so long; 0 days of retention are
+    for good."""
+    return trigger.kind == "dormant" and 0 < retention_days <= int(trigger.value)
+
+
+def check_retention(sequence: SequencePublished, retention_days: int) -> None:
+    """Raises Refused if the sequence waits for a silence that no lead is remembered for."""
+    if is_forgotten_first(sequence.trigger, retention_days):
+        raise Refused(
+            f"trigger: nobody is ever dormant for {sequence.trigger.value} days, for a lead is "
+            f"forgotten after {retention_days} (retention_days); say fewer"
+        )
+
+
 def missing_for_activation(sequence: SequencePublished) -> list[str]:
     """What the activation gate (product.md, seed 000) still wants; empty when it is open.
 

@@ -18,6 +18,7 @@ from portal_api.editing import (
     arm_of,
     check,
     condition_of,
+    is_forgotten_first,
     published,
     trigger_of,
     window_of,
@@ -51,8 +52,9 @@ def sequence_of(
 ) -> SequencePublished:
     """A shipped sequence as a tenant's own, its templates written into the steps.
 
-    It is a draft where the tenant's pipeline lacks its trigger stage, or where a template is
-    not approved. Raises SettingError, naming the sequence, if the entry makes none.
+    It is a draft where the tenant's pipeline lacks its trigger stage, where the tenant forgets
+    leads before it would begin, or where a template is not approved. Raises SettingError, naming
+    the sequence, if the entry makes none.
     """
     name = f"{tenant.tenant_id}.{entry['sequence_id']}"
     trigger = trigger_of(entry["trigger"]["kind"], entry["trigger"].get("value"))
@@ -64,7 +66,9 @@ def sequence_of(
             for each in used
             if each.get("template")
         )
-        in_pipeline = trigger.kind != "stage" or trigger.value in tenant.pipeline
+        can_begin = (
+            trigger.kind != "stage" or trigger.value in tenant.pipeline
+        ) and not is_forgotten_first(trigger, tenant.retention_days)
         sequence = SequencePublished(
             event_id="",
             tenant_id=tenant.tenant_id,
@@ -76,7 +80,7 @@ def sequence_of(
             version=entry["version"],
             name=entry["name"],
             description=entry["description"],
-            status=entry["status"] if approved and in_pipeline else "draft",
+            status=entry["status"] if approved and can_begin else "draft",
             trigger=trigger,
             trigger_source="" if entry["source"] == "any" else entry["source"],
             consent_rule=entry["consent_rule"],

@@ -255,7 +255,9 @@ def revise(
                 check_template("arms", arm.body)
         changed = editing.next_version(record, write.now, **changes)
         if "trigger" in changes or changed.status == "active":
-            editing.check_pipeline(changed, context.tenant(changed.tenant_id).pipeline)
+            tenant = context.tenant(changed.tenant_id)
+            editing.check_pipeline(changed, tenant.pipeline)
+            editing.check_retention(changed, tenant.retention_days)
         editing.check_activation(changed)
     except Refused as refused:
         raise Problem(
