@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sandbox.errors import ConnectionDropped, Refused, Shaped, Unknown, WrongMethod
 from sandbox.exchange import TRANSPORT, answer, answer_nothing, answer_problem, drop, read_body
 from sandbox.http_crm import CrmRoutes
+from sandbox.http_mailbox import MailboxRoutes
 from sandbox.http_providers import ProviderRoutes
 from sandbox.http_resend import ResendRoutes
 from sandbox.http_twilio import TwilioRoutes
@@ -61,6 +62,7 @@ class Application:
             ResendRoutes(state, injector, now),
             TwilioRoutes(state, injector, now),
             WebhookRoutes(state, injector, now),
+            MailboxRoutes(state),
         )
         # Most requests are sends: they go past the router, which tries its routes in turn.
         self._sends = {f"/providers/{channel}": channel for channel in HTTP_CHANNELS}
@@ -115,6 +117,7 @@ def _router(
     resend: ResendRoutes,
     twilio: TwilioRoutes,
     webhook: WebhookRoutes,
+    mailbox: MailboxRoutes,
 ) -> Router:
     contact = "/crm/contacts/{external_id}"
     table: list[tuple[str, str, ASGIApp]] = [
@@ -130,6 +133,9 @@ def _router(
         ("DELETE", "/accepted", providers.clear),
         ("GET", "/accepted/counts", providers.count_accepted),
         ("GET", "/accepted/{id}", providers.show_accepted),
+        ("GET", "/mailbox", mailbox.list_mails),
+        ("GET", "/mailbox/{id}", mailbox.show),
+        ("POST", "/mailbox/{id}/unsubscribe", mailbox.unsubscribe),
         ("GET", "/crm/counts", crm.counts),
         ("GET", "/crm/contacts", crm.list_contacts),
         ("GET", contact, crm.show),

@@ -23,19 +23,33 @@ NOTE = text("""
     VALUES (:event_id, :tenant_id, :channel, :address, :at)
     ON CONFLICT (event_id) DO NOTHING
 """)
+DELIVERED = text("""
+    INSERT INTO deliveries AS d (tenant_id, channel, address, at)
+    VALUES (:tenant_id, :channel, :address, :at)
+    ON CONFLICT (tenant_id, channel, address) DO UPDATE SET at = excluded.at
+    WHERE excluded.at > d.at
+""")
+# Since the last delivery, and since a person lifted it.
 COUNT = text("""
     SELECT count(*) FROM soft_bounces
     WHERE tenant_id = :tenant_id AND channel = :channel AND address = :address
-        AND at > CAST(:at AS timestamptz) - CAST(:days AS interval)
+        AND at > CAST(:now AS timestamptz) - CAST(:days AS interval)
+        AND at > coalesce((
+            SELECT d.at FROM deliveries d
+            WHERE (d.tenant_id, d.channel, d.address) = (:tenant_id, :channel, :address)
+        ), '-infinity')
         AND at > coalesce((
             SELECT changed_at FROM suppressions s
             WHERE (s.tenant_id, s.channel, s.address) = (:tenant_id, :channel, :address)
                 AND s.reason = 'soft_bounces' AND NOT s.active
         ), '-infinity')
 """)
-FORGET = text("""
-    DELETE FROM soft_bounces
-    WHERE tenant_id = :tenant_id AND channel = :channel AND address = :address AND at <= :at
+STANDS = text("""
+    SELECT EXISTS (
+        SELECT FROM suppressions s
+        WHERE (s.tenant_id, s.channel, s.address) = (:tenant_id, :channel, :address)
+            AND s.reason = 'soft_bounces' AND s.active
+    )
 """)
 
 
@@ -46,22 +60,29 @@ async def count(
     tenants: Mapping[str, Tenant],
     now: datetime,
 ) -> list[Suppression]:
-    """Note a soft bounce, or forget those before a delivery; the suppression once it is due."""
+    """Note a soft bounce or a delivery; what follows for the address, if anything does.
+
+    Reports come in any order: a delivery that is reported late lifts what it would have kept
+    from happening.
+    """
     if callback.kind not in ("bounced", "delivered"):
         return []
     tenant = tenants.get(message.tenant_id) or Tenant(tenant_id=message.tenant_id)
     address = address_key(message.channel, message.recipient)
     of = {"tenant_id": message.tenant_id, "channel": message.channel, "address": address}
     at = min(callback.occurred_at, now)
-    if callback.kind == "delivered":
-        await connection.execute(FORGET, {**of, "at": at})
+    delivered = callback.kind == "delivered"
+    if delivered:
+        await connection.execute(DELIVERED, {**of, "at": at})
+        if not await connection.scalar(STANDS, of):
+            return []
+    elif bounce_type(callback.details) != "soft" or not tenant.soft_bounces:
         return []
-    if bounce_type(callback.details) != "soft" or not tenant.soft_bounces:
-        return []
-    await connection.execute(NOTE, {**of, "event_id": callback.event_id, "at": at})
+    else:
+        await connection.execute(NOTE, {**of, "event_id": callback.event_id, "at": at})
     days = timedelta(days=tenant.soft_bounce_days)
-    number = await connection.scalar(COUNT, {**of, "at": at, "days": days})
-    if int(number or 0) < tenant.soft_bounces:
+    number = int(await connection.scalar(COUNT, {**of, "now": now, "days": days}) or 0)
+    if (number >= tenant.soft_bounces) == delivered:
         return []
     return [
         Suppression(
@@ -69,10 +90,10 @@ async def count(
             channel=message.channel,
             address=address,
             reason="soft_bounces",
-            active=True,
+            active=not delivered,
             cause_id=callback.event_id,
             at=now,
             source=message.provider or "dispatcher",
-            note=f"{number} in {tenant.soft_bounce_days} days",
+            note="delivered" if delivered else f"{number} in {tenant.soft_bounce_days} days",
         )
     ]

@@ -45,7 +45,7 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE TRIGGER heard AFTER UPDATE OF state ON ledger FOR EACH ROW "
     "WHEN (NEW.state = 'failed' AND NEW.rule IN ('OptedOut', 'BadAddress')) "
     "EXECUTE FUNCTION hear_provider()",
-    # Soft bounces that no delivery has made up for.
+    # Soft bounces, and when an address last took a message: reports come in any order.
     """
     CREATE TABLE soft_bounces (
         event_id  text PRIMARY KEY,
@@ -56,6 +56,15 @@ STATEMENTS: tuple[str, ...] = (
     )
     """,
     "CREATE INDEX soft_bounces_address ON soft_bounces (tenant_id, channel, address, at)",
+    """
+    CREATE TABLE deliveries (
+        tenant_id text NOT NULL,
+        channel   text NOT NULL,
+        address   text NOT NULL,
+        at        timestamptz NOT NULL,
+        PRIMARY KEY (tenant_id, channel, address)
+    ) WITH (fillfactor = 70)
+    """,
     # Where a lead is, for quiet hours at the moment of sending.
     """
     CREATE TABLE zones (
