@@ -7,6 +7,7 @@ from uuid import UUID
 
 NAMESPACE = UUID("6f0c2d3e-8a43-5d0c-9f6b-1c1f2b7d4e55")
 _NAMESPACE = NAMESPACE.bytes
+_TEST = "test:"
 
 
 def derived_id(*parts: str | int) -> str:
@@ -26,6 +27,16 @@ def derived_id(*parts: str | int) -> str:
 def lead_id(tenant_id: str, source: str, external_id: str) -> str:
     """Id of the lead whose first sighting was this."""
     return derived_id("lead", tenant_id, source, external_id)
+
+
+def test_lead_id(tenant_id: str, address: str) -> str:
+    """Who a test message is about: no lead of anybody, and no id that a lead could have."""
+    return _TEST + derived_id("test-lead", tenant_id, address)
+
+
+def is_test_lead(lead_id: str) -> bool:
+    """Whether a record is about a test message: nobody counts it, and it changes no lead."""
+    return lead_id.startswith(_TEST)
 
 
 def enrollment_id(lead_id: str, sequence_id: str, entry: int) -> str:

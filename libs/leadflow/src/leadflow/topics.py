@@ -118,7 +118,7 @@ MESSAGES = Topic(
     records=(records.MessageQueued,),
     partitions=12,
     retention="forever",
-    producers=("sequencer",),
+    producers=("sequencer", "portal-api"),
     consumers=("intake", "dispatcher", "portal-api"),
 )
 MESSAGE_REVIEWS = Topic(

@@ -27,6 +27,7 @@ from crm_sync.model import (
     State,
     Upsert,
 )
+from leadflow import ids
 from leadflow.errors import RecordRefused
 from leadflow.records import (
     Enrolled,
@@ -63,7 +64,7 @@ def item_of(record: Record, origin: Origin) -> Item | None:
     Raises RecordRefused for an approval that does not cover the text it carries.
     """
     change = _CHANGES.get(type(record))
-    if change is None or not isinstance(record, LeadRecord):
+    if change is None or not isinstance(record, LeadRecord) or ids.is_test_lead(record.lead_id):
         return None
     wanted = change(record)
     if wanted is None:

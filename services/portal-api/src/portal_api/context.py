@@ -19,6 +19,7 @@ from leadflow.tokens import Sealer
 from leadflow.topic import Topic
 from portal_api.client import ClientReader
 from portal_api.live import Broadcaster
+from portal_api.sightings import Sightings
 from portal_api.webhooks.secrets import WebhookSecrets
 
 LOOK_AGAIN_SECONDS = 0.25
@@ -40,6 +41,7 @@ class Context:
     webhook_secrets: WebhookSecrets = field(default_factory=WebhookSecrets)
     public_url: str = ""
     bulk_waits: asyncio.Event = field(default_factory=asyncio.Event)
+    sightings: Sightings = field(default_factory=Sightings)
     import_waits: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tenant(self, tenant_id: str) -> Tenant:

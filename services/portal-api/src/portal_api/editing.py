@@ -38,11 +38,6 @@ EVENTS = (
 ALWAYS_STOP = ("opt_out", "bounce", "complaint", "manual")
 STOPS = ("reply", "booking", "won", "lost", "account_reply", *ALWAYS_STOP)
 LONGEST_SILENCE_DAYS = 3_650
-# What a template may name; the sequencer and the dispatcher know no other values.
-VARIABLES = (
-    "first_name", "last_name", "company", "title", "service", "street", "city", "agent",
-    "agent_phone", "tenant_name", "booking_link", "unsubscribe_url",
-)  # fmt: skip
 
 
 STEP_DEFAULTS: dict[str, Any] = {
@@ -52,6 +47,7 @@ STEP_DEFAULTS: dict[str, Any] = {
     "blocks": False,
     "otherwise": "",
     "arms": [],
+    "body_html": "",
 }
 
 
@@ -168,7 +164,11 @@ def missing_for_activation(sequence: SequencePublished) -> list[str]:
         f"text of step {number}"
         for number, step in enumerate(sequence.steps, 1)
         if step.channel not in WITHOUT_MESSAGE
-        and not all(each.strip() for each in ([arm.body for arm in step.arms] or [step.body]))
+        and not all(
+            (body + html).strip()
+            for body, html in [(arm.body, arm.body_html) for arm in step.arms]
+            or [(step.body, step.body_html)]
+        )
     ]
     return missing
 
@@ -262,6 +262,9 @@ def _check_step(step: SequenceStep) -> None:
         raise Refused("arms: two of them have the same name")
     if step.delay_from not in ("enrollment", "previous"):
         raise Refused("delay_from: enrollment or previous")
+    html = step.body_html or any(arm.body_html for arm in step.arms)
+    if step.channel != "email" and html:
+        raise Refused("template_html: only an e-mail has an HTML part")
     if "\n" in step.subject:
         raise Refused("template_subject: one line")
 
@@ -282,6 +285,8 @@ def from_definition(data: dict[str, Any]) -> SequencePublished:
     stored before a field existed has its default."""
     values = {"exclusive_group": "", "window": None, **data}
     values["steps"] = [{**STEP_DEFAULTS, **step} for step in data["steps"]]
+    for step in values["steps"]:
+        step["arms"] = [{"body_html": "", **arm} for arm in step["arms"]]
     for name in ("occurred_at", "recorded_at"):
         values[name] = datetime.fromisoformat(values[name])
     return SequencePublished.from_avro(values)
@@ -326,4 +331,5 @@ def arm_of(data: dict[str, Any]) -> Arm:
         template_name=str(data.get("template_name") or ""),
         subject=str(data.get("subject") or ""),
         body=str(data.get("body") or ""),
+        body_html=str(data.get("body_html") or ""),
     )

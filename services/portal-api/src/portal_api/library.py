@@ -114,6 +114,7 @@ def _step(entry: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]) 
         template_name=entry.get("template") or "",
         subject=template.get("subject") or "",
         body=template.get("body") or "",
+        body_html=template.get("body_html") or "",
         condition=condition_of(entry.get("condition")),
         delay_days=entry.get("delay_days") or 0,
         delay_business_days=entry.get("delay_business_days") or 0,

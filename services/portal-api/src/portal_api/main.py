@@ -19,6 +19,7 @@ from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.loop import ConsumerLoop
 from leadflow.service import codec_for, run_all
 from leadflow.settings import Environment, ServiceSettings
+from portal_api import sightings
 from portal_api.api.app import make_app
 from portal_api.bulk.runner import BulkRunner
 from portal_api.client import ClientReader
@@ -140,6 +141,7 @@ async def main(
             serve(server, portal.host, portal.port, health, stop),
             publish(),
             BulkRunner(context).run(stop),
+            sightings.publish(context, stop),
             ImportRunner(context).run(stop),
             watch.run(stop),
         )

@@ -167,6 +167,7 @@ def step(each: SequenceStep, order: int, counts: Counts) -> dict[str, Any]:
         "template_name": each.template_name,
         "template_subject": each.subject,
         "template_body": each.body,
+        "template_html": each.body_html,
         "condition": None if each.condition is None else each.condition.to_avro(),
         "status": step_status(counts),
         "counts": {name: counts.get(name, 0) for name in MESSAGE_NAMES},

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from liquid import Environment
-from liquid.exceptions import LiquidError
-
-from portal_api.editing import VARIABLES, Refused
-
-_ENVIRONMENT = Environment()
+from portal_api.editing import Refused
+from rendering.errors import TemplateError
+from rendering.parts import Template
+from rendering.preview import preview
+from rendering.templates import allowed, check
 
 
 def check_template(name: str, text: str) -> None:
-    """Raises Refused if `text` is no Liquid, or names a variable that nobody has a value for."""
+    """Raises Refused if no lead could ever get this text: it is no Liquid, it names a variable,
+    tag or filter that there is not, or it is over a limit."""
     try:
-        template = _ENVIRONMENT.from_string(text)
-    except LiquidError as error:
-        raise Refused(f"{name}: {error.args[0] if error.args else 'not Liquid'}") from None
-    named = {
-        variable.segments[0] for each in template.analyze().globals.values() for variable in each
-    }
-    if unknown := sorted(str(each) for each in named - set(VARIABLES)):
-        raise Refused(
-            f"{name}: there is no variable {', '.join(unknown)}; there are {', '.join(VARIABLES)}"
-        )
+        check(text)
+    except TemplateError as error:
+        raise Refused(f"{name}: {error.sentence}") from None
 
 
 def filled(text: str, variables: Mapping[str, str]) -> str:
     """The text with its values in, for showing; the text itself where that fails."""
     try:
-        return _ENVIRONMENT.from_string(text).render(**variables)
-    except LiquidError:
+        values = allowed(variables)
+    except TemplateError:
         return text
+    shown = preview(Template(channel="task", subject="", body=text), values, footer=False)
+    return text if shown.parts is None else shown.parts.text

@@ -27,6 +27,8 @@ from portal_api.api import (
     summaries,
     suppression_files,
     suppressions,
+    templates,
+    tracking,
     unsubscribe,
     webhooks,
     why,
@@ -71,6 +73,7 @@ def make_app(context: Context) -> FastAPI:
         incidents.router,
         suppression_files.router,
         suppressions.router,
+        templates.router,
         client.router,
         pipeline.router,
         webhooks.router,
@@ -80,6 +83,7 @@ def make_app(context: Context) -> FastAPI:
     app.include_router(inbound.router)
     app.include_router(provider_webhooks.router())
     app.include_router(pages.router)
+    app.include_router(tracking.router)
     app.include_router(unsubscribe.router)
     app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
 

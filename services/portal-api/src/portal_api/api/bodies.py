@@ -48,6 +48,7 @@ class ArmBody(Body):
     template_name: Text = ""
     subject: Text = ""
     body: LongText = ""
+    body_html: LongText = ""
 
 
 class WindowBody(Body):
@@ -64,6 +65,7 @@ class StepBody(Body):
     template_name: Text = ""
     template_subject: Text = ""
     template_body: LongText = ""
+    template_html: LongText = ""
     condition: ConditionBody | None = None
     delay_days: Days = 0
     delay_business_days: Days = 0
@@ -81,6 +83,7 @@ class StepChange(Body):
     template_name: Text | None = None
     template_subject: Text | None = None
     template_body: LongText | None = None
+    template_html: LongText | None = None
     condition: ConditionBody | None = None
     delay_days: Days | None = None
     delay_business_days: Days | None = None
@@ -117,6 +120,26 @@ class NewSequence(Rules):
     name: Name
     tenant_id: Text | None = None
     steps: list[StepBody] = []
+
+
+class TemplateBody(Body):
+    """A template as it is being written. `lead_id` is whom it is shown to; without one, somebody of
+    whom nothing is known."""
+
+    channel: Literal["email", "sms", "whatsapp", "call", "task"] = "email"
+    subject: Text = ""
+    body: LongText = ""
+    body_html: LongText = ""
+    template_name: Text = ""
+    lead_id: Text | None = None
+    tenant_id: Text | None = None
+
+
+class TestSend(TemplateBody):
+    """`to`: left out, it goes to whoever asks."""
+
+    channel: Literal["email"] = "email"
+    to: Text | None = None
 
 
 class SequenceChange(Rules):

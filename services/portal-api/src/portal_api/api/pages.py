@@ -16,6 +16,7 @@ from portal_api.auth import OPERATORS, SESSION_LENGTH, Principal, Role, sign
 from portal_api.context import Context
 from portal_api.store import credentials
 from portal_api.suppression.rules import BY_HAND, REASONS
+from rendering.variables import VARIABLES
 
 FOLDER = Path(__file__).resolve().parent.parent / "pages"
 templates = Jinja2Templates(FOLDER / "templates")
@@ -70,7 +71,7 @@ async def logout(request: Request, context: Ctx) -> Response:
 @router.get("/sequences/{sequence_id}")
 async def sequences_page(request: Request, sequence_id: str | None = None) -> Response:
     return await _page(
-        request, "sequences.html", events=editing.EVENTS, variables=editing.VARIABLES
+        request, "sequences.html", events=editing.EVENTS, variables=VARIABLES
     )
 
 

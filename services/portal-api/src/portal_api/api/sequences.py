@@ -230,6 +230,7 @@ def step_of(body: StepBody, step_id: str) -> SequenceStep:
         or ("" if body.channel in editing.WITHOUT_MESSAGE else step_id),
         subject=body.template_subject,
         body=body.template_body,
+        body_html=body.template_html,
         condition=editing.condition_of(
             None if body.condition is None else body.condition.model_dump()
         ),
@@ -250,9 +251,11 @@ def revise(
         for step in changes.get("steps", ()):
             check_template("template_subject", step.subject)
             check_template("template_body", step.body)
+            check_template("template_html", step.body_html)
             for arm in step.arms:
                 check_template("arms", arm.subject)
                 check_template("arms", arm.body)
+                check_template("arms", arm.body_html)
         changed = editing.next_version(record, write.now, **changes)
         if "trigger" in changes or changed.status == "active":
             tenant = context.tenant(changed.tenant_id)

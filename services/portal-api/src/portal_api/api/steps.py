@@ -54,7 +54,11 @@ async def change_step(
         except KeyError:
             raise _no_step(step_id) from None
         given = body.model_dump(exclude_unset=True)
-        names = {"template_subject": "subject", "template_body": "body"}
+        names = {
+            "template_subject": "subject",
+            "template_body": "body",
+            "template_html": "body_html",
+        }
         changes = {
             names.get(name, name): value
             for name, value in given.items()

@@ -65,6 +65,9 @@ async def act(
     if link is None:
         return _page(request, context, None, "unknown")
     every = scope == ALL
+    if ids.is_test_lead(link.lead_id):
+        # Somebody looks at a template: the page is as the lead would see it, and nothing changes.
+        return _page(request, context, link, "done", every=every)
     said = opt_out(
         tenant_id=link.tenant_id,
         lead_id=link.lead_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from leadflow import topics
+from leadflow import ids, topics
 from leadflow.kafka.loop import Received
 from leadflow.records import LeadRecord
 from portal_api.projections import enrollments, leads, messages, others
@@ -24,7 +24,9 @@ def project(batch: Iterable[Received]) -> Rows:
     into = Rows()
     for message, record in ((each.message, each.record) for each in batch):
         family = _LEAD_FAMILIES.get(message.topic)
-        if family is not None and isinstance(record, LeadRecord):
+        if isinstance(record, LeadRecord) and ids.is_test_lead(record.lead_id):
+            messages.project_test(record, into)
+        elif family is not None and isinstance(record, LeadRecord):
             family(record, into)
         else:
             received_at = datetime.fromtimestamp(message.timestamp_ms / 1000, UTC)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from leadflow import ids
 from leadflow.kafka.loop import Received, Stateless
-from leadflow.records import LeadRecord
+from leadflow.records import LeadRecord, Record
 from portal_api.live import Broadcaster, changes_of
 from portal_api.projections import project
 from portal_api.projections.rows import Row, Rows
@@ -32,7 +34,7 @@ class Projection(Stateless):
     async def handle(self, batch: Sequence[Received]) -> None:
         lines: dict[str, Row] = {}
         for received in batch:
-            if isinstance(received.record, LeadRecord):
+            if _has_a_story(received.record):
                 lines.setdefault(
                     received.record.event_id, line(received.record, received.message.topic)
                 )
@@ -51,9 +53,14 @@ def fresh(batch: Sequence[Received], new: set[str]) -> list[Received]:
     left = set(new)
     chosen: list[Received] = []
     for received in batch:
-        if not isinstance(received.record, LeadRecord):
+        if not _has_a_story(received.record):
             chosen.append(received)
         elif received.record.event_id in left:
             left.discard(received.record.event_id)
             chosen.append(received)
     return chosen
+
+
+def _has_a_story(record: Record) -> TypeGuard[LeadRecord]:
+    """A record about a lead; a test is about none."""
+    return isinstance(record, LeadRecord) and not ids.is_test_lead(record.lead_id)

@@ -20,7 +20,10 @@ from leadflow.records import (
     MessageUnknown,
 )
 from portal_api.projections.rows import Rows
-from portal_api.projections.tables import FIRST_TOUCHES, MESSAGES
+from portal_api.projections.tables import FIRST_TOUCHES, MESSAGES, TEST_SENDS
+from rendering.errors import TemplateError
+from rendering.plain import text_of
+from rendering.sanitizing import sanitize
 
 # A message moves up only. `unknown` may still be found to have been sent or not.
 RANKS = {
@@ -50,7 +53,7 @@ def project(record: LeadRecord, into: Rows) -> None:
                 recipient=record.recipient,
                 template_name=record.template_name,
                 subject=record.subject,
-                body=record.body,
+                body=record.body or _words(record.body_html),
                 variables=dict(record.variables),
                 compliance_note=record.compliance_note,
                 scheduled_for=record.due_at,
@@ -105,6 +108,46 @@ def project(record: LeadRecord, into: Rows) -> None:
             _put(record, into, None, bounced_at=record.occurred_at)
         case MessageComplained():
             _put(record, into, None, complained_at=record.occurred_at)
+
+
+def project_test(record: LeadRecord, into: Rows) -> None:
+    """Add what a record says about a test: it is shown to whoever asked, and counts for nothing."""
+    said: dict[str, Any] = {}
+    match record:
+        case MessageQueued():
+            state, said = "queued", {
+                "recipient": record.recipient,
+                "template_name": record.template_name,
+                "queued_at": record.occurred_at,
+            }  # fmt: skip
+        case MessageHeld() | MessageSuppressed():
+            state = "held" if isinstance(record, MessageHeld) else "suppressed"
+            said = {"rule": record.rule}
+        case MessageSent():
+            state, said = "sent", {"sent_at": record.accepted_at}
+        case MessageFailed():
+            state, said = "failed", {"reason": f"{record.error_class}: {record.reason}"}
+        case MessageUnknown():
+            state, said = "unknown", {"reason": record.reason}
+        case _:
+            return
+    into.put(
+        TEST_SENDS,
+        message_id=record.message_id,
+        tenant_id=record.tenant_id,
+        state=state,
+        rank=RANKS[state],
+        updated_at=record.recorded_at,
+        **said,
+    )
+
+
+def _words(html: str) -> str:
+    """What a template says that is HTML alone, its variables as they stand in it."""
+    try:
+        return text_of(sanitize(html, lambda _: True)) if html else ""
+    except TemplateError:
+        return ""
 
 
 def _put(record: Any, into: Rows, state: str | None, **more: Any) -> None:

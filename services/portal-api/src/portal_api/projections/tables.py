@@ -149,6 +149,18 @@ MESSAGES = Table(
     },
 )  # fmt: skip
 
+TEST_SENDS = Table(
+    "test_sends",
+    ("message_id",),
+    {
+        **_all(FIRST, "tenant_id", "recipient", "template_name"),
+        **_all(by("rank"), "state", "rule", "reason"),
+        "rank": GREATEST,
+        **_all(LEAST, "queued_at", "sent_at"),
+        "updated_at": GREATEST,
+    },
+)
+
 CONTROLS = Table(
     "controls",
     ("scope",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from leadflow import ids
 from leadflow.records import (
     AccountReplied,
     BookingMade,
@@ -61,7 +62,7 @@ def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setti
     """
     before = row or LeadRow(lead_id=event.lead_id, tenant_id=event.tenant_id)
     mark = digest(event.event_id)
-    if mark in before.applied:
+    if mark in before.applied or ids.is_test_lead(event.lead_id):
         return Decision(before, (), changed=False)
     case = Case(before, setting, now)
     if _apply(case, event):
