@@ -124,7 +124,10 @@ MESSAGES = Topic(
 MESSAGE_REVIEWS = Topic(
     name="message-reviews",
     key="lead_id",
-    records=(records.MessageReviewed,),
+    records=(
+        records.MessageReviewed,
+        records.DoubtSettled,
+    ),
     partitions=12,
     retention="forever",
     producers=("portal-api",),

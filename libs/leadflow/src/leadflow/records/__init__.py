@@ -65,7 +65,7 @@ from leadflow.records.message_events import (
     MessageSuppressed,
     MessageUnknown,
 )
-from leadflow.records.message_reviews import MessageReviewed
+from leadflow.records.message_reviews import DoubtSettled, MessageReviewed
 from leadflow.records.messages import MessageQueued
 from leadflow.records.raw_events import RawEvent
 from leadflow.records.sequence_definitions import SequencePublished
@@ -81,6 +81,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     CallMissed,
     CommandRefused,
     ConsentChanged,
+    DoubtSettled,
     EnrollRequested,
     Enrolled,
     EnrollmentCompleted,
@@ -142,6 +143,7 @@ __all__ = [
     "Condition",
     "ConsentChanged",
     "ConsentGrant",
+    "DoubtSettled",
     "EnrollRequested",
     "Enrolled",
     "EnrollmentCompleted",

@@ -46,3 +46,39 @@ class MessageReviewed(LeadRecord):
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
         return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtSettled(LeadRecord):
+    """A person found out what became of a message that a provider may have accepted."""
+
+    TYPE: ClassVar[str] = "DoubtSettled"
+    VERSION: ClassVar[int] = 1
+    PRIVACY_CLASS: ClassVar[str] = "internal"
+    PII: ClassVar[frozenset[str]] = frozenset(["reason"])
+
+    message_id: str
+    outcome: str
+    provider_id: str | None = None
+    settled_by: str
+    reason: str
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "tenant_id": self.tenant_id,
+            "occurred_at": self.occurred_at,
+            "recorded_at": self.recorded_at,
+            "source": self.source,
+            "lead_id": self.lead_id,
+            "owner": self.owner,
+            "message_id": self.message_id,
+            "outcome": self.outcome,
+            "provider_id": self.provider_id,
+            "settled_by": self.settled_by,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return assemble(cls, data)
