@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import bounces, callbacks, engagement, engagement_store, metrics, store
+from dispatcher import bounces, callbacks, doubts, engagement, engagement_store, metrics, store
 from dispatcher.callbacks import Reported
 from dispatcher.engagement_store import APPLIED, Settlement
 from dispatcher.pace import Wakeup
@@ -126,6 +126,8 @@ class CallbackApplier:
                     if facts:
                         await store.remember(connection, facts)
         await store.tell(connection, events)
+        reported = [each.message_id for each in settled if each.message_id is not None]
+        await doubts.accepted_after_all(connection, reported, self._codec, now)
         await engagement_store.settle(connection, settled)
         await engagement_store.postpone(connection, waiting)
         return len(settled)
