@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from dispatcher.content import Writer
 from dispatcher.model import Arrival
+from dispatcher.threads import Mail, Thread
 from leadflow.errors import RecordRefused
 from leadflow.records import MessageQueued
 from leadflow.tenants import Tenant
@@ -54,6 +56,7 @@ def test_an_email_is_rendered_with_its_envelope(make_queued: Make, writer: Write
     assert content is not None
     token = writer.links.seal("unsubscribe", "acme", "lead-1", "email", queued.message_id)
     url = f"https://leads.example.com/unsubscribe/{token}"
+    reply = writer.links.seal_id("reply", "acme", queued.message_id)
     assert content.send() == {
         "to": "ann@example.com",
         "from": '"Acme Roofing" <acme@mail.example.com>',
@@ -70,9 +73,28 @@ def test_an_email_is_rendered_with_its_envelope(make_queued: Make, writer: Write
             "List-Unsubscribe": f"<{url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             "X-Leadflow-Message-Id": "5f0c7a3e-0000-5000-8000-000000000001",
+            "Reply-To": f'"Acme Roofing" <reply+{reply}@mail.example.com>',
         },
     }
     assert content.sha256 == hashlib.sha256(content.payload).hexdigest()
+
+
+def test_a_follow_up_continues_its_thread(make_queued: Make, writer: Writer) -> None:
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    first = Mail(mail_id="<m-1@mail.example.com>", subject="Your roof", at=at, by_lead=False)
+    theirs = Mail(mail_id="<1@example.com>", subject="{{ secret }}", at=at, by_lead=True)
+    for mails, template, subject in (
+        ((first,), "Re: Hello", "Hello"),
+        ((first,), "", "Your roof"),
+        ((first, theirs), "Hello", "Re: {{ secret }}"),
+    ):
+        content = writer.arrive(make_queued(subject=template), Thread(mails)).content
+        assert content is not None
+        send = content.send()
+        assert send["subject"] == subject
+        assert send["headers"]["In-Reply-To"] == mails[-1].mail_id
+        assert send["headers"]["References"] == " ".join(mail.mail_id for mail in mails)
+    assert writer.arrive(make_queued(subject="")).rule == "template_empty"
 
 
 def test_the_same_message_gives_the_same_bytes(make_queued: Make, writer: Writer) -> None:

@@ -10,12 +10,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dispatcher import tracking
 from dispatcher.events import AboutMessage
 from dispatcher.model import CHANNELS, RECORDED_CHANNELS, Arrival, Content
+from dispatcher.threads import NO_THREAD, Thread, reply_to
 from leadflow.errors import RecordRefused
 from leadflow.records import MessageQueued
 from leadflow.tenants import Tenant
@@ -55,6 +56,7 @@ class Envelope:
     recipient: str
     purpose: str
     sender_name: str = ""
+    thread: Thread = NO_THREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,9 @@ class Writer:
     links: Sealer
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
 
-    def arrive(self, queued: MessageQueued) -> Arrival:
+    def arrive(self, queued: MessageQueued, thread: Thread = NO_THREAD) -> Arrival:
         """The ledger's row for a queued message, rendered, or held by the rule that kept it back.
+        `thread` are the mails before it.
 
         Raises RecordRefused for a channel that does not exist.
         """
@@ -74,7 +77,7 @@ class Writer:
             raise RecordRefused("unknown_channel", f"{queued.channel[:40]!r} is not a channel")
         content, held = None, TemplateError("")
         try:
-            content = self.compose(queued)
+            content = self.compose(queued, thread)
         except TemplateError as error:
             held = error
         return Arrival(
@@ -98,7 +101,7 @@ class Writer:
             inputs=held.inputs,
         )
 
-    def compose(self, queued: MessageQueued) -> Content:
+    def compose(self, queued: MessageQueued, thread: Thread = NO_THREAD) -> Content:
         """The send of a message, rendered. Raises TemplateError."""
         _check(queued.channel, queued.recipient)
         unsubscribe_url = self.unsubscribe_url(queued)
@@ -107,7 +110,7 @@ class Writer:
         parts = render(
             Template(
                 channel=queued.channel,
-                subject=queued.subject,
+                subject=queued.subject if queued.subject.strip() else thread.placeholder,
                 body=queued.body,
                 body_html=queued.body_html,
             ),
@@ -122,16 +125,25 @@ class Writer:
             recipient=queued.recipient,
             purpose=queued.purpose,
             sender_name=values.get("tenant_name", ""),
+            thread=thread,
         )
-        return self._written(envelope, parts, unsubscribe_url)
+        return self._written(envelope, _in_thread(parts, queued, thread), unsubscribe_url)
 
-    def edited(self, message: AboutMessage, recipient: str, *, subject: str, text: str) -> Content:
+    def edited(
+        self,
+        message: AboutMessage,
+        recipient: str,
+        *,
+        subject: str,
+        text: str,
+        thread: Thread = NO_THREAD,
+    ) -> Content:
         """A send in a reviewer's words, which are text and no template. Raises TemplateError."""
         _check(message.channel, recipient)
         tenant, unsubscribe_url = self._tenant(message.tenant_id), self.unsubscribe_url(message)
         purpose = SEQUENCE if message.sequence_id is not None else PERSONAL
         parts = Parts(
-            subject=" ".join(cleaned(subject).split()),
+            subject=" ".join(cleaned(subject).split()) or thread.subject(""),
             text=cleaned(text, keep_lines=True).strip(),
             html="",
         )
@@ -155,6 +167,7 @@ class Writer:
             recipient=recipient,
             purpose=purpose,
             sender_name=tenant.name,
+            thread=thread,
         )
         return self._written(envelope, parts, unsubscribe_url)
 
@@ -168,7 +181,8 @@ class Writer:
     def _written(self, envelope: Envelope, parts: Parts, unsubscribe_url: str) -> Content:
         send: dict[str, Any] = {"to": envelope.recipient, "text": parts.text}
         if envelope.channel == "email":
-            send["from"] = self._from(envelope)
+            address = f"{_local_part(envelope.tenant_id)}@{self.identity.mail_domain}"
+            send["from"] = _named(envelope.sender_name, address)
             send["subject"] = parts.subject
             send["html"] = self._tracked(envelope, parts.html, unsubscribe_url)
             send["headers"] = self._headers(envelope, unsubscribe_url)
@@ -179,18 +193,18 @@ class Writer:
         ).encode()
         return Content(payload=payload, sha256=hashlib.sha256(payload).hexdigest())
 
-    def _from(self, envelope: Envelope) -> str:
-        local = re.sub(r"[^a-z0-9.-]", "-", envelope.tenant_id.lower()).strip(".-")[:60] or "mail"
-        address = f"{local}@{self.identity.mail_domain}"
-        name = re.sub(r'[\\"<>@,;:()\[\]]', "", cleaned(envelope.sender_name)).strip()[:80]
-        return f'"{name}" <{address}>' if name else address
-
     def _headers(self, envelope: Envelope, unsubscribe_url: str) -> dict[str, str]:
         """Stable ids; RFC 8058 where a list can be left; RFC 3834 where a machine answers."""
         headers = {
             "Message-ID": f"<{envelope.message_id}@{self.identity.mail_domain}>",
             "X-Leadflow-Message-Id": envelope.message_id,
+            **envelope.thread.headers(),
         }
+        address = reply_to(
+            self.links, envelope.tenant_id, envelope.message_id, self.identity.mail_domain
+        )
+        if address is not None:
+            headers["Reply-To"] = _named(envelope.sender_name, address)
         if envelope.purpose in COMMERCIAL:
             headers["List-Unsubscribe"] = f"<{unsubscribe_url}>"
             headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -211,6 +225,25 @@ class Writer:
 
     def _tenant(self, tenant_id: str) -> Tenant:
         return self.tenants.get(tenant_id) or Tenant(tenant_id=tenant_id)
+
+
+def _in_thread(parts: Parts, queued: MessageQueued, thread: Thread) -> Parts:
+    """With the subject under which the thread goes on."""
+    if queued.channel != "email":
+        return parts
+    subject = thread.subject(parts.subject if queued.subject.strip() else "")
+    if not subject:
+        raise TemplateError("template_empty", part="subject")
+    return replace(parts, subject=subject)
+
+
+def _local_part(tenant_id: str) -> str:
+    return re.sub(r"[^a-z0-9.-]", "-", tenant_id.lower()).strip(".-")[:60] or "mail"
+
+
+def _named(name: str, address: str) -> str:
+    plain = re.sub(r'[\\"<>@,;:()\[\]]', "", cleaned(name)).strip()[:80]
+    return f'"{plain}" <{address}>' if plain else address
 
 
 def _check(channel: str, recipient: str) -> None:

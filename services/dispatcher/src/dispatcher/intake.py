@@ -6,16 +6,19 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import events, ledger, store
+from dispatcher import doubts, events, ledger, store, thread_store
 from dispatcher.content import Writer
+from dispatcher.events import AboutMessage
 from dispatcher.facts import facts_of
 from dispatcher.model import Arrival
 from dispatcher.pace import Wakeup
 from dispatcher.reviews import Approve, Refuse, Reject, judge
+from dispatcher.thread_store import About
+from dispatcher.threads import NO_THREAD, received
 from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.kafka.loop import Received, Stateless
-from leadflow.records import MessageQueued, MessageReviewed
+from leadflow.records import DoubtSettled, MessageQueued, MessageReviewed
 
 
 class LeadHandler(Stateless):
@@ -44,22 +47,37 @@ class LeadHandler(Stateless):
 
     async def handle(self, batch: Sequence[Received]) -> None:
         records = [received.record for received in batch]
-        arrivals = [
-            self._with_event(self._writer.arrive(record))
-            for record in records
-            if isinstance(record, MessageQueued)
-        ]
-        facts = facts_of(records)
-        reviews = [record for record in records if isinstance(record, MessageReviewed)]
-        if not (arrivals or facts or reviews):
+        queued = [record for record in records if isinstance(record, MessageQueued)]
+        facts, mails = facts_of(records), received(records)
+        # Tenant by tenant: in that order everybody locks the heads of their chains.
+        reviews = sorted(
+            (record for record in records if isinstance(record, MessageReviewed)),
+            key=lambda review: review.tenant_id,
+        )
+        words = sorted(
+            (record for record in records if isinstance(record, DoubtSettled)),
+            key=lambda word: word.tenant_id,
+        )
+        if not (queued or facts or mails or reviews or words):
             return
         async with self._engine.begin() as connection:
             await store.remember(connection, facts)
-            await ledger.arrive(connection, arrivals)
+            await thread_store.remember(connection, mails)
+            await self._arrive(connection, queued)
             for review in reviews:
                 await self._review(connection, review)
+            await doubts.settled_by_people(connection, words, self._codec, self._clock.now())
         self._to_send.set()
         self._to_publish.set()
+
+    async def _arrive(self, connection: AsyncConnection, queued: Sequence[MessageQueued]) -> None:
+        threads = await thread_store.threads_of(
+            connection, (_about(each) for each in queued if each.channel == "email")
+        )
+        arrivals = [
+            self._writer.arrive(each, threads.get(each.message_id, NO_THREAD)) for each in queued
+        ]
+        await ledger.arrive(connection, [self._with_event(each) for each in arrivals])
 
     def _with_event(self, arrival: Arrival) -> tuple[Arrival, bytes | None]:
         if arrival.rule is None:
@@ -73,7 +91,9 @@ class LeadHandler(Stateless):
         if found is None:
             return  # nothing waits for this word, or it has been heard before
         message, rule, epoch, sha256 = found
-        judgement = judge(review, message, rule, sha256, self._writer)
+        threads = await thread_store.threads_of(connection, [_about(message)])
+        thread = threads.get(message.message_id, NO_THREAD)
+        judgement = judge(review, message, rule, sha256, self._writer, thread)
         now = self._clock.now()
         match judgement:
             case Approve():
@@ -92,3 +112,7 @@ class LeadHandler(Stateless):
                     cause=review.event_id,
                 )
                 await store.tell(connection, [(message.lead_id, self._codec.encode(held))])
+
+
+def _about(message: AboutMessage) -> About:
+    return About(message.message_id, message.lead_id, message.enrollment_id)

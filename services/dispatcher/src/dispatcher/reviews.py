@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dispatcher.callbacks import Reported
 from dispatcher.content import Writer
 from dispatcher.model import Content
+from dispatcher.threads import NO_THREAD, Thread
 from leadflow.records import MessageReviewed
 from rendering.errors import TemplateError
 
@@ -43,6 +44,7 @@ def judge(
     rule: str,
     sha256: str | None,
     writer: Writer,
+    thread: Thread = NO_THREAD,
 ) -> Approve | Reject | Refuse:
     """What to do with a message that is held by `rule` and whose bytes have that hash."""
     if review.decision == "rejected":
@@ -56,6 +58,7 @@ def judge(
                 message.recipient,
                 subject=review.edited_subject or "",
                 text=review.edited_body,
+                thread=thread,
             )
             return Approve(content)
         except TemplateError as error:

@@ -1,0 +1,93 @@
+"""The mails before a message, in SQL: what went out in its enrollment, what the lead wrote back."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dispatcher.threads import NO_THREAD, Mail, Received, Thread, is_mail_id
+
+REMEMBER = text("""
+    INSERT INTO received_mails AS m (lead_id, answers, mail_id, subject, at)
+    SELECT lead_id, answers, mail_id, subject, at FROM json_to_recordset(CAST(:rows AS json))
+        AS r (lead_id text, answers text, mail_id text, subject text, at timestamptz)
+    ORDER BY lead_id, answers
+    ON CONFLICT (lead_id, answers) DO UPDATE SET
+        mail_id = excluded.mail_id, subject = excluded.subject, at = excluded.at
+    WHERE excluded.at >= m.at
+""")
+SENT = text("""
+    SELECT l.enrollment_id, l.changed_at AS at,
+        convert_from(l.payload, 'UTF8')::json -> 'headers' ->> 'Message-ID' AS mail_id,
+        convert_from(l.payload, 'UTF8')::json ->> 'subject' AS subject
+    FROM ledger l
+    WHERE l.channel = 'email' AND l.state = 'sent'
+        AND l.enrollment_id = ANY (CAST(:enrollments AS text[]))
+    ORDER BY l.changed_at, l.position
+""")
+# What a lead wrote belongs to the enrollment of the message that it answers.
+WRITTEN = text("""
+    SELECT m.lead_id, m.mail_id, m.subject, m.at, l.enrollment_id
+    FROM received_mails m LEFT JOIN ledger l ON l.message_id = m.answers
+    WHERE m.lead_id = ANY (CAST(:leads AS text[]))
+    ORDER BY m.at
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The message whose thread is asked for; without an enrollment it answers the lead."""
+
+    message_id: str
+    lead_id: str
+    enrollment_id: str | None
+
+
+async def remember(connection: AsyncConnection, mails: Sequence[Received]) -> None:
+    """Keep the last mail of each lead and message."""
+    if mails:
+        rows = [
+            {
+                "lead_id": mail.lead_id,
+                "answers": mail.answers,
+                "mail_id": mail.mail_id,
+                "subject": mail.subject,
+                "at": mail.at.isoformat(),
+            }
+            for mail in mails
+        ]
+        await connection.execute(REMEMBER, {"rows": json.dumps(rows)})
+
+
+async def threads_of(connection: AsyncConnection, wanted: Iterable[About]) -> Mapping[str, Thread]:
+    """The thread of each message, by its id; NO_THREAD where nothing came before."""
+    asked = list(wanted)
+    if not asked:
+        return {}
+    enrollments = sorted({each.enrollment_id for each in asked if each.enrollment_id})
+    leads = sorted({each.lead_id for each in asked})
+    of_enrollment: dict[str, list[Mail]] = defaultdict(list)
+    last_of_lead: dict[str, Mail] = {}
+    for row in await connection.execute(SENT, {"enrollments": enrollments}):
+        if is_mail_id(row.mail_id):
+            of_enrollment[row.enrollment_id].append(
+                Mail(mail_id=row.mail_id, subject=row.subject or "", at=row.at, by_lead=False)
+            )
+    for row in await connection.execute(WRITTEN, {"leads": leads}):
+        mail = Mail(mail_id=row.mail_id, subject=row.subject, at=row.at, by_lead=True)
+        last_of_lead[row.lead_id] = mail
+        if row.enrollment_id is not None:
+            of_enrollment[row.enrollment_id].append(mail)
+    found = {}
+    for each in asked:
+        if each.enrollment_id is not None:
+            mails = sorted(of_enrollment[each.enrollment_id], key=lambda mail: mail.at)
+        else:
+            mails = [last_of_lead[each.lead_id]] if each.lead_id in last_of_lead else []
+        found[each.message_id] = Thread(tuple(mails)) if mails else NO_THREAD
+    return found
