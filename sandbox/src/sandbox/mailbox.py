@@ -169,17 +169,19 @@ a { color: var(--accent); }
   overflow-wrap: anywhere; }
 .mails a:hover { background: light-dark(#f0f0ec, #1f2226); }
 .mails span, .mails small, .note, .empty { color: var(--soft); }
-dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 16px; margin: 18px 0; }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 16px;
+  margin: 18px 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 pre, iframe { box-sizing: border-box; width: 100%; margin: 0; border: 1px solid var(--line);
   border-radius: 12px; background: var(--surface); }
-pre { padding: 16px; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.55 ui-monospace, monospace; }
+pre { padding: 16px; white-space: pre-wrap; overflow-wrap: anywhere;
+  font: 13px/1.55 ui-monospace, monospace; }
 iframe { height: 460px; background: #fff; color-scheme: light; }
 .actions { display: flex; flex-wrap: wrap; gap: 8px; margin: 14px 0; }
 .actions form { margin: 0; }
-.button { display: inline-block; padding: 8px 14px; border: 1px solid var(--line); border-radius: 8px;
-  background: var(--surface); color: inherit; font: inherit; font-weight: 550; text-decoration: none;
-  cursor: pointer; }
+.button { display: inline-block; padding: 8px 14px; border: 1px solid var(--line);
+  border-radius: 8px; background: var(--surface); color: inherit; font: inherit; font-weight: 550;
+  text-decoration: none; cursor: pointer; }
 .told { padding: 10px 14px; border-radius: 8px; background: light-dark(#e5f4ec, #173127); }
 .told.bad { background: light-dark(#fdecea, #3c1d1b); }
 summary { cursor: pointer; color: var(--soft); }
