@@ -105,6 +105,7 @@ class CallbackApplier:
         now = self._clock.now()
         settled: list[Settlement] = []
         waiting: list[str] = []
+        reported: list[str] = []
         events: list[tuple[str, bytes]] = []
         for each in engagement.judge_in_turn(
             ((each.callback, each.messages) for each in due), told, around, now
@@ -118,6 +119,7 @@ class CallbackApplier:
                     metrics.CALLBACKS.labels(callback.kind, rule).inc()
                 case engagement.Tell(what, at, automated), Reported() as message:
                     settled.append(Settlement(callback.event_id, APPLIED, message.message_id, what))
+                    reported.append(message.message_id)
                     metrics.CALLBACKS.labels(callback.kind, APPLIED).inc()
                     event = callbacks.event_of(callback, message, at, automated, now)
                     events.append((message.lead_id, self._codec.encode(event)))
@@ -126,7 +128,6 @@ class CallbackApplier:
                     if facts:
                         await store.remember(connection, facts)
         await store.tell(connection, events)
-        reported = [each.message_id for each in settled if each.message_id is not None]
         await doubts.accepted_after_all(connection, reported, self._codec, now)
         await engagement_store.settle(connection, settled)
         await engagement_store.postpone(connection, waiting)
