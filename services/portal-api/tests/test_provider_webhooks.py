@@ -138,9 +138,13 @@ async def test_twilio_signs_the_url_as_it_is_called_from_outside(
     outside: httpx.AsyncClient, log: Log
 ) -> None:
     form = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+1 555", "Odd": "ä&=%"}
-    for path in (TWILIO, f"{TWILIO}?campaign=a%20b&x=1"):
+    for path in (TWILIO, f"{TWILIO}?message_id=m%2D1&x=a%20b"):
         assert (await outside.post(path, **from_twilio(form, path))).status_code == 204
-    assert {event.event_id for event in log.events} == {log.events[0].event_id}
+    assert [json.loads(event.payload) for event in log.events] == [
+        {"provider_id": "SM1"},
+        {"provider_id": "SM1", "message_id": "m-1"},
+    ]
+    assert log.events[0].event_id == log.events[1].event_id
     inside = twilio_signature(TOKEN, f"http://10.0.0.7:8080{TWILIO}", form.items())
     headers = {**FORM, "X-Twilio-Signature": inside}
     refused = await outside.post(TWILIO, content=urlencode(form), headers=headers)

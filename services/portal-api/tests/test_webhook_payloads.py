@@ -76,7 +76,10 @@ def test_a_message_on_its_way_is_no_news(word: str) -> None:
 def test_a_delivery_names_the_message_by_its_sid() -> None:
     (said,) = twilio.read(status("delivered"), NOW)
     assert (said.kind, said.external_id, said.at) == ("delivered", SID, NOW)
-    assert said.payload == {"provider_id": SID}
+    payload = json.loads(raw_event("twilio", "acme", said, NOW).payload)
+    assert payload == {"provider_id": SID}
+    (named,) = twilio.read(status("delivered"), NOW, "m-1")
+    assert named.payload == {"provider_id": SID, "message_id": "m-1"}
 
 
 def test_a_read_receipt_is_an_open() -> None:

@@ -117,7 +117,9 @@ def _opened(
         signature = request.headers.get("x-twilio-signature", "")
         if pairs is None or not is_from_twilio(secrets, _url(request, context), pairs, signature):
             return None
-        return lambda: twilio.read(dict(pairs), now)
+        # The signature covers the address with its query.
+        message_id = request.query_params.get("message_id", "")
+        return lambda: twilio.read(dict(pairs), now, message_id)
     headers = {name.lower(): value for name, value in request.headers.items()}
     keys = [standard_key(secret) for secret in secrets]
     webhook_id = standard_id(keys, headers, body, now)

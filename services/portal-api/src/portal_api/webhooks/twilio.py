@@ -38,8 +38,12 @@ NO_NEWS = frozenset(
 READ = "read"
 
 
-def read(form: Mapping[str, str], now: datetime) -> list[Said]:
-    """What a request says; empty where it is no news. Raises Unreadable."""
+def read(form: Mapping[str, str], now: datetime, message_id: str = "") -> list[Said]:
+    """What a request says; empty where it is no news. Raises Unreadable.
+
+    `message_id` is our own, which stood in the address that Twilio was asked to report to: it
+    names the message also where Twilio's answer, with its own id, was lost.
+    """
     sid = words(form.get("MessageSid") or form.get("SmsSid"), 100)
     if not sid:
         raise Unreadable("there is no MessageSid")
@@ -48,24 +52,27 @@ def read(form: Mapping[str, str], now: datetime) -> list[Said]:
         return [_incoming(sid, form, now)]
     if status in NO_NEWS:
         return []
-    return _status(sid, status, form, now)
+    return _status(sid, status, form, now, words(message_id, 200))
 
 
-def _status(sid: str, status: str, form: Mapping[str, str], now: datetime) -> list[Said]:
+def _status(
+    sid: str, status: str, form: Mapping[str, str], now: datetime, message_id: str
+) -> list[Said]:
     # Twilio does not say when it happened.
     about: dict[str, Any] = {"event": f"{sid}:{status}", "external_id": sid, "at": now}
+    named = {"provider_id": sid, "message_id": message_id}
     code = words(form.get("ErrorCode"), 20)
     match status:
         case "delivered":
-            return [Said(kind="delivered", payload={"provider_id": sid}, **about)]
+            return [Said(kind="delivered", payload=named, **about)]
         case "read":
             # It was delivered too, whatever becomes of the report of that.
-            return [Said(kind="opened", payload={"provider_id": sid}, **about)]
+            return [Said(kind="opened", payload=named, **about)]
         case "undelivered" | "failed":
             bounced = Said(
                 kind="bounced",
                 payload={
-                    "provider_id": sid,
+                    **named,
                     "bounce_type": "hard" if code in DEAD_NUMBER else "soft",
                     "diagnostic": " ".join(
                         filter(None, (status, code, words(form.get("ErrorMessage"))))
