@@ -48,7 +48,7 @@ SENT = Standing(
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
-def report(kind: str, seconds: float = 3600, **changes: Any) -> Callback:
+def report(kind: str, seconds: float = 3600, /, **changes: Any) -> Callback:
     """A report by Resend of what happened so many seconds after the send."""
     fields: dict[str, Any] = {
         "event_id": f"{kind}-{seconds}",

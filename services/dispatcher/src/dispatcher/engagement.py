@@ -255,7 +255,13 @@ def machine(
     if _in_burst(callback, [each for each in genuine if each.kind == "clicked"]):
         return IN_BURST
     # Of several reports of the delivery the first: one that comes late makes no person a machine.
-    arrived = min((happened_at(each) for each in genuine if each.kind == "delivered"), default=None)
+    # And none whose clock is ahead: when that was, nobody knows.
+    deliveries = (
+        happened_at(each)
+        for each in genuine
+        if each.kind == "delivered" and each.occurred_at <= each.received_at + SKEW
+    )
+    arrived = min(deliveries, default=None)
     for at in (standing.accepted_at, arrived):
         if at is not None and at - AT_THE_GATE <= happened_at(callback) < at + PREFETCH:
             return PREFETCHED

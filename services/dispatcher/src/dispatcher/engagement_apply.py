@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from dispatcher import bounces, callbacks, doubts, engagement, engagement_store, metrics, store
 from dispatcher.callbacks import Reported
 from dispatcher.engagement_store import APPLIED, Settlement
+from dispatcher.model import State
 from dispatcher.pace import Wakeup
 from leadflow.clock import Clock
 from leadflow.codec import Codec
@@ -102,10 +103,16 @@ class CallbackApplier:
                 for message, _ in each.messages
             ),
         )
+        in_doubt = {
+            message.message_id
+            for each in due
+            for message, standing in each.messages
+            if standing.state is State.UNKNOWN
+        }
         now = self._clock.now()
         settled: list[Settlement] = []
         waiting: list[str] = []
-        reported: list[str] = []
+        reported: set[str] = set()
         events: list[tuple[str, bytes]] = []
         for each in engagement.judge_in_turn(
             ((each.callback, each.messages) for each in due), told, around, now
@@ -119,7 +126,7 @@ class CallbackApplier:
                     metrics.CALLBACKS.labels(callback.kind, rule).inc()
                 case engagement.Tell(what, at, automated), Reported() as message:
                     settled.append(Settlement(callback.event_id, APPLIED, message.message_id, what))
-                    reported.append(message.message_id)
+                    reported.add(message.message_id)
                     metrics.CALLBACKS.labels(callback.kind, APPLIED).inc()
                     event = callbacks.event_of(callback, message, at, automated, now)
                     events.append((message.lead_id, self._codec.encode(event)))
@@ -127,8 +134,9 @@ class CallbackApplier:
                     facts += await bounces.count(connection, callback, message, self._tenants, now)
                     if facts:
                         await store.remember(connection, facts)
+        # Before what was reported of them: they were sent first.
+        await doubts.accepted_after_all(connection, in_doubt & reported, self._codec, now)
         await store.tell(connection, events)
-        await doubts.accepted_after_all(connection, reported, self._codec, now)
         await engagement_store.settle(connection, settled)
         await engagement_store.postpone(connection, waiting)
         return len(settled)
