@@ -41,6 +41,7 @@ _WORDS = {
     "CommandRefused": "{requested_by} asked to {command}, in vain",
     "MessageQueued": "{channel} to send: {template_name}",
     "MessageReviewed": "{reviewer} decided on a message: {decision}",
+    "DoubtSettled": "{settled_by} found out about a message in doubt: {outcome}",
     "MessageHeld": "{channel} waits: {rule}",
     "MessageSent": "{channel} accepted by {provider}",
     "MessageRecorded": "{channel} noted for a person",

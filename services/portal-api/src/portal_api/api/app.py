@@ -13,6 +13,7 @@ from portal_api import problems
 from portal_api.api import (
     bulk,
     client,
+    doubts,
     enrollments,
     events,
     inbound,
@@ -67,6 +68,7 @@ def make_app(context: Context) -> FastAPI:
         steps.router,
         enrollments.router,
         messages.router,
+        doubts.router,
         leads.router,
         why.router,
         summaries.router,

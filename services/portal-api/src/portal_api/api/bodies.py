@@ -201,6 +201,14 @@ class Resend(Body):
     reason: Text | None = None
 
 
+class SettleDoubt(Body):
+    """What became of a message in doubt, and how that was found out."""
+
+    outcome: Literal["sent", "failed"]
+    reason: Text
+    provider_id: Name | None = None
+
+
 class Review(Body):
     decision: Literal["approved", "edited", "rejected"]
     text_hash: Name

@@ -125,6 +125,37 @@ async def messages(
     )
 
 
+async def messages_in_state(
+    connection: AsyncConnection,
+    state: str,
+    *,
+    tenant_id: str | None,
+    owner: str | None,
+    after: tuple[datetime | None, str],
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Up to `limit + 1` messages of all sequences behind `after`, latest due first."""
+    return await rows(
+        connection,
+        f"""
+        SELECT m.*, {_LEAD} FROM messages m LEFT JOIN leads l USING (lead_id)
+        WHERE m.state = :state AND m.scheduled_for IS NOT NULL
+          AND (CAST(:tenant AS text) IS NULL OR m.tenant_id = :tenant)
+          AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
+          AND (CAST(:at AS timestamptz) IS NULL OR (m.scheduled_for, m.message_id) < (:at, :id))
+        ORDER BY m.scheduled_for DESC, m.message_id DESC LIMIT :limit
+        """,  # noqa: S608
+        {
+            "state": state,
+            "tenant": tenant_id,
+            "owner": owner,
+            "at": after[0],
+            "id": after[1],
+            "limit": limit + 1,
+        },
+    )
+
+
 async def message(connection: AsyncConnection, message_id: str) -> dict[str, Any] | None:
     return await row(
         connection,
