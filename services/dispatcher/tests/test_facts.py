@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.facts import Consent, Stop, Suppression, address_key, facts_of
+from dispatcher.facts import Consent, Stop, Suppression, Zone, address_key, facts_of
 from leadflow.records import (
     AccountReplied,
     BookingMade,
@@ -15,6 +15,7 @@ from leadflow.records import (
     LeadCreated,
     ReplyReceived,
     StageChanged,
+    SuppressionChanged,
 )
 from leadflow.records.common import ConsentGrant
 
@@ -86,6 +87,7 @@ def test_an_opt_out_stops_refuses_the_channel_and_lists_the_address() -> None:
             active=True,
             cause_id="raw-1",
             at=RECORDED,
+            source="web",
         ),
     ]
 
@@ -98,8 +100,11 @@ def test_an_opt_in_lifts_the_opt_out_and_stops_nothing() -> None:
             )
         ]
     )
-    assert [type(fact).__name__ for fact in facts] == ["Consent", "Suppression"]
-    assert [fact.active for fact in facts if isinstance(fact, Suppression)] == [False]
+    assert [type(fact).__name__ for fact in facts] == ["Consent", "Suppression", "Suppression"]
+    # What a provider heard is lifted with it, where it stands on the list.
+    assert [
+        (fact.reason, fact.active, fact.lifts) for fact in facts if isinstance(fact, Suppression)
+    ] == [("opt_out", False, False), ("provider_opt_out", False, True)]
 
 
 def test_a_missed_call_allows_a_text_and_takes_no_opt_out_of_its_number_back() -> None:
@@ -118,7 +123,7 @@ def test_a_missed_call_allows_a_text_and_takes_no_opt_out_of_its_number_back() -
 def test_a_consent_dated_ahead_counts_from_when_it_was_recorded() -> None:
     ahead = datetime(2030, 1, 1, tzinfo=UTC)
     facts = facts_of([created("active", ConsentGrant(channel="sms", granted=True, at=ahead))])
-    assert [fact.at for fact in facts] == [RECORDED]
+    assert [fact.at for fact in facts if isinstance(fact, Consent)] == [RECORDED]
 
 
 def test_an_opt_out_of_all_lists_a_number_on_every_channel_of_numbers() -> None:
@@ -142,14 +147,47 @@ def test_a_lead_brings_its_consents() -> None:
             )
         ]
     )
-    assert facts == [
+    assert [fact for fact in facts if isinstance(fact, Consent)] == [
         Consent(lead_id="lead-1", channel="sms", granted=True, explicit=False, at=at),
         Consent(lead_id="lead-1", channel="email", granted=False, explicit=False, at=RECORDED),
     ]
 
 
-def test_a_quarantined_lead_says_nothing() -> None:
-    assert facts_of([created("quarantined", ConsentGrant(channel="sms", granted=True))]) == []
+def test_of_a_quarantined_lead_only_where_it_is_counts() -> None:
+    facts = facts_of([created("quarantined", ConsentGrant(channel="sms", granted=True))])
+    assert facts == [Zone(lead_id="lead-1", timezone="UTC", revision=1)]
+
+
+def test_what_stands_on_a_list_is_a_fact_that_nobody_has_to_be_told_of() -> None:
+    changed = SuppressionChanged(
+        event_id="s-1",
+        tenant_id="acme",
+        occurred_at=OCCURRED,
+        recorded_at=RECORDED,
+        source="import",
+        suppression_id="x",
+        channel="email",
+        address="Ann@Example.com",
+        reason="opt_out",
+        active=True,
+        changed_by="priya",
+        note="old tool",
+    )
+    assert facts_of([changed]) == [
+        Suppression(
+            tenant_id="acme",
+            channel="email",
+            address="ann@example.com",
+            reason="opt_out",
+            active=True,
+            cause_id="s-1",
+            # When it happened, not when it was imported: a later opt-in counts.
+            at=OCCURRED,
+            source="import",
+            note="old tool",
+            told=True,
+        )
+    ]
 
 
 def test_addresses_are_compared_without_case() -> None:

@@ -20,18 +20,22 @@ from leadflow.codec import Codec
 from leadflow.records import SuppressionChanged
 
 # One at a time: which of two wins depends on the first. The later one counts, and at the same
-# moment the suppression; a lift that has nothing to lift is not written down.
+# moment the suppression. A yes that has nothing to lift is kept, for an older no may still come,
+# and nobody has to be told; what only `lifts` is not even kept.
 APPLY = text("""
     INSERT INTO suppressions AS s (
         tenant_id, channel, address, reason, active, cause_id, changed_at, source, note, told)
-    SELECT tenant_id, channel, address, reason, active, cause_id, at, source, note, told
+    SELECT tenant_id, channel, address, reason, r.active, cause_id, at, source, note,
+        told OR known.active IS NULL AND NOT r.active
     FROM json_to_record(CAST(:row AS json)) AS r (
         tenant_id text, channel text, address text, reason text, active boolean, cause_id text,
         at timestamptz, source text, note text, told boolean, lifts boolean)
-    WHERE active OR NOT lifts OR EXISTS (
-        SELECT FROM suppressions o WHERE o.active
-            AND (o.tenant_id, o.channel, o.address, o.reason)
-                = (r.tenant_id, r.channel, r.address, r.reason))
+    LEFT JOIN LATERAL (
+        SELECT o.active FROM suppressions o
+        WHERE (o.tenant_id, o.channel, o.address, o.reason)
+            = (r.tenant_id, r.channel, r.address, r.reason)
+    ) AS known ON true
+    WHERE r.active OR NOT lifts OR known.active
     ON CONFLICT (tenant_id, channel, address, reason) DO UPDATE SET
         active = excluded.active, cause_id = excluded.cause_id, changed_at = excluded.changed_at,
         source = excluded.source, note = excluded.note, told = excluded.told
