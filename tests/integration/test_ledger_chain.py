@@ -16,9 +16,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dispatcher.decide import Decision
+from dispatcher.doubts import accepted_after_all, settled_by_people
 from dispatcher.ledger import Ledger, Settled, arrive
 from dispatcher.model import Arrival, Content, State
 from leadflow import database
+from leadflow.codec import Codec
+from leadflow.records import DoubtSettled
 from leadflow_cli.verify.chain import ChainWalk, Head, Link
 
 from .dispatching import own_database
@@ -265,3 +268,66 @@ async def test_a_queue_that_was_measured_while_it_was_empty_is_claimed_without_r
             )
         )
     assert int(read or 0) < 1_000, "100 messages, each looked at a few times, of 2,000"
+
+
+def word(message_id: str, outcome: str) -> DoubtSettled:
+    now = datetime.now(UTC)
+    return DoubtSettled(
+        event_id=str(uuid4()),
+        tenant_id="a",
+        occurred_at=now,
+        recorded_at=now,
+        source="portal-api",
+        lead_id="l",
+        message_id=message_id,
+        outcome=outcome,
+        provider_id="p-1" if outcome == "sent" else None,
+        settled_by="ren",
+        reason="asked the provider",
+    )
+
+
+async def test_people_and_the_providers_report_settle_doubts_and_only_those(
+    engine: AsyncEngine,
+) -> None:
+    codec, now = Codec(), datetime.now(UTC)
+    ids = ["m-1", "m-2", "m-3", "m-4"]
+    await enter(engine, *(arrival("a", each) for each in [*ids, "m-queued"]))
+    async with engine.begin() as connection:
+        for state in ("claimed", "unknown"):
+            await connection.execute(
+                text("UPDATE ledger SET state = :state WHERE message_id = ANY(:ids)"),
+                {"state": state, "ids": ids},
+            )
+        words = [word("m-1", "sent"), word("m-2", "failed"), word("m-queued", "failed")]
+        assert await settled_by_people(connection, [*words, word("m-3", "lost")], codec, now) == 2
+        # A word that comes again, or after another, finds no doubt.
+        again = [word("m-1", "failed"), word("m-2", "sent")]
+        assert await settled_by_people(connection, again, codec, now) == 0
+        assert await accepted_after_all(connection, ["m-3", "m-3", "m-1"], codec, now) == 1
+    async with engine.connect() as connection:
+        told = [
+            codec.decode(value)
+            for value in await connection.scalars(
+                text("SELECT value FROM outbox ORDER BY position")
+            )
+        ]
+        rows = (
+            await connection.execute(
+                text("SELECT message_id, state, rule, in_doubt FROM ledger ORDER BY message_id")
+            )
+        ).all()
+    assert [tuple(row) for row in rows] == [
+        ("m-1", "sent", "settled_by_person", False),
+        ("m-2", "failed", "settled_by_person", False),
+        ("m-3", "sent", "reported_by_provider", False),
+        ("m-4", "unknown", None, False),
+        ("m-queued", "queued", None, False),
+    ]
+    assert [(each.TYPE, each.to_avro()["message_id"]) for each in told] == [
+        ("MessageSent", "m-1"),
+        ("MessageFailed", "m-2"),
+        ("MessageSent", "m-3"),
+    ]
+    links, found = await wrong(engine)
+    assert (len(links), found) == (7, [])
