@@ -37,6 +37,7 @@ class CompactedTopic:
         self._client_id = client_id
         self._health = health
         self._stop = threading.Event()
+        self._reached: dict[int, int] = {}
         self._thread: threading.Thread | None = None
 
     async def start(self, timeout: float = 30.0) -> None:
@@ -69,6 +70,11 @@ class CompactedTopic:
         self._thread = threading.Thread(target=run, name=f"follow-{self._topic}", daemon=True)
         self._thread.start()
         await asyncio.wait_for(caught_up, timeout)
+
+    @property
+    def reached(self) -> dict[int, int]:
+        """By partition, the offset that is read next: all before it has been applied."""
+        return dict(self._reached)
 
     async def close(self) -> None:
         self._stop.set()
@@ -105,6 +111,7 @@ class CompactedTopic:
                     for number in found.partitions
                 ]
             )
+            places = [confluent_kafka.TopicPartition(self._topic, n) for n in found.partitions]
             while not self._stop.is_set():
                 if behind:
                     # The end is compared with the position, not with a record's offset: the
@@ -118,7 +125,11 @@ class CompactedTopic:
                     caught_up()
                 message = consumer.poll(POLL_SECONDS)
                 if message is None or message.error() is not None:
+                    # The position, as above: the last offsets may bring no record.
+                    for position in consumer.position(places):
+                        self._reached[position.partition] = max(0, position.offset)
                     continue
                 self._apply(message.key() or b"", message.value())
+                self._reached[message.partition() or 0] = (message.offset() or 0) + 1
         finally:
             consumer.close()
