@@ -49,7 +49,8 @@ def a_sequence(ops: httpx.Client, name: str, minutes: int) -> str:
         "channel": "email", "template_name": "hello", "template_subject": "Hello",
         "template_body": "A text", "delay_minutes": minutes,
     }  # fmt: skip
-    made = ops.post("/sequences", json={"name": name, "steps": [step], **GATE})
+    body = {"name": name, "steps": [step], **GATE}
+    made = ops.post("/sequences", json=body, headers={"Prefer": "wait=20"})
     assert made.status_code == 201, made.text
     return str(made.json()["id"])
 

@@ -43,6 +43,7 @@ def paused(portal: Any, wait_until: Wait) -> Iterator[tuple[httpx.Client, str, s
                 "owner": "dana", "incident_owner": "ops", "rollback_path": "The one before.",
                 "status": "active", "trigger": {"kind": "manual"},
             },
+            headers={"Prefer": "wait=20"},
         )  # fmt: skip
         assert made.status_code == 201, made.text
         sequence_id = made.json()["id"]
