@@ -43,6 +43,9 @@ def test_the_demos_tenants_can_be_read() -> None:
         ("[tenants.acme]\ncolour = 1\n", "tenant acme: there is no setting colour"),
         ('[tenants.acme]\ntenant_id = "b"\n', "tenant acme: there is no setting tenant_id"),
         ('[tenants.acme]\ntimezone = "Mars/Base"\n', "tenant acme: 'Mars/Base' is no IANA"),
+        ('[tenants.acme]\nanswers_keywords = "sms"\n', "acme: answers_keywords is a list of sms"),
+        ('[tenants.acme]\nanswers_keywords = ["fax"]\n', "acme: answers_keywords is a list of sms"),
+        ("[tenants.acme]\nhelp_text = 1\n", "tenant acme: help_text is a text"),
         ("[tenants.acme\n", "is not TOML"),
     ],
 )

@@ -78,6 +78,10 @@ class Tenant:
     test_recipients: tuple[str, ...] = ()  # addresses that any editor may send a test to
     soft_bounces: int = 3  # within soft_bounce_days, none delivered between: suppressed; 0: never
     soft_bounce_days: int = 30
+    # Channels (sms, whatsapp) on which leadflow itself answers STOP, START and HELP. None as
+    # shipped: Twilio answers them on long codes and toll-free numbers, and people would get two.
+    answers_keywords: tuple[str, ...] = ()
+    help_text: str = ""  # the answer to HELP; empty: name, number and how to stop
     # The environment variables that hold the secrets of a provider's webhooks, by the provider.
     webhook_secrets: Mapping[str, str] = field(default_factory=dict)
     # Settings of rules, by the rule's name; the portal knows and checks them.
@@ -125,6 +129,11 @@ def _tenant(tenant_id: str, entry: dict[str, Any]) -> Tenant:
     for address in entry.get("test_recipients", ()):
         if not isinstance(address, str) or "@" not in address:
             raise SettingError(f"tenant {tenant_id}: test_recipients: {address!r} is no address")
+    answers = entry.get("answers_keywords", [])
+    if not isinstance(answers, list) or any(each not in ("sms", "whatsapp") for each in answers):
+        raise SettingError(f"tenant {tenant_id}: answers_keywords is a list of sms and whatsapp")
+    if not isinstance(entry.get("help_text", ""), str) or len(entry.get("help_text", "")) > 480:
+        raise SettingError(f"tenant {tenant_id}: help_text is a text of up to 480 characters")
     for provider, variable in entry.get("webhook_secrets", {}).items():
         if provider not in WEBHOOK_PROVIDERS:
             raise SettingError(

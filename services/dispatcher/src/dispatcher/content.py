@@ -171,6 +171,10 @@ class Writer:
         )
         return self._written(envelope, parts, unsubscribe_url)
 
+    def plain(self, recipient: str, text: str) -> Content:
+        """The send of a finished text over a channel that has nothing but text."""
+        return _content({"to": recipient, "text": text})
+
     def unsubscribe_url(self, message: AboutMessage) -> str:
         """Where the receiver of this message ends them all; tells nobody who that is."""
         token = self.links.seal(
@@ -188,10 +192,7 @@ class Writer:
             send["headers"] = self._headers(envelope, unsubscribe_url)
         elif envelope.channel in RECORDED_CHANNELS:
             send["subject"] = parts.subject
-        payload = json.dumps(
-            send, ensure_ascii=False, separators=(",", ":"), sort_keys=True
-        ).encode()
-        return Content(payload=payload, sha256=hashlib.sha256(payload).hexdigest())
+        return _content(send)
 
     def _headers(self, envelope: Envelope, unsubscribe_url: str) -> dict[str, str]:
         """Stable ids; RFC 8058 where a list can be left; RFC 3834 where a machine answers."""
@@ -225,6 +226,11 @@ class Writer:
 
     def _tenant(self, tenant_id: str) -> Tenant:
         return self.tenants.get(tenant_id) or Tenant(tenant_id=tenant_id)
+
+
+def _content(send: dict[str, Any]) -> Content:
+    payload = json.dumps(send, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    return Content(payload=payload, sha256=hashlib.sha256(payload).hexdigest())
 
 
 def _in_thread(parts: Parts, queued: MessageQueued, thread: Thread) -> Parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dispatcher import keywords
 from dispatcher.hours import Closed
 from dispatcher.model import (
     OPT_IN_CHANNELS,
@@ -85,12 +86,23 @@ def before_sending(
             )
     if forbidden is not None:
         return forbidden
+    if keywords.waits(entry):
+        return Decision(
+            state=State.QUEUED,
+            rule="consent_awaited",
+            delay_seconds=keywords.CONSENT_SECONDS,
+            in_doubt=entry.in_doubt,
+        )
     scope = paused.covering(entry.tenant_id, entry.channel, entry.sequence_id, provider)
     if scope is not None:
         return Decision(
             state=State.HELD, rule="paused", inputs={"scope": scope}, in_doubt=entry.in_doubt
         )
-    if entry.channel in OPT_IN_CHANNELS and entry.known.consent is None:
+    if (
+        entry.channel in OPT_IN_CHANNELS
+        and entry.known.consent is None
+        and entry.answers is None  # the person has just written
+    ):
         return Decision(
             state=State.HELD,
             rule="no_consent",
@@ -99,7 +111,7 @@ def before_sending(
         )
     if entry.channel in RECORDED_CHANNELS:
         return Decision(state=State.RECORDED)  # a line on somebody's list wakes nobody
-    if closed is not None:
+    if closed is not None and entry.answers is None:
         # It stays the first of its lead and channel: what comes after it waits behind it.
         return Decision(
             state=State.QUEUED,
@@ -122,6 +134,15 @@ def _forbidden(entry: Entry) -> Decision | None:
         return rule
     if entry.channel in RECORDED_CHANNELS:
         return None  # for people of the tenant, who have not to agree
+    if entry.answers is not None:
+        broken = keywords.broken(entry)
+        if broken is None:
+            return None
+        return Decision(
+            state=State.SUPPRESSED,
+            rule=broken.rule,
+            inputs={"keyword": entry.answers, **broken.inputs},
+        )
     if entry.known.suppressed_by is not None:
         return Decision(
             state=State.SUPPRESSED,

@@ -23,6 +23,7 @@ STOPPING_STAGES = frozenset({"won", "lost"})
 # The basis of a word by which a person takes an opt-out back. A permission that somebody reads
 # out of what the person did, such as a call that was missed, is worth what a profile's is.
 OPT_IN = "opt-in"
+OPT_OUT = "opt_out"  # the reason of a suppression
 # A new word of the person lifts these: START takes back a STOP, at the provider too (Twilio's
 # keywords; its error 21610 means that it heard a STOP).
 LIFTED_BY_OPT_IN = ("opt_out", "provider_opt_out")

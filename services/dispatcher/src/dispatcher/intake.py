@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import doubts, events, ledger, store, thread_store
+from dispatcher import doubts, events, keywords, ledger, store, thread_store
 from dispatcher.content import Writer
 from dispatcher.events import AboutMessage
 from dispatcher.facts import facts_of
+from dispatcher.keywords import Asked
 from dispatcher.model import Arrival
 from dispatcher.pace import Wakeup
 from dispatcher.reviews import Approve, Refuse, Reject, judge
@@ -58,9 +59,11 @@ class LeadHandler(Stateless):
             (record for record in records if isinstance(record, DoubtSettled)),
             key=lambda word: word.tenant_id,
         )
-        if not (queued or facts or mails or reviews or words):
+        asked = keywords.asked(records, self._writer.tenants)
+        if not (queued or facts or mails or asked or reviews or words):
             return
         async with self._engine.begin() as connection:
+            await self._answer(connection, asked)
             await store.remember(connection, facts)
             await thread_store.remember(connection, mails)
             await self._arrive(connection, queued)
@@ -78,6 +81,22 @@ class LeadHandler(Stateless):
             self._writer.arrive(each, threads.get(each.message_id, NO_THREAD)) for each in queued
         ]
         await ledger.arrive(connection, [self._with_event(each) for each in arrivals])
+
+    async def _answer(self, connection: AsyncConnection, asked: Sequence[Asked]) -> None:
+        """Enter the answers to keywords, while the lists are still as the keywords found them."""
+        if asked:
+            before = await thread_store.stopped_before(connection, asked)
+            tenants = self._writer.tenants
+            arrivals = [
+                keywords.arrival(
+                    each,
+                    tenants[each.tenant_id],
+                    self._writer,
+                    again=each.message_id in before,
+                )
+                for each in asked
+            ]
+            await ledger.arrive(connection, [self._with_event(each) for each in arrivals])
 
     def _with_event(self, arrival: Arrival) -> tuple[Arrival, bytes | None]:
         if arrival.rule is None:

@@ -28,19 +28,19 @@ ARRIVE = text("""
             enrollment_id text, sequence_id text, step_id text, channel text, attempt integer,
             first_message_id text, recipient text, address text, compliance_note text,
             enrolled_at timestamptz, stop_on json, due_at timestamptz, payload text,
-            body_sha256 text, state text, rule text, event text
+            body_sha256 text, state text, rule text, answers text, answers_event text, event text
         )
     ), arrived AS (
         INSERT INTO ledger (
             message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
             attempt, first_message_id, recipient, address, compliance_note, enrolled_at, stop_on,
-            due_at, payload, body_sha256, state, rule, ready_at
+            due_at, payload, body_sha256, state, rule, ready_at, answers, answers_event
         )
         SELECT
             message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
             attempt, first_message_id, recipient, address, compliance_note, enrolled_at,
             ARRAY(SELECT json_array_elements_text(stop_on)), due_at,
-            convert_to(payload, 'UTF8'), body_sha256, state, rule, due_at
+            convert_to(payload, 'UTF8'), body_sha256, state, rule, due_at, answers, answers_event
         FROM r ORDER BY ord
         ON CONFLICT (message_id) DO NOTHING
         RETURNING message_id
@@ -69,7 +69,15 @@ CLAIM = text("""
         l.attempts, l.position, l.rule, due.in_doubt AS was_in_doubt, due.provider AS last_provider,
         (SELECT s.reason FROM suppressions s
             WHERE s.tenant_id = l.tenant_id AND s.channel = l.channel AND s.address = l.address
-                AND s.active LIMIT 1) AS suppressed_by,
+                AND s.active
+            -- an opt-out last: the answer to a keyword goes out in spite of it, and of it alone
+            ORDER BY s.reason = 'opt_out', s.reason LIMIT 1) AS suppressed_by,
+        l.answers, CASE WHEN l.answers IS NULL THEN 0 ELSE (
+            SELECT count(*) FROM ledger a
+            WHERE a.tenant_id = l.tenant_id AND a.channel = l.channel AND a.address = l.address
+                AND a.answers IS NOT NULL AND a.state = 'sent'
+                AND a.created_at > now() - interval '1 day') END AS answered,
+        extract(epoch FROM now() - l.created_at)::double precision AS age_seconds,
         (SELECT c.granted FROM consents c
             WHERE c.lead_id = l.lead_id AND c.channel = l.channel) AS consent,
         (SELECT z.timezone FROM zones z WHERE z.lead_id = l.lead_id) AS timezone,
@@ -277,6 +285,8 @@ def _arrival(number: int, arrival: Arrival, event: bytes | None) -> dict[str, An
         "body_sha256": None if content is None else content.sha256,
         "state": State.QUEUED if arrival.rule is None else State.HELD,
         "rule": arrival.rule,
+        "answers": arrival.answers,
+        "answers_event": arrival.answers_event,
         "event": _base64(event),
     }
 
@@ -326,6 +336,9 @@ def _entry(row: Row[Any]) -> Entry:
             stops=dict(zip(row.stop_names or (), row.stop_times or (), strict=True)),
             consent=row.consent,
             timezone=row.timezone,
+            answered=row.answered,
+            age_seconds=row.age_seconds,
         ),
         rule=row.rule,
+        answers=row.answers,
     )

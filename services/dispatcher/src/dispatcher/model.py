@@ -123,6 +123,8 @@ class Arrival:
     content: Content | None = None
     rule: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    answers: str | None = None  # the keyword that it answers by itself, and
+    answers_event: str | None = None  # the raw event that brought it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +133,16 @@ class Known:
 
     `suppressed_by` is the reason on the list for its address and channel; `stops` says when
     each stop of its lead was last recorded; `consent` is None where nobody said anything;
-    `timezone` is the IANA name of where the lead is, None where no profile was seen.
+    `timezone` is the IANA name of where the lead is, None where no profile was seen. Of a message
+    that answers a keyword also how many such the address got within a day, and its age in seconds.
     """
 
     suppressed_by: str | None = None
     stops: Mapping[str, datetime] = field(default_factory=dict)
     consent: bool | None = None
     timezone: str | None = None
+    answered: int = 0
+    age_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +172,7 @@ class Entry:
     provider: str | None
     known: Known
     rule: str | None = None  # why it was put back, if it was
+    answers: str | None = None  # the keyword that it answers by itself
 
 
 @dataclass(frozen=True, slots=True)

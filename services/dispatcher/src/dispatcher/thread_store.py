@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dispatcher.keywords import Asked
 from dispatcher.threads import NO_THREAD, Mail, Received, Thread, is_mail_id
 
 REMEMBER = text("""
@@ -36,6 +37,15 @@ WRITTEN = text("""
     FROM received_mails m LEFT JOIN ledger l ON l.message_id = m.answers
     WHERE m.lead_id = ANY (CAST(:leads AS text[]))
     ORDER BY m.at
+""")
+
+
+# Which of these addresses had said stop before the event that is being answered.
+STOPPED = text("""
+    SELECT DISTINCT r.ord FROM json_to_recordset(CAST(:rows AS json))
+        AS r (ord integer, tenant_id text, channel text, address text, cause_id text)
+    JOIN suppressions s USING (tenant_id, channel, address)
+    WHERE s.reason = 'opt_out' AND s.active AND s.cause_id <> r.cause_id
 """)
 
 
@@ -91,3 +101,19 @@ async def threads_of(connection: AsyncConnection, wanted: Iterable[About]) -> Ma
             mails = [last_of_lead[each.lead_id]] if each.lead_id in last_of_lead else []
         found[each.message_id] = Thread(tuple(mails)) if mails else NO_THREAD
     return found
+
+
+async def stopped_before(connection: AsyncConnection, asked: Sequence[Asked]) -> set[str]:
+    """The message ids of those whose address was on the list by another event already."""
+    rows = [
+        {
+            "ord": number,
+            "tenant_id": each.tenant_id,
+            "channel": each.channel,
+            "address": each.address,
+            "cause_id": each.event_id,
+        }
+        for number, each in enumerate(asked)
+    ]
+    found = await connection.scalars(STOPPED, {"rows": json.dumps(rows)})
+    return {asked[number].message_id for number in found}
