@@ -13,6 +13,8 @@ from rendering.sanitizing import sanitize
 from rendering.templates import Values, render_html, render_line, render_text
 
 OPT_OUT_TEXT = "Unsubscribe"
+# Beyond 102,000 bytes Gmail cuts a message off, and with it the footer.
+MAX_HTML_CHARS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ def render(template: Template, values: Values, *, footer: bool) -> Parts:
 def _full(parts: Parts) -> Parts:
     if not parts.text:
         raise TemplateError("template_empty")
+    if len(parts.html) > MAX_HTML_CHARS:
+        raise TemplateError("template_limit", limit=f"{MAX_HTML_CHARS} characters of HTML")
     return parts
 
 

@@ -8,9 +8,7 @@ from html.parser import HTMLParser
 
 from rendering.links import IsOurs
 
-_BLOCKS = frozenset(
-    {"blockquote", "div", "h1", "h2", "h3", "h4", "ol", "p", "pre", "table", "tr", "ul"}
-)
+_BLOCKS = frozenset({"blockquote", "div", "h1", "h2", "h3", "h4", "ol", "p", "pre", "table", "ul"})
 _URL = re.compile(r"https?://[^\s<>\"']+")
 _SPACES = re.compile(r"[ \t\n\r\f\v]+")
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -54,13 +52,13 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if tag in _BLOCKS:
-            self.parts.append("\n" if tag == "tr" or self._lists else "\n\n")
+        if tag in _BLOCKS and not self._lists:
+            self.parts.append("\n\n")
         if tag in ("ol", "ul"):
             self._lists.append(0 if tag == "ol" else None)
         elif tag == "li":
             self.parts.append("\n" + self._mark())
-        elif tag == "br":
+        elif tag in ("br", "tr"):
             self.parts.append("\n")
         elif tag == "hr":
             self.parts.append(f"\n\n{RULE}\n\n")
@@ -84,8 +82,8 @@ class _Reader(HTMLParser):
             self._lists.pop()
         elif tag == "pre" and self._as_is:
             self._as_is -= 1
-        if tag in _BLOCKS:
-            self.parts.append("\n" if tag == "tr" or self._lists else "\n\n")
+        if tag in _BLOCKS and not self._lists:
+            self.parts.append("\n\n")
 
     def handle_data(self, data: str) -> None:
         self.parts.append(data if self._as_is else _SPACES.sub(" ", data))

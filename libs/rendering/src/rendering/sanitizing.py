@@ -17,6 +17,8 @@ TAGS = frozenset(
     }
 )  # fmt: skip
 ATTRIBUTES = {
+    # Without this the library lets title and lang stand everywhere.
+    "*": frozenset[str](),
     "a": frozenset({"href", "title"}),
     "img": frozenset({"src", "alt", "width", "height"}),
     "td": frozenset({"colspan", "rowspan", "align"}),

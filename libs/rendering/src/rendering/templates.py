@@ -13,14 +13,13 @@ from typing import Any, NewType
 
 from liquid import BoundTemplate, Environment
 from liquid.ast import Node
-from liquid.builtin.expressions import Path
+from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.context import RenderContext
 from liquid.exceptions import (
     LiquidError,
     ResourceLimitError,
     UndefinedError,
-    UnknownFilterError,
 )
 from liquid.expression import Expression
 from liquid.undefined import FalsyStrictUndefined
@@ -128,10 +127,6 @@ def _parse(template: str, escape: bool) -> BoundTemplate:
     try:
         parsed = (_HTML if escape else _TEXT).from_string(template)
         _hold_to_the_lists(parsed)
-    except UnknownFilterError as error:
-        raise TemplateError(
-            "template_filter_unknown", filter=_quoted(error), known=", ".join(FILTERS)
-        ) from None
     except LiquidError as error:
         # At this point no value has been put in: the message is about the template alone.
         said = cleaned(str(error.args[0]) if error.args else type(error).__name__)
@@ -142,13 +137,8 @@ def _parse(template: str, escape: bool) -> BoundTemplate:
     return parsed
 
 
-def _quoted(error: LiquidError) -> str:
-    found = re.search(r"'([^']{0,60})", str(error.message))
-    return found[1] if found else "?"
-
-
 def _hold_to_the_lists(template: BoundTemplate) -> None:
-    """Raises TemplateError for a name without a value, a part of a value, or a range."""
+    """Raises TemplateError for an unknown name or filter, a part of a value, or a range."""
     context = RenderContext(template)
     expressions: list[Expression] = []
     own: set[str] = set()
@@ -158,6 +148,11 @@ def _hold_to_the_lists(template: BoundTemplate) -> None:
     known = own.union(VARIABLES)
     while expressions:
         each = expressions.pop()
+        if isinstance(each, FilteredExpression):
+            for unknown in (one.name for one in each.filters or () if one.name not in FILTERS):
+                raise TemplateError(
+                    "template_filter_unknown", filter=unknown[:60], known=", ".join(FILTERS)
+                )
         if isinstance(each, RangeLiteral):
             # `in` searches a range of numbers for a text from end to end.
             raise TemplateError("template_error", error="there are no ranges (a..b)")
