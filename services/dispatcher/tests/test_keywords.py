@@ -132,7 +132,7 @@ def test_no_keyword_gets_round_another_reason_on_the_list(
 ) -> None:
     decision = answer(keyword, suppressed_by=reason)
     assert (decision.state, decision.rule) == (State.SUPPRESSED, "suppression_list")
-    assert decision.inputs == {"keyword": keyword, "reason": reason}
+    assert decision.inputs == {"keyword": keyword, "reason": reason, "channel": "sms"}
 
 
 def test_a_second_stop_gets_no_second_confirmation(answer: Callable[..., Decision]) -> None:

@@ -11,6 +11,7 @@ import asyncpg
 
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
+from leadflow.ids import answer_id
 from leadflow_cli.errors import CliError
 from leadflow_cli.verify.chain import ChainWalk, Head, Link
 from leadflow_cli.verify.kinds import Disagreement, Kind
@@ -28,6 +29,7 @@ COLUMNS = """
     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_at_us,
     CASE WHEN provider NOT LIKE '%-api' AND state IN ('sent', 'unknown') THEN payload END
         AS payload,
+    answers, answers_event, recipient,
     payload IS NOT NULL AND encode(sha256(payload), 'hex') IS DISTINCT FROM body_sha256 AS changed
 """
 LEDGER = "SELECT " + COLUMNS + "FROM dispatcher.ledger WHERE $1::text IS NULL OR tenant_id = $1"
@@ -44,6 +46,8 @@ HEADS = """
 OUTBOX = "SELECT value FROM dispatcher.outbox"
 
 NOTE_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# The dispatcher queues it itself: it stands in no topic.
+NOTE_ANSWER = "INSERT INTO queued VALUES (?, ?, 0) ON CONFLICT DO NOTHING"
 # Ordered by number: a message's last row stays.
 NOTE_CHAINED = "INSERT OR REPLACE INTO chained VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -99,6 +103,10 @@ class LedgerWalk:
         seen = 0
         async for rows in self._pages(connection, LEDGER, self._tenant_id):
             notes.add(NOTE_LEDGER, [_noted(row) for row in rows])
+            notes.add(
+                NOTE_ANSWER,
+                [(row["message_id"], row["tenant_id"]) for row in rows if _answers_keyword(row)],
+            )
             for row in rows:
                 if row["changed"]:
                     found(
@@ -143,6 +151,14 @@ def _record(codec: Codec, value: bytes) -> Any:
         return codec.decode(value)
     except CodecError:
         return None
+
+
+def _answers_keyword(row: Any) -> bool:
+    """Whether it answers a STOP, START or HELP: its id follows from the raw event that it names."""
+    keyword, event_id = row["answers"], row["answers_event"]
+    return keyword is not None and row["message_id"] == answer_id(
+        row["tenant_id"], event_id, keyword.removesuffix(" again"), row["recipient"]
+    )
 
 
 def _noted(row: Any) -> tuple[Any, ...]:

@@ -52,3 +52,8 @@ def message_id(enrollment_id: str, step_id: str) -> str:
 def suppression_id(tenant_id: str, channel: str, address: str, reason: str) -> str:
     """Id of one entry of a suppression list; the address in the form that is compared."""
     return derived_id("suppression", tenant_id, channel, address, reason)
+
+
+def answer_id(tenant_id: str, event_id: str, keyword: str, recipient: str) -> str:
+    """Id of the message that answers a keyword which a raw event brought: STOP, START or HELP."""
+    return derived_id("answer", tenant_id, event_id, keyword, recipient)

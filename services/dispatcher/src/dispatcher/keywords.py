@@ -13,7 +13,7 @@ from typing import Protocol
 
 from dispatcher.facts import LIFTED_BY_OPT_IN, OPT_OUT, address_key
 from dispatcher.model import Arrival, Content, Entry
-from leadflow.ids import derived_id
+from leadflow.ids import answer_id
 from leadflow.records import ReplyReceived
 from leadflow.records.base import Record
 from leadflow.tenants import Tenant
@@ -54,7 +54,7 @@ class Asked:
     @property
     def message_id(self) -> str:
         """The same for every lead that shares the address: it is answered once."""
-        return derived_id("answer", self.tenant_id, self.event_id, self.keyword, self.recipient)
+        return answer_id(self.tenant_id, self.event_id, self.keyword, self.recipient)
 
     @property
     def address(self) -> str:
@@ -149,7 +149,7 @@ def broken(entry: Entry) -> Broken | None:
     if waits(entry):
         return None
     if known.suppressed_by is not None and (known.suppressed_by != OPT_OUT or keyword == START):
-        return Broken("suppression_list", {"reason": known.suppressed_by})
+        return Broken("suppression_list", {"reason": known.suppressed_by, "channel": entry.channel})
     if known.consent is False and keyword == START:
         return Broken("consent_refused", {"channel": entry.channel})
     if keyword == AGAIN:

@@ -35,7 +35,8 @@ GROUP BY m.tenant_id, m.channel
 _SENT = "(m.state = 'sent' AND m.sent_at > m.floor)"
 _ENDED_BADLY = "(m.state IN ('failed', 'unknown') AND m.updated_at > m.floor)"
 _BOUNCED = "coalesce(m.bounced_at > m.floor, false)"
-_STOPPED_BEFORE = f"""{_SENT} AND EXISTS (
+# What was never queued answers a keyword by itself: a HELP is answered after a STOP, too.
+_STOPPED_BEFORE = f"""{_SENT} AND m.queued_at IS NOT NULL AND EXISTS (
     SELECT 1 FROM consents s
     WHERE s.lead_id = m.lead_id AND s.channel IN (m.channel, 'all') AND NOT s.granted
       AND s.as_of + {_STOP_GRACE} < m.sent_at
@@ -64,11 +65,12 @@ GROUP BY r.tenant_id, r.source
 """
 
 # A reply of a stranger, or an opt-out of somebody who is nobody's lead, was read and understood:
-# it ends in the dead letters because it is about no lead. Anybody can send such a thing.
+# it ends in the dead letters because it is about no lead. Anybody can send such a thing. So does a
+# mail of our own that comes back.
 _OF_A_STRANGER = """(r.outcome = 'dlq' AND EXISTS (
     SELECT 1 FROM dead_letters d
     WHERE d.event_id = r.event_id AND d.tenant_id = r.tenant_id AND d.service = 'intake'
-      AND d.reason LIKE 'unknown_lead:%'))
+      AND d.reason LIKE ANY (ARRAY['unknown_lead:%', 'own_message:%'])))
 """
 
 _QUERIES: Mapping[str, str] = {
