@@ -13,10 +13,11 @@ from leadflow.kafka.port import TopicPartition
 from leadflow.records import LeadRecord, SequencePublished
 
 from . import hours
+from .disk import CHANGELOG
 from .dispatcher import FakeProvider, Tables
 from .durable import PARTITIONS, Durable
 from .model import LeadModel, Passage, owner_task
-from .sequencer import CHANGELOG, Queued, Watch
+from .sequencer import Queued, Watch
 from .sequences import Features, key_of
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS
 
@@ -75,10 +76,13 @@ def check(outcome: Outcome) -> list[str]:
     ]
     for model in models.values():
         queued = [q for q in outcome.watch.queued if q.record.lead_id == model.lead]
+        again = [q for q in outcome.watch.again if q.record.lead_id == model.lead]
         wrong += _queued(model, queued, moving=outcome.features.versions)
-        wrong += _allowed(model, queued, outcome)
+        wrong += _allowed(model, [*queued, *again], outcome)
+    wrong += outcome.watch.too_soon
+    wrong += _once(outcome)
     wrong += _accepted(outcome)
-    wrong += _sent(outcome, told.values())
+    wrong += _sent(outcome, list(told.values()))
     return [*outcome.durable.errors, *wrong]
 
 
@@ -147,7 +151,7 @@ def _allowed(model: LeadModel, queued: Sequence[Queued], outcome: Outcome) -> It
     for each in queued:
         message, at = each.record, each.decided.at
         if message.channel == "email":
-            last[message.message_id] = at
+            last[message.message_id] = max(at, last.get(message.message_id, at))
         sequence = outcome.definitions[f"{message.sequence_id}:1"]
         if not hours.is_open(hours.windows(sequence, message.channel), model.zone, at):
             yield f"AT THE WRONG HOUR: {message.step_id} of lead {model.lead[:8]}"
@@ -162,6 +166,12 @@ def _allowed(model: LeadModel, queued: Sequence[Queued], outcome: Outcome) -> It
     for place, at in enumerate(times) if cap else ():
         if sum(at <= other < at + timedelta(days=1) for other in times[place:]) > cap:
             yield f"MORE THAN THE CAP: lead {model.lead[:8]} from {at}"
+
+
+def _once(outcome: Outcome) -> Iterator[str]:
+    """A worker looks first at what its predecessors have put there."""
+    times = Counter(each.record.message_id for each in outcome.watch.queued)
+    yield from (f"QUEUED TWICE: {message_id}" for message_id, count in times.items() if count > 1)
 
 
 def _accepted(outcome: Outcome) -> Iterator[str]:

@@ -20,7 +20,6 @@ from leadflow.kafka.murmur2 import partition_of
 from leadflow.kafka.port import Message, Outgoing, TopicPartition
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
-START_MS = int(START.timestamp() * 1000)
 PARTITIONS = 2
 
 
@@ -45,17 +44,38 @@ class FakeClock:
 
 @dataclass(eq=False)
 class Process:
-    """One life of a process. Dead, it has no more effects; failed, it has to be ended."""
+    """One life of a process. Dead, it has no more effects; failed, it has to be ended; frozen, it
+    hears of nothing until it goes on (`unheard`)."""
 
     name: str
     alive: bool = True
     failed: bool = False
+    frozen: bool = False
+    unheard: list[Callable[[], None]] = field(default_factory=list)
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     newest: asyncio.Future[Any] | None = None
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         CURRENT.set(self)
         self.newest = asyncio.ensure_future(work)
+
+    def hear(self, news: Callable[[], None]) -> None:
+        """Let it know, as soon as it can."""
+        if self.frozen:
+            self.unheard.append(news)
+        elif self.alive:
+            news()
+
+    def thaw(self) -> None:
+        self.frozen = False
+        unheard, self.unheard = self.unheard, []
+        for news in unheard:
+            self.hear(news)
+
+    def kill(self) -> None:
+        """It does nothing from here on, not even what it is in the middle of."""
+        self.alive, self.failed = False, True
+        raise asyncio.CancelledError
 
 
 CURRENT: ContextVar[Process | None] = ContextVar("process", default=None)
@@ -90,6 +110,7 @@ class Durable:
         self.count = 0
         self.waiting: list[_Gate] = []
         self.errors: list[str] = []
+        self._compacted: set[tuple[TopicPartition, int]] = set()
         self.trace: list[str] = []
         self._tracing = tracing
 
@@ -103,11 +124,29 @@ class Durable:
         if number is None:
             number = partition_of(record.key, PARTITIONS)
         log = self.logs.setdefault(TopicPartition(record.topic, number), [])
+        at_ms = int(self.clock.time.timestamp() * 1000)
         message = Message(
-            record.topic, number, len(log), record.key, record.value, record.headers, START_MS
+            record.topic, number, len(log), record.key, record.value, record.headers, at_ms
         )
         log.append(message)
         return message
+
+    def is_compacted(self, message: Message) -> bool:
+        """Whether the broker has removed it, as the last of its key is never."""
+        return (message.place, message.offset) in self._compacted
+
+    def compact(self, place: TopicPartition, tombstones_kept: timedelta) -> None:
+        """Remove all but the last record of each key, and old deletions."""
+        old = self.clock.time - tombstones_kept
+        last: dict[bytes | None, Message] = {}
+        for message in self.logs.get(place, ()):
+            before = last.get(message.key)
+            if before is not None:
+                self._compacted.add((place, before.offset))
+            last[message.key] = message
+        for message in last.values():
+            if message.value is None and message.timestamp_ms < old.timestamp() * 1000:
+                self._compacted.add((place, message.offset))
 
     def end(self, place: TopicPartition) -> int:
         return len(self.logs.get(place, ()))
@@ -127,26 +166,43 @@ class Durable:
         passed = asyncio.get_running_loop().create_future()
         gate = _Gate(process, label, effect, passed, may_fail)
         self.waiting.append(gate)
-        return await gate.passed
+        try:
+            return await gate.passed
+        finally:
+            if gate in self.waiting:  # given up
+                self.waiting.remove(gate)
 
     def release(self, gate: _Gate, *, fail: bool = False) -> None:
         """Let one effect happen and its process hear of it. `fail`: it hears a failure."""
         self.waiting.remove(gate)
         if fail:
+            if self.rng.random() < 0.5:
+                self._happen(gate)
             self.note(gate.process.name, gate.label, "FAILS")
-            gate.passed.set_exception(BrokerError("not acknowledged"))
+            error = BrokerError("not acknowledged")
+            gate.process.hear(lambda: gate.passed.set_exception(error))
             return
-        gate.passed.set_result(self._happen(gate))
+        result = self._happen(gate)
+        gate.process.hear(lambda: gate.passed.set_result(result))
 
     def _happen(self, gate: _Gate) -> Any:
         self.count += 1
         self.note(gate.process.name, gate.label)
         return gate.effect()
 
+    def freeze(self, process: Process) -> None:
+        """Stop a process. What the kernel has of it already still happens."""
+        self.note("FREEZE", process.name)
+        process.frozen = True
+        for gate in [each for each in self.waiting if each.process is process]:
+            if self.rng.random() < 0.3:
+                self.release(gate)
+
     async def crash(self, process: Process) -> None:
         """End a process. What it had under way happened or did not: it never hears."""
         self.note("CRASH", process.name)
-        process.alive = False
+        process.alive = process.frozen = False
+        process.unheard.clear()
         for gate in [each for each in self.waiting if each.process is process]:
             self.waiting.remove(gate)
             if self.rng.random() < 0.4:

@@ -12,15 +12,15 @@ from functools import partial
 from typing import Any
 
 from intake.handler import IntakeHandler
-from intake.model import Key, Refusal
+from intake.main import decode
+from intake.model import Key, Refusal, message_key
 from intake.store import EventId, LeadRow, OutboxRow
 from leadflow.kafka.dead_letters import DeadLetters
-from leadflow.raw_json import decode_raw_event
 from leadflow.tenants import Tenant
 
 from .batches import Reader
 from .durable import Durable, LogProducer, Process
-from .story import CODEC, RAW_EVENTS
+from .story import CODEC, MESSAGES, RAW_EVENTS
 
 
 @dataclass
@@ -29,6 +29,7 @@ class IntakeTables:
 
     leads: dict[str, LeadRow] = field(default_factory=dict)
     identities: dict[Key, list[str]] = field(default_factory=dict)
+    messages: dict[Key, str] = field(default_factory=dict)
     refusals: set[Refusal] = field(default_factory=set)
     outbox: dict[EventId, list[OutboxRow]] = field(default_factory=dict)
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -58,6 +59,13 @@ class _Transaction:
     async def identities(self, keys: Sequence[Key]) -> dict[Key, list[str]]:
         known = self._tables.identities
         return {key: list(known[key]) for key in keys if key in known}
+
+    async def messages(self, keys: Sequence[Key]) -> dict[Key, list[str]]:
+        return {key: [self._tables.messages[key]] for key in keys if key in self._tables.messages}
+
+    async def save_messages(self, sent: Sequence[tuple[str, str, str]]) -> None:
+        leads = {message_key(tenant, message): lead for tenant, message, lead in sent}
+        self._writes.append(partial(self._tables.messages.update, leads))
 
     async def contacts(self, accounts: Sequence[Key], most: int) -> dict[Key, list[str]]:
         return {key: found[:most] for key, found in (await self.identities(accounts)).items()}
@@ -148,7 +156,6 @@ class Intake:
             codec=CODEC, store=rows, producer=producer, tenants=tenants, clock=durable.clock
         )
         letters = DeadLetters("intake", producer, durable.clock)
-        decode = partial(decode_raw_event, CODEC)
-        self.readers = [
-            Reader(durable, self.process, "intake", [RAW_EVENTS], handler, decode, letters)
-        ]
+        topics = [RAW_EVENTS, MESSAGES]
+        read = partial(decode, CODEC)
+        self.readers = [Reader(durable, self.process, "intake", topics, handler, read, letters)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -32,12 +32,24 @@ class _NoFiles(selectors.BaseSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
+    """Its time is whatever `clock` says; what is for another thread is done at once."""
+
     _ready: Any
+    clock: Callable[[], float] = staticmethod(lambda: 0.0)
 
     def __init__(self) -> None:
         super().__init__(_NoFiles())
 
+    def time(self) -> float:
+        return self.clock()
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        done = self.create_future()
+        done.set_result(func(*args))
+        return done
+
     async def settle(self) -> None:
         """Let everybody go on who can."""
+        await asyncio.sleep(0)
         while self._ready:  # noqa: ASYNC110 - that is what this loop can tell
             await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from random import Random
 
@@ -26,9 +27,10 @@ from .checks import Outcome, check
 from .crm import CrmSync, CrmTables, FakeCrm
 from .dispatcher import OPEN, Dispatcher, FakeProvider, Tables
 from .durable import Durable, note_owner
+from .group import Coordinator
 from .intake import Intake, IntakeTables
 from .loop import Loop
-from .sequencer import Parts, Sequencer, Watch
+from .sequencer import Machine, Parts, Sequencer, Views, Watch
 from .sequences import Features, first_versions, key_of, second_version
 from .story import (
     CODEC,
@@ -45,6 +47,8 @@ from .undisturbed import rows_of
 
 FAULTY_STEPS = 260
 CALM_ROUNDS = 80
+MOMENTS = 30
+ROUNDS = 200
 JUMPS = (1, 1, 5, 30, 90, 300, 3600, 14_400, 86_400, 200_000)  # seconds
 
 
@@ -72,6 +76,13 @@ class World:
         self.controls = Controls(CODEC)
         self.pauses = AutomationPauses(CODEC)
         self.sequences = PublishedSequences(CODEC)
+        self.views = Views(self.sequences, self.pauses)
+        self.group = Coordinator(self.durable)
+        self.workers: list[Sequencer] = []
+        self._machines = [Machine(number) for number in range(3)]
+        self._wanted = rng.choice((1, 1, 2))
+        self._freezes = rng.choice((0, 0, 1, 3))
+        self._thaws = 0.0
         for definition in list(self.definitions.values()):
             self._publish(definition)
         self.setting = Setting(self.sequences, self.pauses, features.tenants())
@@ -85,15 +96,19 @@ class World:
         assert isinstance(loop, Loop)
         self._loop = loop
         loop.set_task_factory(note_owner)
-        self.sequencer = self._sequencer()
+        loop.clock = self.durable.clock.monotonic
+        for _ in range(self._wanted):
+            self._start_worker()
         self.dispatcher = self._dispatcher()
         self.intake = self._intake()
         self.crm_sync = self._crm_sync()
         for _ in range(FAULTY_STEPS):
             await self._step()
         await self._calm()
-        for life in (self.sequencer, self.dispatcher, self.intake, self.crm_sync):
-            await self.durable.crash(life.process)
+        workers = [each.process for each in self.workers]
+        others = (self.dispatcher.process, self.intake.process, self.crm_sync.process)
+        for process in (*workers, *others):
+            await self.durable.crash(process)
         return Outcome(
             features=self.features,
             definitions=self.definitions,
@@ -112,10 +127,24 @@ class World:
             wrong += elsewhere.kept_by_the_crm(self.durable, self.crm, self.crm_tables)
         return wrong
 
-    def _sequencer(self) -> Sequencer:
-        return Sequencer(
-            self.durable, self.watch, self.setting, self.sequences, self.pauses, self.parts
+    def _start_worker(self) -> None:
+        """On a machine where none is."""
+        taken = [each.machine for each in self.workers]
+        machine = next(each for each in self._machines if each not in taken)
+        worker = Sequencer(
+            self.durable,
+            self.watch,
+            self.group,
+            self.setting,
+            self.views,
+            self.parts,
+            machine,
         )
+        self.workers.append(worker)
+        worker.join()
+
+    def _awake(self) -> list[Sequencer]:
+        return [each for each in self.workers if each.awake]
 
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(self.durable, self.tables, self.provider, self.controls)
@@ -149,22 +178,24 @@ class World:
     async def _step(self) -> None:
         """Something happens."""
         rng, durable = self.rng, self.durable
-        chance = rng.random() * (100 + self._crashes)
+        chance = rng.random() * (100 + self._crashes + self._freezes)
         if chance < 40:
-            if durable.waiting:
-                gate = rng.choice(durable.waiting)
+            if gates := [each for each in durable.waiting if not each.process.frozen]:
+                gate = rng.choice(gates)
                 durable.release(gate, fail=gate.may_fail and rng.random() < 0.01)
         elif chance < 62:
             await self._read()
         elif chance < 68:
-            self.sequencer.commit()
+            for worker in self._awake():
+                worker.commit()
         elif chance < 74:
-            self.sequencer.tick()
+            for worker in self._awake():
+                worker.tick()
         elif chance < 81:
             if self.story:
-                self._tell()
+                await self._tell()
         elif chance < 86:
-            durable.clock.advance(rng.choice(JUMPS))
+            await self._pass(rng.choice(JUMPS))
         elif chance < 88:
             self._control(rng.choice(SCOPES), pause=rng.random() < 0.5)
         elif chance < 96:
@@ -174,18 +205,34 @@ class World:
         elif chance < 99:
             self.dispatcher.upkeep()
         elif chance < 100:
-            self._rare()
-        else:
+            await self._rare()
+        elif chance < 100 + self._crashes:
             await self._crash()
+        else:
+            self._freeze()
+        if rng.random() < 0.1 and not self._is_settled():
+            await self._pass(rng.choice((1, 3, 12)))
+        self._move_the_group()
         await self._settle()
 
-    def _rare(self) -> None:
+    async def _rare(self) -> None:
         if self._unpublished and self.rng.random() < 0.5:
             self._publish(self._unpublished.pop())
         elif self._bounces and self.provider.accepted:
             self._bounces -= 1
-            self._bounce()
+            await self._bounce()
+        elif workers := self._awake():
+            self._pass_over(self.rng.choice(workers))
         self.crm.carry_out_late_ones(0.5)
+
+    def _pass_over(self, worker: Sequencer) -> None:
+        """Its consumer jumps over records, as Faust's does around a rebalance."""
+        if places := worker.readable():
+            place = self.rng.choice(places)
+            self.durable.note(worker.process.name, "passes over records of", *place)
+            end = self.durable.end(place)
+            to = worker.consumer.positions[place] + self.rng.randint(1, 3)
+            worker.consumer.positions[place] = min(end, to)
 
     async def _crash(self) -> None:
         chance = self.rng.random()
@@ -194,7 +241,8 @@ class World:
         elif self.features.crm and chance > 0.8:
             await self._restart_crm_sync()
         elif self.rng.random() < 0.7:
-            await self._restart_sequencer()
+            if workers := self._awake():
+                await self._end_worker(self.rng.choice(workers))
         else:
             await self.durable.crash(self.dispatcher.process)
             self.dispatcher = self._dispatcher()
@@ -202,16 +250,97 @@ class World:
     async def _settle(self) -> None:
         """Let go on who can; a failed worker is ended and started again."""
         await self._loop.settle()
-        if self.sequencer.failed():
-            await self._restart_sequencer()
+        for worker in [each for each in self.workers if each.failed()]:
+            await self._end_worker(worker)
         if self.intake.process.failed:
             await self._restart_intake()
         if self.crm_sync.process.failed:
             await self._restart_crm_sync()
 
-    async def _restart_sequencer(self) -> None:
-        await self.durable.crash(self.sequencer.process)
-        self.sequencer = self._sequencer()
+    async def _end_worker(self, worker: Sequencer) -> None:
+        """It is dead; another one is started, unless there are enough."""
+        self.workers.remove(worker)
+        await self.durable.crash(worker.process)
+        self.group.leave(worker.process)
+        if len(self._awake()) < self._wanted:
+            self._start_worker()
+
+    def _freeze(self) -> None:
+        """A worker stops, wherever it is, and perhaps another one is started in its place."""
+        frozen = [each for each in self.workers if not each.awake]
+        if frozen or not self.workers:
+            return
+        worker = self.rng.choice(self.workers)
+        self.durable.freeze(worker.process)
+        self._thaws = self.rng.choice((0.02, 0.2))
+        if len(self.workers) < len(self._machines) and self.rng.random() < 0.7:
+            self._start_worker()
+
+    def _thaw(self, worker: Sequencer) -> None:
+        self.durable.note("THAW", worker.process.name)
+        worker.process.thaw()
+
+    def _move_the_group(self) -> None:
+        """Whoever hears that partitions are dealt out anew gives back what it has."""
+        for worker in self.workers:
+            if worker.awake and worker.has_passed_over() and self.rng.random() < 0.1:
+                worker.look_for_passed_over()
+            if worker.process.frozen:
+                if self.rng.random() < self._thaws:
+                    self._thaw(worker)
+            elif self.group.wants(worker.process):
+                if self.rng.random() < 0.4:
+                    worker.join()
+            elif not self.group.knows(worker.process):
+                worker.beat()
+        self.group.deal()
+
+    def _is_settled(self) -> bool:
+        """Whether time alone changes nothing: nobody's membership is in danger, nobody has yet
+        to learn that it is over, and nobody is about to be ended."""
+        return not self.group.dealing and all(
+            self.group.knows(each.process) if each.awake else not self._is_running_out(each)
+            for each in self.workers
+        )
+
+    def _is_running_out(self, frozen: Sequencer) -> bool:
+        return self.group.knows(frozen.process) or frozen.switch.is_set()
+
+    async def _pass(self, seconds: int) -> None:
+        """Let time go on; second by second while it matters to the group, and no further than
+        processes have been able to follow."""
+        for _ in range(min(seconds, MOMENTS)):
+            if self._is_settled():
+                break
+            seconds -= 1
+            self.durable.clock.advance(1)
+            await self._second()
+        if seconds and self._is_settled():
+            self._pass_until(self.durable.clock.now() + timedelta(seconds=seconds))
+
+    def _pass_until(self, at: datetime) -> None:
+        """Heartbeats are answered all the time."""
+        self.durable.clock.time = at
+        for worker in self._awake():
+            worker.lease.confirmed(worker.switch.now())
+            self.group.hear(worker.process)
+
+    async def _second(self) -> None:
+        for worker in [each for each in self.workers if each.switch.is_over()]:
+            self.durable.note("the kernel ends", worker.process.name)
+            await self._end_worker(worker)
+        for worker in self._awake():
+            worker.beat()
+            worker.commit()
+        await self._settle()
+        for gate in [each for each in self.durable.waiting if each.label == "beats"]:
+            heard = gate in self.durable.waiting and not gate.process.frozen
+            if heard and self.rng.random() < 0.7:
+                self.durable.release(gate)
+        await self._settle()
+        self.group.expire()
+        self._move_the_group()
+        await self._settle()
 
     async def _restart_intake(self) -> None:
         await self.durable.crash(self.intake.process)
@@ -227,9 +356,11 @@ class World:
             reader, number = self.rng.choice(ends)
             reader.read(number)
             return
-        ours, theirs = self.sequencer.readable(), self.dispatcher.readable()
+        ours = [(each, place) for each in self._awake() for place in each.readable()]
+        theirs = self.dispatcher.readable()
         if ours and (not theirs or self.rng.random() < 0.7):
-            await self.sequencer.read(self.rng.choice(ours))
+            worker, place = self.rng.choice(ours)
+            await worker.read(place)
         elif theirs:
             self.dispatcher.read(self.rng.choice(theirs))
 
@@ -240,9 +371,9 @@ class World:
             *(self.crm_sync.readers if self.features.crm else ()),
         ]
 
-    def _tell(self) -> None:
+    async def _tell(self) -> None:
         """A source record arrives, perhaps twice; or one from before arrives again."""
-        self.durable.clock.advance(1)
+        await self._pass(1)
         happening = self.story.next(self.durable.clock.now())
         if happening is not None:
             self._arrive(happening)
@@ -267,10 +398,10 @@ class World:
         self.pauses.apply(scope.encode(), control)
         self.controls.apply(scope.encode(), control)
 
-    def _bounce(self) -> None:
+    async def _bounce(self) -> None:
         """A provider reports that an address does not exist: one transaction, then the log."""
         taken = self.rng.choice(self.provider.accepted)
-        self.durable.clock.advance(1)
+        await self._pass(1)
         now = self.durable.clock.now()
         record = bounce(taken.lead_id, taken.message_id, now)
         self.durable.count += 1
@@ -291,20 +422,22 @@ class World:
         """No more faults; everything that waits for a person is let go; time runs out."""
         self.durable.note("CALM")
         self.provider.faulty = self.crm.faulty = False
+        self._freezes = 0
+        await self._regroup()
         while self.story:
-            self._tell()
+            await self._tell()
         for scope in SCOPES:
             self._control(scope, pause=False)
         self.crm.carry_out_late_ones(1.0)
         await self._quiet()
-        self.durable.clock.advance(1)
+        await self._pass(1)
         self._resume_enrollments()
         done: set[str] = set()
         for _ in range(CALM_ROUNDS):
             self._complete_tasks(done)
             await self._quiet()
             if (at := self._next_time()) is not None:
-                self.durable.clock.time = at
+                self._pass_until(at)
             elif not self.features.blocks or not self._open_tasks(done):
                 return
 
@@ -335,9 +468,27 @@ class World:
                 made = make("TaskCompleted", task.lead_id, name, now, **fields)
                 self._append(told(COMMANDS, made))
 
+    async def _regroup(self) -> None:
+        """Everybody goes on or is ended, and the partitions are dealt."""
+        for _ in range(200):
+            for worker in self.workers:
+                if worker.process.frozen:
+                    self._thaw(worker)
+            self._move_the_group()
+            await self._release_all()
+            if self._is_settled():
+                return
+            self.durable.clock.advance(1)
+            await self._second()
+        self.durable.errors.append("the group never came to rest")
+
     def _rows(self) -> list[LeadRow]:
-        local = self.sequencer.rows.local
-        return [rowcodec.decode(key, row) for key, row in local.items()]
+        return [
+            rowcodec.decode(key, row)
+            for worker in self.workers
+            for partition in sorted(worker.rows.owned)
+            for key, row in worker.machine.disk.rows(partition)
+        ]
 
     def _next_time(self) -> datetime | None:
         """When somebody will have something to do; None if nobody ever will by himself."""
@@ -353,18 +504,21 @@ class World:
 
     async def _quiet(self) -> None:
         """Until nothing happens any more without time going on."""
-        before = -1
-        while before != self.durable.count:
+        for _ in range(ROUNDS):
             before = self.durable.count
-            self.sequencer.tick()
+            await self._regroup()
+            for worker in self.workers:
+                worker.tick()
+                if worker.has_passed_over():
+                    worker.look_for_passed_over()
             for reader in self._readers():
                 while numbers := reader.readable():
                     for number in numbers:
                         reader.read(number)
                     await self._release_all()
-            while places := self.sequencer.readable():
-                for place in places:
-                    await self.sequencer.read(place)
+            while ours := [(each, place) for each in self.workers for place in each.readable()]:
+                for worker, place in ours:
+                    await worker.read(place)
                     await self._release_all()
             while there := self.dispatcher.readable():
                 for place in there:
@@ -374,12 +528,15 @@ class World:
             open_before = self._open()
             for which in self.dispatcher.channels if open_before else ():
                 self.dispatcher.send(which)
-            self.sequencer.commit()
+            for worker in self.workers:
+                worker.commit()
             self.dispatcher.publish()
             await self._release_all()
             claims = len(self.dispatcher.channels) * bool(open_before)
-            if before + claims >= self.durable.count and open_before == self._open():
+            still = before + claims >= self.durable.count and open_before == self._open()
+            if still and self._is_settled():
                 return
+        self.durable.errors.append("RESTLESS: something goes on and on")
 
     def _open(self) -> int:
         return sum(line.state in OPEN for line in self.tables.lines.values())
@@ -388,7 +545,8 @@ class World:
         await self._settle()
         while self.durable.waiting:
             for gate in list(self.durable.waiting):
-                self.durable.release(gate)
+                if gate in self.durable.waiting:
+                    self.durable.release(gate)
             await self._settle()
 
 
@@ -423,3 +581,13 @@ def simulate(seed: int, parts: Parts | None = None, *, trace: bool = False) -> l
         if wanted.get(key) != found.get(key)
     ]
     return [*world.durable.trace, *wrong]
+
+
+def first_seed(seeds: Iterable[int], words: tuple[str, ...], parts: Parts) -> int | None:
+    """The first seed in which something is wrong that begins with one of these words."""
+    for seed in seeds:
+        wrong = [each for each in simulate(seed, parts) if each.startswith(words)]
+        if wrong:
+            print(f"found at seed {seed}: {wrong[0]}")
+            return seed
+    return None

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from crm_sync.sync import Synchronizer
-from leadflow import topics
+from leadflow import ids
 from leadflow.errors import BrokerError
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.port import Message, Outgoing, TopicPartition
 from leadflow.records import LeadRecord, MessageQueued
 from sequencer import rowcodec
 from sequencer.due import DueIndex
+from sequencer.lease import Lease
+from sequencer.member import LEASE_SECONDS, STREAM_TOPICS, Member
 from sequencer.model import Setting
+from sequencer.once import OncePerMessage
+from sequencer.owned import OwnedRows
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
 from sequencer.processor import Durable as Work
@@ -22,18 +28,13 @@ from sequencer.processor import LeadProcessor
 from sequencer.resuming import Resuming
 from sequencer.sequences import PublishedSequences
 
+from .disk import CHANGELOG, Disk
 from .durable import CURRENT, PARTITIONS, Durable, LogProducer, Process
+from .group import Consumer, Coordinator, Link, Switch
 from .intake import MemoryStore
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES
 
-TICKS = topics.SEQUENCER_TICKS.name
-CHANGELOG = "leads-changelog"
-GROUP = "sequencer"
-OWNED = frozenset(range(PARTITIONS))
 SOURCES = (LEAD_EVENTS, COMMANDS, MESSAGE_EVENTS)
-PLACES = tuple(
-    TopicPartition(topic, number) for topic in (*SOURCES, TICKS) for number in range(PARTITIONS)
-)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,30 @@ class Parts:
     index: type[DueIndex] = DueIndex
     intake_store: type[MemoryStore] = MemoryStore
     synchronizer: type[Synchronizer] = Synchronizer
+    member: type[Member] = Member
+    rows: type[OwnedRows] = OwnedRows
+    once: type[OncePerMessage] = OncePerMessage
+    lease: type[Lease] = Lease
+    switch: type[Switch] = Switch
+
+
+@dataclass
+class Machine:
+    """Where workers run, one after the other."""
+
+    number: int
+    disk: Disk = field(default_factory=Disk)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What everybody is told."""
+
+    sequences: PublishedSequences
+    pauses: AutomationPauses
+
+    def changes(self) -> object:
+        return self.sequences.changes, self.pauses.changes
 
 
 class Decided(NamedTuple):
@@ -83,170 +108,293 @@ class Watch:
     def __init__(self) -> None:
         self.paused: frozenset[str] = frozenset()
         self.published: frozenset[str] = frozenset()
-        self.deciding: dict[bytes, Decided] = {}
         self.applied: list[Applied] = []
         self.queued: list[Queued] = []
+        self.again: list[Queued] = []  # decided once more, but in `messages` already
+        self.enrollments: dict[str, str] = {}  # of messages
+        self.too_soon: list[str] = []  # answers that were handled before what they answer
 
 
 class _Producer(LogProducer):
-    def __init__(self, durable: Durable, process: Process, watch: Watch) -> None:
+    def __init__(self, durable: Durable, process: Process, worker: Sequencer) -> None:
         super().__init__(durable, process)
-        self._watch = watch
+        self._worker = worker
+
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        self._worker.given |= {id(each) for each in batch}
+        await super().send(batch)
 
     def _about(self, key: bytes) -> Decided | None:
-        return self._watch.deciding.get(key)
+        return self._worker.deciding.get(key)
 
     def _sent(self, record: Outgoing, about: Decided | None) -> None:
         if record.topic == MESSAGES and record.value is not None and about is not None:
             queued: Any = CODEC.decode(record.value)
-            self._watch.queued.append(Queued(queued, about, self._durable.count))
+            watch = self._worker.watch
+            watch.queued.append(Queued(queued, about, self._durable.count))
+            watch.enrollments[queued.message_id] = queued.enrollment_id
 
 
-class _Rows:
-    name = CHANGELOG
+class _Changelog:
+    """Implements `sequencer.owned.Changelog`."""
 
-    def __init__(self, durable: Durable, process: Process, watch: Watch) -> None:
+    def __init__(self, durable: Durable, worker: Sequencer) -> None:
+        self._durable = durable
+        self._worker = worker
+
+    async def send_one(self, record: Outgoing) -> int:
+        key, worker = record.key or b"", self._worker
+        decided = worker.deciding[key]
+
+        def effect() -> int:
+            message = self._durable.append(record)
+            applied = Applied(key, message.partition, decided, self._durable.count)
+            worker.watch.applied.append(applied)
+            return message.offset
+
+        label = "deletes a row" if record.value is None else "puts a row"
+        offset: int = await self._durable.gate(worker.process, label, effect, may_fail=True)
+        return offset
+
+
+class _Clock:
+    """The world's; whoever sleeps is woken up by the world."""
+
+    def __init__(self, durable: Durable, process: Process) -> None:
         self._durable = durable
         self._process = process
-        self._watch = watch
-        self.local: dict[bytes, bytes] = {}
+        self.now = durable.clock.now
+        self.monotonic = durable.clock.monotonic
 
-    def recover(self, due: DueIndex) -> None:
-        """Read the changelog; build the index from the headers."""
-        for partition in range(PARTITIONS):
-            rows: dict[bytes, bytes] = {}
-            for record in self._durable.logs.get(TopicPartition(CHANGELOG, partition), ()):
-                if record.value is None:
-                    rows.pop(record.key or b"", None)
-                else:
-                    rows[record.key or b""] = record.value
-            self.local |= rows
-            for key, row in rows.items():
-                head = rowcodec.header(row)
-                if head.due_ms or head.held:
-                    due.put(partition, key, head.due_ms, held=head.held)
-
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        return self.local.get(key)
-
-    async def put(self, partition: int, key: bytes, row: bytes) -> None:
-        await self._write(partition, key, row)
-        self.local[key] = row
-
-    async def delete(self, partition: int, key: bytes) -> None:
-        await self._write(partition, key, None)
-        self.local.pop(key, None)
-
-    async def _write(self, partition: int, key: bytes, row: bytes | None) -> None:
-        decided = self._watch.deciding[key]
-
-        def effect() -> None:
-            self._durable.append(Outgoing(CHANGELOG, key, row, partition=partition))
-            self._watch.applied.append(Applied(key, partition, decided, self._durable.count))
-
-        label = "deletes a row" if row is None else "puts a row"
-        await self._durable.gate(self._process, label, effect, may_fail=True)
+    async def sleep(self, seconds: float) -> None:
+        await self._durable.gate(self._process, "has slept")
 
 
 class Sequencer:
-    """Reads, ticks, commits when the world says so."""
+    """One life of a worker: reads, ticks, commits, gives back when the world says so."""
 
     def __init__(
         self,
         durable: Durable,
         watch: Watch,
+        group: Coordinator,
         setting: Setting,
-        sequences: PublishedSequences,
-        pauses: AutomationPauses,
+        views: Views,
         parts: Parts,
+        machine: Machine,
     ) -> None:
-        self.process = Process("sequencer")
+        self.process = Process(f"sequencer-{machine.number}")
+        self.machine = machine
+        self.watch = watch
+        self.deciding: dict[bytes, Decided] = {}
+        self.given: set[int] = set()
+        self.group = group
         self._durable = durable
-        self._watch = watch
-        self._sequences = sequences
-        self._pauses = pauses
-        self._committing = False
+        self._busy: set[str] = set()
+        self.has_joined = False
         self._due = parts.index(room=durable.rng.choice((2, 8_192)))
-        self.rows = rows = _Rows(durable, self.process, watch)
-        producer = _Producer(durable, self.process, watch)
-        self.processor = _watched(parts.processor, watch, durable)(
+        self.switch = parts.switch(durable, self.process)
+        self.lease = parts.lease(LEASE_SECONDS, self.switch, lambda _: self.process.kill())
+        self.link = Link(durable, self.process, group)
+        self.lease.follow(self.link)
+        self.consumer = Consumer(durable, self.process, group)
+        self.rows = parts.rows(
+            CHANGELOG,
+            _Changelog(durable, self),
+            machine.disk,
+            self._due,
+            durable.clock,
+            read=partial(machine.disk.catch_up, durable, self.process),
+            recovered=self._begin,
+        )
+        producer = _Producer(durable, self.process, self)
+        self._once = parts.once(producer, CODEC, self._last_records)
+        processor = _watched(parts.processor, self, durable)(
             codec=CODEC,
-            rows=rows,
-            producer=producer,
+            rows=self.rows,
+            producer=self,
             dead_letters=DeadLetters("sequencer", producer, durable.clock),
             due=self._due,
             setting=setting,
             clock=durable.clock,
         )
-        self.pipeline = parts.pipeline(self.processor, self._due)
-        rows.recover(self._due)
-        self._resuming = Resuming(self._due, rows, pauses, setting, PARTITIONS)
-        self.pipeline.offsets.start(
-            {place: durable.committed.get((GROUP, place), 0) for place in PLACES}
+        self.pipeline = parts.pipeline(processor, self._due)
+        self.member = parts.member(
+            group=self.consumer,
+            pipeline=self.pipeline,
+            processor=processor,
+            effects=self._once,
+            rows=self.rows,
+            due=self._due,
+            resuming=Resuming(self._due, self.rows, views.pauses, setting, PARTITIONS),
+            changes=views.changes,
+            lease=self.lease,
+            codec=CODEC,
+            clock=_Clock(durable, self.process),
         )
 
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        """Implements `leadflow.kafka.port.Producer`: what is queued once more is noted, too."""
+        abouts = [(each, self.deciding.get(each.key or b"")) for each in batch]
+        await self._once.send(batch)
+        for record, about in abouts:
+            given = id(record) in self.given
+            self.given.discard(id(record))
+            if record.topic == MESSAGES and about is not None and not given:
+                again: Any = CODEC.decode(record.value or b"")
+                self.watch.again.append(Queued(again, about, self._durable.count))
+
+    async def close(self) -> None: ...
+
+    @property
+    def awake(self) -> bool:
+        return self.process.alive and not self.process.frozen
+
+    def join(self) -> None:
+        """Give back what it has, then wait to be dealt to; one at a time."""
+        self._start("joins", self._join)
+
+    async def _join(self) -> None:
+        await self.member.give_back()
+        self._durable.note(self.process.name, "joins")
+        self.has_joined = True
+        self.group.join(self.process, self._dealt)
+
+    def _dealt(self, partitions: frozenset[int]) -> None:
+        asked_at = self.switch.now()
+        self.process.hear(lambda: self._take_over(partitions, asked_at))
+
+    def _take_over(self, partitions: frozenset[int], asked_at: float) -> None:
+        if self.group.wants(self.process):
+            return  # dealt out anew before it heard of it
+        self.consumer.assign(STREAM_TOPICS, partitions)
+        self.lease.confirmed(asked_at)
+        self.process.start(self._guarded(partial(self.rows.dealt, partitions)))
+
+    async def _begin(self) -> None:
+        if await self.member.begin():
+            self._durable.note(self.process.name, "is ready")
+
+    def _last_records(
+        self, topic: str, partitions: Sequence[int], depth: int
+    ) -> list[tuple[bytes, bytes | None]]:
+        return [
+            (message.key or b"", message.value)
+            for number in partitions
+            for message in self._durable.logs.get(TopicPartition(topic, number), [])[-depth:]
+        ]
+
     def readable(self) -> list[TopicPartition]:
-        """Partitions with a record that was not read yet."""
+        """Partitions of which a record can be fetched that has not been."""
         offsets = self.pipeline.offsets
-        return [place for place in PLACES if (offsets.next(place) or 0) < self._durable.end(place)]
+        return [
+            place
+            for place, position in self.consumer.positions.items()
+            if offsets.next(place) is not None and position < self._durable.end(place)
+        ]
+
+    def has_passed_over(self) -> bool:
+        """Whether a record was never handed over."""
+        offsets = self.pipeline.offsets
+        return any(
+            (wanted := offsets.next(place)) is not None and wanted < position
+            for place, position in self.consumer.positions.items()
+        )
 
     async def read(self, place: TopicPartition) -> None:
         """Begin with the next record of a partition."""
-        message = self._durable.logs[place][self.pipeline.offsets.next(place) or 0]
-        self._durable.note("sequencer reads", place.topic, place.partition, message.offset)
+        position = self.consumer.positions[place]
+        self.consumer.positions[place] = position + 1
         CURRENT.set(self.process)
-        if place.topic == TICKS:
-            self.pipeline.tick(message, rowcodec.to_ms(self._durable.clock.now()))
-        else:
-            await self.pipeline.event(message)
+        if self.member.turns.is_next(place, position):
+            note = self._durable.note
+            note(self.process.name, "reads", place.topic, place.partition, position)
+            await self.member.take(self._durable.logs[place][position])
+
+    def look_for_cause(self, answer: Message) -> None:
+        """Whoever is told what became of a message knows of its enrollment."""
+        record: Any = CODEC.decode(answer.value or b"")
+        enrollment_id = self.watch.enrollments.get(record.message_id)
+        stored = self.rows.get(answer.partition, answer.key or b"")
+        if enrollment_id is None or enrollment_id in _known(answer.key or b"", stored):
+            return
+        self.watch.too_soon.append(f"BEFORE ITS CAUSE: {record.TYPE} of {record.message_id}")
 
     def tick(self) -> None:
         """As the worker does it every second."""
-        now_ms = rowcodec.to_ms(self._durable.clock.now())
-        changes = (self._sequences.changes, self._pauses.changes)
-        self._resuming.round(self._durable.clock.now(), OWNED, changes)
-        for partition in range(PARTITIONS):
-            if self._due.due(partition, now_ms):
-                self._durable.append(Outgoing(TICKS, b"", b"tick", partition=partition))
+        CURRENT.set(self.process)
+        for record in self.member.ticks():
+            self._durable.append(record)
 
     def commit(self) -> None:
-        """Begin to commit what may be committed."""
-        moved = self.pipeline.offsets.committable()
-        if moved and not self._committing:
-            self._committing = True
-            self.process.start(self._commit(moved))
+        """As the worker does it every second."""
+        self._start("commits", self.member.commit)
 
-    async def _commit(self, moved: dict[TopicPartition, int]) -> None:
-        def effect() -> None:
-            for place, offset in moved.items():
-                self._durable.committed[GROUP, place] = offset
+    def look_for_passed_over(self) -> None:
+        """As the worker does it every five seconds."""
+        self._start("looks", self._look)
 
-        await self._durable.gate(self.process, "commits", effect)
-        self.pipeline.offsets.committed(moved)
-        self._committing = False
+    async def _look(self) -> None:
+        await self.member.turns.lag()
+
+    def beat(self) -> None:
+        if self.has_joined:
+            self._start("beats", self.link.beat)
+
+    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin with it unless it is under way."""
+        if name not in self._busy:
+            self._busy.add(name)
+            self.process.start(self._guarded(work, name))
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]], name: str = "") -> None:
+        """Ends the worker with its failure."""
+        try:
+            await work()
+        except Exception as error:
+            self.pipeline.fail(error)
+        self._busy.discard(name)
 
     def failed(self) -> bool:
         """Whether it has to end. Raises what it should not have met."""
         if not self.pipeline.failed.done():
-            return False
+            return self.process.failed
         error = self.pipeline.failed.exception()
         if error is not None and not isinstance(error, BrokerError):
             raise error
         return True
 
 
-def _watched(processor: type[LeadProcessor], watch: Watch, durable: Durable) -> type[LeadProcessor]:
-    """The processor, telling the watch what it decides about, and when."""
+def _known(key: bytes, stored: bytes | None) -> set[str]:
+    """The enrollments that a row tells of."""
+    if stored is None:
+        return set()
+    row = rowcodec.decode(key, stored)
+    over = {
+        ids.enrollment_id(row.lead_id, line.sequence_id, entry)
+        for line in row.finished
+        for entry in range(1, line.entries + 1)
+    }
+    return over | {each.enrollment_id for each in row.live}
+
+
+def _watched(
+    processor: type[LeadProcessor], worker: Sequencer, durable: Durable
+) -> type[LeadProcessor]:
+    """The processor, telling what it decides about, and when."""
 
     def note(key: bytes, cause: Message | None) -> None:
         record: Any = None if cause is None else CODEC.decode(cause.value or b"")
-        watch.deciding[key] = Decided(
+        watch = worker.watch
+        worker.deciding[key] = Decided(
             cause, record, durable.clock.now(), watch.paused, watch.published, durable.count
         )
 
     class Watched(processor):  # type: ignore[valid-type, misc]
         def event(self, message: Message) -> Work | None:
             note(message.key or b"", message)
+            if message.topic == MESSAGE_EVENTS:
+                worker.look_for_cause(message)
             work: Work | None = super().event(message)
             return work
 

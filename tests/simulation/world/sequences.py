@@ -121,7 +121,7 @@ def second_version(rng: Random, first: SequencePublished, features: Features) ->
 
 def _step(rng: Random, number: int, features: Features) -> SequenceStep:
     channel = rng.choice(("email", "email", "call" if features.hours else "task", "task"))
-    arms = ()
+    arms: tuple[Arm, ...] = ()
     if features.arms and rng.random() < 0.7:
         arms = tuple(
             Arm(name=name, weight=1, template_name="template", subject=name, body=f"arm {name}")

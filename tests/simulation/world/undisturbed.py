@@ -13,8 +13,9 @@ from sequencer.processor import LeadProcessor
 from sequencer.sequences import PublishedSequences
 
 from .checks import Outcome
+from .disk import CHANGELOG
 from .durable import PARTITIONS, FakeClock
-from .sequencer import CHANGELOG, SOURCES
+from .sequencer import SOURCES
 from .story import CODEC
 
 
