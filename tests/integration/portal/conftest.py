@@ -465,7 +465,12 @@ def portal(
     )
     tenants_file = folder / "tenants.toml"
     tenants_file.write_text(
-        "\n".join(f'[tenants.{each.tenant_id}]\nname = "{each.name}"\n' for each in tenants)
+        "\n".join(
+            f'[tenants.{each.tenant_id}]\nname = "{each.name}"\n'
+            'postal_address = "400 Congress Ave, Austin, TX 78701"\n'
+            'test_recipients = ["tests@acme.example"]\n'
+            for each in tenants
+        )
     )
     port = free_port()
     environment = {
