@@ -23,6 +23,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -116,6 +117,7 @@ class Resend:
         self._caller = Caller(self.name, client, timeout_seconds)
         self._calls = calls
         self._timeout = timeout_seconds
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(self, messages: Sequence[Outbound]) -> Sequence[Answer]:
         try:
@@ -173,6 +175,14 @@ class Resend:
         call = await self._calls.latest(message.message_id)
         if call is None:
             return await self._alone(message)
+        if len(call.message_ids) == 1 or call.void or call.provider_ids is not None:
+            return await self._asked(message, call)
+        # The first of a batch to ask learns it for all: the others wait, and look again.
+        async with self._asking.setdefault(call.key, asyncio.Lock()):
+            call = await self._calls.latest(message.message_id) or call
+            return await self._asked(message, call)
+
+    async def _asked(self, message: Outbound, call: Call) -> Answer:
         place = call.message_ids.index(message.message_id)
         if call.provider_ids is not None:
             return _known(call.provider_ids[place])
