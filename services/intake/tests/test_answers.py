@@ -126,6 +126,12 @@ def test_help_changes_no_consent_and_is_no_news_for_others(desk: Any, word: str)
     assert any(isinstance(each, AccountReplied) for each in told)
 
 
+def test_a_keyword_that_the_provider_has_answered_is_not_answered_again(desk: Any) -> None:
+    desk.take("lead", {"name": "Leila Brandt", "phone": "5125550163"})
+    payload = {"from": "+15125550163", "text": "HELP", "opt_out_type": "HELP"}
+    assert desk.take("reply", payload)[0].keyword is None
+
+
 @pytest.mark.parametrize(
     "payload",
     [

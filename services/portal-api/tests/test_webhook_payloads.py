@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from leadflow.tokens import Sealer
+from portal_api.inbound.events import completed
 from portal_api.webhooks import resend, standard, twilio
 from portal_api.webhooks.said import Unreadable, raw_event
 
@@ -193,10 +195,44 @@ def test_an_event_of_resend_is_one_of_ours(event_type: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "event_type",
-    ["email.sent", "email.scheduled", "email.received", "contact.created", "domain.updated", ""],
+    ["email.sent", "email.scheduled", "contact.created", "domain.updated", ""],
 )
 def test_other_events_of_resend_are_no_news(event_type: str) -> None:
     assert resend.read("msg_1", event(event_type), NOW) == []
+
+
+def test_a_mail_that_resend_received_is_a_reply_to_the_message_in_its_address() -> None:
+    links, message_id = Sealer("a secret"), "15536a5b-7d7e-52e3-b8fb-d332e1b3acc7"
+    address = f"reply+{links.seal_id('reply', 'acme', message_id)}@mail.example.com"
+    body = {
+        "type": "email.received",
+        "created_at": "2026-11-22T23:41:12.126Z",
+        "data": {
+            "email_id": EMAIL_ID,
+            "message_id": "<1@example.com>",
+            "from": "Ann <ann@example.com>",
+            "to": ["other@example.com", address],
+            "subject": "Re: Your roof",
+            "attachments": [{"id": "a", "filename": "plan.pdf", "content_type": "application/pdf"}],
+        },
+    }
+    (said,) = resend.read("msg_1", json.dumps(body).encode(), NOW)
+    payload = completed(said.payload, tenant_id="acme", links=links)
+    assert (said.kind, said.external_id) == ("reply", EMAIL_ID)
+    assert {name: payload[name] for name in ("message_id", "from", "mail_id", "channel")} == {
+        "message_id": message_id,
+        "from": "Ann <ann@example.com>",
+        "mail_id": "<1@example.com>",
+        "channel": "email",
+    }
+    assert payload["attachments"] == [{"name": "plan.pdf", "type": "application/pdf"}]
+
+
+def test_a_reply_that_has_html_alone_gets_its_text() -> None:
+    payload = completed(
+        {"html": "<p>Yes &amp; no</p>", "message_id": "m-1"}, tenant_id="acme", links=Sealer("s")
+    )
+    assert payload == {"message_id": "m-1", "text": "Yes & no"}
 
 
 def test_a_permanent_bounce_is_hard_and_says_why() -> None:

@@ -55,6 +55,8 @@ def decide_reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime
         text(payload, "text") if automatic else None, raw.occurred_at.date(), tenant.region
     )
     word = _word(channel, None if nothing_own else own, subject)
+    # Twilio says so where it knew the word and has answered it (its Advanced Opt-Out).
+    answered_already = line(payload, "opt_out_type") is not None
     replies: tuple[LeadRecord, ...] = tuple(
         ReplyReceived(
             **facts.frame(ReplyReceived, lead.lead_id, lead.owner, raw, now),
@@ -66,7 +68,7 @@ def decide_reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime
             returns_on=None if back is None else back.isoformat(),
             automatic_rule=rule,
             by_other=bool(sender) and lead not in writers,
-            keyword=None if word is None else KEYWORDS[word],
+            keyword=None if word is None or answered_already else KEYWORDS[word],
             mail_id=mail_id(text(payload, "mail_id")),
             mail_subject=subject if channel == "email" else None,
         )

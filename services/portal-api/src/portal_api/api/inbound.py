@@ -7,30 +7,50 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
-from portal_api.api.access import Ctx, Operator, tenant_of
+from leadflow.errors import BrokerError
+from portal_api.api.access import Ctx, allow, tenant_of
+from portal_api.auth import OPERATORS
 from portal_api.context import Context
 from portal_api.inbound.events import event_of
 from portal_api.inbound.mime import MOST_BYTES, BadMail, read
 from portal_api.inbound.reports import Ignored
 from portal_api.problems import Problem
+from portal_api.webhooks.signatures import standard_id, standard_key
 
 router = APIRouter(prefix="/webhooks/inbound", tags=["webhooks"])
 
+STANDARD = "standard"
+SIGNATURE = "webhook-signature"
+READ_SECONDS = 30.0
+# Mails of up to ten megabytes of which nobody knows yet who sends them, at once.
+_unproved = asyncio.Semaphore(8)
+
 
 @router.post("/mime/{tenant_id}", status_code=HTTPStatus.ACCEPTED)
-async def receive(
-    tenant_id: str, request: Request, context: Ctx, principal: Operator
-) -> JSONResponse:
+async def receive(tenant_id: str, request: Request, context: Ctx) -> JSONResponse:
     """One mail, the bytes as a mail server received them (RFC 5322), up to 10 MB.
 
+    With an API key of the tenant, or signed with its secret for Standard Webhooks.
     It becomes a raw event: `reply`, or `bounced`, `delivered` or `complained` where it is a
     report. The same mail twice is one event. Attachments are named, not kept. Answers 202 with
     `event_id` and `kind` once the broker has it, or with `ignored` and the reason; 413 and 422
     say what is wrong with it.
     """
-    tenant_of(principal, tenant_id)
-    return await accept(context, tenant_id, await body_of(request))
+    if SIGNATURE not in request.headers:
+        tenant_of(await allow(OPERATORS)(request), tenant_id)
+        return await accept(context, tenant_id, await body_of(request))
+    if _unproved.locked():
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many mails at once: come again.")
+    async with _unproved:  # the signature covers the body: until then it is anybody's
+        data = await body_of(request)
+        secrets = context.webhook_secrets.of(STANDARD, tenant_id)
+        keys = [standard_key(secret) for secret in secrets]
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if standard_id(keys, headers, data, context.clock.now()) is None:
+            raise Problem(HTTPStatus.FORBIDDEN, "The signature does not hold.")
+    return await accept(context, tenant_id, data)
 
 
 async def accept(context: Context, tenant_id: str, data: bytes) -> JSONResponse:
@@ -45,12 +65,18 @@ async def accept(context: Context, tenant_id: str, data: bytes) -> JSONResponse:
     found = event_of(mail, tenant_id=tenant_id, links=context.links, now=context.clock.now())
     if isinstance(found, Ignored):
         return JSONResponse({"ignored": found.reason}, HTTPStatus.ACCEPTED)
-    await context.publish_raw([found])
+    try:
+        await context.publish_raw([found])
+    except BrokerError:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, "It could not be written down: send it again."
+        ) from None
     return JSONResponse({"event_id": found.event_id, "kind": found.kind}, HTTPStatus.ACCEPTED)
 
 
 async def body_of(request: Request, most: int = MOST_BYTES) -> bytes:
-    """The body, read no further than `most` bytes. Raises Problem 413 where there is more."""
+    """The body, read no further than `most` bytes. Raises Problem 413 where there is more, 408
+    where it does not come."""
     too_large = Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A mail of up to {most} bytes is taken."
     )
@@ -58,8 +84,12 @@ async def body_of(request: Request, most: int = MOST_BYTES) -> bytes:
     if declared.isdigit() and int(declared) > most:
         raise too_large
     taken = bytearray()
-    async for chunk in request.stream():
-        taken += chunk
-        if len(taken) > most:
-            raise too_large
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                taken += chunk
+                if len(taken) > most:
+                    raise too_large
+    except (TimeoutError, ClientDisconnect):
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "The mail did not come in time.") from None
     return bytes(taken)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -21,6 +22,7 @@ from leadflow.errors import BrokerError
 from leadflow.tenants import WEBHOOK_PROVIDERS
 from portal_api.api.access import Ctx
 from portal_api.context import Context
+from portal_api.inbound.events import completed
 from portal_api.problems import Problem
 from portal_api.webhooks import resend, standard, twilio
 from portal_api.webhooks.said import Said, Unreadable, raw_event
@@ -92,12 +94,21 @@ async def _receive(provider: str, tenant_id: str, request: Request, context: Con
     if not said:
         return "no_news"
     try:
-        await context.publish_raw([raw_event(provider, tenant_id, each, now) for each in said])
+        told = [_completed(each, tenant_id, context) for each in said]
+        await context.publish_raw([raw_event(provider, tenant_id, each, now) for each in told])
     except BrokerError:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE, "It could not be written down: send it again."
         ) from None
     return "accepted"
+
+
+def _completed(said: Said, tenant_id: str, context: Context) -> Said:
+    """A reply names its message by the address that it was sent to."""
+    if said.kind != "reply":
+        return said
+    payload = completed(said.payload, tenant_id=tenant_id, links=context.links)
+    return replace(said, payload=payload)
 
 
 def _opened(

@@ -89,6 +89,20 @@ def reply_event(
     return _raw("reply", identity, payload, tenant_id, source, now)
 
 
+def completed(payload: Mapping[str, Any], *, tenant_id: str, links: Sealer) -> dict[str, Any]:
+    """The payload of a reply that somebody else made of a mail, with what can be told from it: the
+    message that it answers, from the addresses in `to`; its text, from `html` where it has none."""
+    told = {name: value for name, value in payload.items() if name != "html"}
+    to = payload.get("to")
+    recipients = [each for each in (to if isinstance(to, list) else [to]) if isinstance(each, str)]
+    if not payload.get("message_id"):
+        told["message_id"] = answered(recipients, None, None, tenant_id=tenant_id, links=links)
+    html = payload.get("html")
+    if not payload.get("text") and isinstance(html, str):
+        told["text"] = text_of(html)[:LONGEST_TEXT]
+    return told
+
+
 def answered(
     recipients: Iterable[str],
     in_reply_to: str | None,

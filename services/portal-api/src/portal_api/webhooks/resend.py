@@ -9,12 +9,16 @@ from portal_api.webhooks.said import Said, Unreadable, member, moment, object_of
 
 # `bounce.type` of one that is for good; Transient and Undetermined may pass.
 PERMANENT = "permanent"
+RECEIVED = "email.received"
+MOST_NAMED = 20
 
 
 def read(webhook_id: str, body: bytes, now: datetime) -> list[Said]:
     """What a webhook says; empty where it is no news. Raises Unreadable."""
     event = object_of(body)
     data = member(event, "data")
+    if event.get("type") == RECEIVED:
+        return [_received(webhook_id, data, moment(event.get("created_at"), now))]
     told = _told(words(event.get("type"), 100), data)
     if told is None:
         return []
@@ -42,7 +46,7 @@ def read(webhook_id: str, body: bytes, now: datetime) -> list[Said]:
 
 def _told(event_type: str, data: Any) -> tuple[str, dict[str, str]] | None:
     """The kind and its details; None for what is no news (email.sent), or not about a message
-    of ours (email.received, contact.…, domain.…)."""
+    of ours (contact.…, domain.…)."""
     match event_type.removeprefix("email.") if event_type.startswith("email.") else "":
         case "delivered":
             return "delivered", {}
@@ -73,6 +77,34 @@ def _told(event_type: str, data: Any) -> tuple[str, dict[str, str]] | None:
             return "clicked", {**_client(click), "url": words(click.get("link"))}
         case _:
             return None
+
+
+def _received(webhook_id: str, data: Any, at: datetime) -> Said:
+    """A mail that somebody wrote. The webhook has its envelope and neither text nor header fields:
+    it stops what a reply stops. Whoever wants the text as well sends the mail itself to
+    /webhooks/inbound/mime."""
+    email_id = words(data.get("email_id"), 200)
+    to = data.get("to")
+    named = data.get("attachments")
+    return Said(
+        kind="reply",
+        event=webhook_id,
+        external_id=email_id or webhook_id,
+        at=at,
+        payload={
+            "channel": "email",
+            "from": words(data.get("from"), 500),
+            "to": [words(each, 500) for each in to[:MOST_NAMED]] if isinstance(to, list) else [],
+            "subject": words(data.get("subject"), 500),
+            "mail_id": words(data.get("message_id"), 500),
+            "provider_id": email_id,
+            "attachments": [
+                {"name": words(each.get("filename"), 200), "type": words(each.get("content_type"))}
+                for each in (named[:MOST_NAMED] if isinstance(named, list) else [])
+                if isinstance(each, dict)
+            ],
+        },
+    )
 
 
 def _client(data: Any) -> dict[str, str]:
