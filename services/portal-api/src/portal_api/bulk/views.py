@@ -18,6 +18,7 @@ CSV_COLUMNS = ("lead_id", "enrollment_id", "owner", "rule", "inputs", "decided_b
 # What only a bulk job refuses; the rules of the sequencer have their words elsewhere.
 WORDS = {
     "not_enrolled": "the lead is not in the sequence now",
+    "already_active": "the lead is in it already",
     "not_carried_out": "the sequencer could not do it: {reason}",
     "unknown_version": "version {version} is not published",
     "unknown_lead": "there is no such lead among those that you may enroll",
