@@ -106,6 +106,8 @@ def _field(field: str, value: str) -> str:
     lower = field.lower()
     if FIELD_NAME.fullmatch(field) is None or lower in OURS:
         raise ValueError("a header that a send may not name")
+    if LINE_ENDS.search(value):
+        raise ValueError("a header of more than one line")
     if lower in OF_ADDRESSES:
         return _mailboxes(field, getaddresses([value]))
     if PLAIN.fullmatch(value):
