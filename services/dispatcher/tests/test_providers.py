@@ -14,6 +14,7 @@ from dispatcher.content import Writer
 from dispatcher.model import Accepted, Entry, Refused
 from dispatcher.providers.api_email import EmailApi
 from dispatcher.providers.base import ProviderError, Rejected
+from dispatcher.providers.http import retry_after
 from dispatcher.providers.http_api import HttpApi
 from dispatcher.providers.mime import mime_of
 from dispatcher.providers.smtp import Smtp, SmtpAccount
@@ -134,6 +135,36 @@ async def test_a_batch_answer_that_does_not_fit_is_a_doubt(make_entry: Make) -> 
         with pytest.raises(ProviderError) as caught:
             await EmailApi(URL, http, 1.0).send([make_entry(), make_entry(message_id="m-2")])
     assert caught.value.maybe_accepted
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_seconds"),
+    [
+        ({"Retry-After": "120"}, 120.0),
+        (
+            {
+                "Date": "Sat, 21 Nov 2026 09:00:00 GMT",
+                "Retry-After": "Sat, 21 Nov 2026 09:02:00 GMT",
+            },
+            120.0,
+        ),
+        (
+            {
+                "Date": "Sat, 21 Nov 2026 09:00:00 GMT",
+                "Retry-After": "Sat, 21 Nov 2026 08:00:00 GMT",
+            },
+            0.0,
+        ),
+        ({"Retry-After": "Sat, 21 Nov 2026 09:02:00 GMT"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-3"}, None),
+        ({}, None),
+    ],
+)
+def test_a_wait_is_a_number_or_a_date_by_the_answers_own_clock(
+    headers: dict[str, str], wait_seconds: float | None
+) -> None:
+    assert retry_after(httpx.Response(429, headers=headers)) == wait_seconds
 
 
 def test_a_mail_has_both_parts_and_the_same_bytes_each_time(
