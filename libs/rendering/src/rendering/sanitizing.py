@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html as escaping
+import re
 from collections.abc import Callable
 
 import nh3
@@ -28,6 +30,8 @@ ATTRIBUTES = {
 WITH_CONTENT = frozenset({"script", "style", "title", "textarea", "noscript", "iframe", "template"})
 MAX_ATTRIBUTE_CHARS = 200
 
+_LINK = re.compile(r'(<a(?: title="[^"]*")? href=")([^"]*)(")')
+
 # What becomes of the web address of a link.
 Rewrite = Callable[[str], str]
 
@@ -52,14 +56,19 @@ def sanitize(html: str, is_ours: IsOurs) -> str:
 
 
 def rewrite_links(html: str, rewrite: Rewrite) -> str:
-    """Sanitized HTML with the web address of every link rewritten."""
+    """HTML of `sanitize` or `rendering.plain.html_of` with the web address of every link rewritten.
 
-    def attribute(tag: str, name: str, value: str) -> str:
-        if tag == "a" and name == "href" and web_address(value) is not None:
-            return rewrite(value)
-        return value
+    Their tags are written in one way, and no quotation mark stands bare in a text or a value: what
+    looks like the beginning of a link is one.
+    """
 
-    return _clean(html, attribute)
+    def rewritten(found: re.Match[str]) -> str:
+        address = escaping.unescape(found[2])
+        if web_address(address) is None:
+            return found[0]
+        return f"{found[1]}{escaping.escape(rewrite(address))}{found[3]}"
+
+    return _LINK.sub(rewritten, html)
 
 
 def _clean(html: str, attribute: Callable[[str, str, str], str | None]) -> str:
