@@ -183,7 +183,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 TENANTS = [
     "control", "kill-intake", "kill-sequencer", "kill-dispatcher", "kill-crm-sync", "kill-portal",
-    "takeover", "failures",
+    "takeover", "failures", "replies",
 ]  # fmt: skip
 
 
@@ -194,7 +194,11 @@ def tenants_file(folder: Path) -> Path:
     head = shipped.index("[tenants.acme-roofing]")
     acme = shipped[head : shipped.index("[tenants.north-dental]")]
     copies = [acme.replace("[tenants.acme-roofing]", f"[tenants.{name}]") for name in TENANTS]
-    path.write_text(shipped + "\n" + "\n".join(copies))
+    # It answers STOP and HELP itself, as if its provider did not.
+    told = "\n".join(copies).replace(
+        "[tenants.replies]\n", '[tenants.replies]\nanswers_keywords = ["sms"]\n'
+    )
+    path.write_text(f"{shipped}\n{told}")
     return path
 
 
