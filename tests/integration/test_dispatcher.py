@@ -25,6 +25,7 @@ from leadflow.records import (
     MessageSent,
     ReplyReceived,
 )
+from leadflow.tokens import Sealer
 
 from .dispatching import FINAL, World, a_world, callback, headers_of, queued, read_all, said, until
 
@@ -127,8 +128,10 @@ async def test_an_smtp_mail_arrives_whole(world: World) -> None:
     [entry] = await world.accepted("smtp")
     mail = (await world.sandbox.get(f"/accepted/{entry['id']}")).json()
     assert mail["subject"] == "Hello Ann 0"
-    url = f"http://127.0.0.1:8080/unsubscribe/{message.message_id}"
-    assert mail["text"].splitlines() == ["Hi Ann 0,", "", f"Stop these: {url}"]
+    about = (message.tenant_id, message.lead_id, "email", message.message_id)
+    url = f"http://127.0.0.1:8080/unsubscribe/{Sealer('only for tests').seal('unsubscribe', *about)}"
+    address = message.variables["postal_address"]
+    assert mail["text"].splitlines() == ["Hi Ann 0,", "", f"Stop these: {url}", "", address]
     assert f'<a href="{url}">' in mail["html"]
     # A long header may begin on its second line (RFC 5322, 2.2.3).
     assert mail["headers"]["List-Unsubscribe"].strip() == f"<{url}>"
@@ -236,7 +239,8 @@ async def test_a_held_message_goes_out_as_the_reviewer_wrote_it(world: World) ->
         )
         await world.becomes(message, "MessageSent")
     [entry] = await world.accepted()
-    assert (await world.sandbox.get(f"/accepted/{entry['id']}")).json()["text"] == "Dear Ann"
+    text = (await world.sandbox.get(f"/accepted/{entry['id']}")).json()["text"]
+    assert text.startswith(f"Dear Ann\n\n{message.variables['postal_address']}\nUnsubscribe: http")
 
 
 async def test_an_opt_out_and_a_reply_before_the_send_suppress_it(world: World) -> None:

@@ -51,7 +51,7 @@ def word(decision: str, body_hash: str = "h", **edited: str) -> MessageReviewed:
 
 
 def judged(review: MessageReviewed, rule: str, sha256: str | None) -> Approve | Reject | Refuse:
-    return judge(review, MESSAGE, rule, sha256, WRITER)
+    return judge(review, MESSAGE, rule, sha256, WRITER, made_of={"purpose": "reply"})
 
 
 def test_an_approval_of_these_bytes_lets_it_go() -> None:
@@ -87,12 +87,13 @@ def test_an_edit_brings_its_own_bytes() -> None:
 def test_an_edited_message_of_a_sequence_says_who_sends_it_and_how_to_stop_it() -> None:
     review = word("edited", subject="Hi", body="Hello Ann")
     message = replace(MESSAGE, sequence_id="acme.first-touch")
-    judgement = judge(review, message, "template_value_missing", None, WRITER)
+    made_of = {"purpose": "sequence", "postal_address": "2 Elm St, Austin, TX 78701"}
+    judgement = judge(review, message, "template_value_missing", None, WRITER, made_of=made_of)
     assert isinstance(judgement, Approve)
     assert judgement.content is not None
     send = judgement.content.send()
     url = WRITER.unsubscribe_url(message)
-    assert send["text"] == f"Hello Ann\n\n1 Main St, Austin, TX 78701\nUnsubscribe: {url}"
+    assert send["text"] == f"Hello Ann\n\n2 Elm St, Austin, TX 78701\nUnsubscribe: {url}"
     assert send["headers"]["List-Unsubscribe"] == f"<{url}>"
 
 

@@ -31,6 +31,8 @@ from rendering.templates import allowed
 EMAIL = re.compile(r"[^\s@<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9.-]{1,253}")
 PHONE = re.compile(r"\+[1-9][0-9]{5,14}")  # E.164
 
+# What the sender says of itself; a reviewer's words are put between the same.
+OWN = ("tenant_name", "postal_address", "booking_link")
 SEQUENCE, REPLY, TEST = "sequence", "reply", "test"
 PERSONAL = "personal"  # a person's own words
 # Which the law takes for advertisements; a test shows what the lead would get.
@@ -99,6 +101,10 @@ class Writer:
             content=content,
             rule=held.rule or None,
             inputs=held.inputs,
+            made_of={
+                "purpose": queued.purpose,
+                **{name: value for name in OWN if (value := queued.variables.get(name))},
+            },
         )
 
     def compose(self, queued: MessageQueued, thread: Thread = NO_THREAD) -> Content:
@@ -137,11 +143,20 @@ class Writer:
         subject: str,
         text: str,
         thread: Thread = NO_THREAD,
+        made_of: Mapping[str, str],
     ) -> Content:
-        """A send in a reviewer's words, which are text and no template. Raises TemplateError."""
+        """A send in a reviewer's words, which are text and no template; `made_of` as it arrived.
+        Raises TemplateError."""
         _check(message.channel, recipient)
         tenant, unsubscribe_url = self._tenant(message.tenant_id), self.unsubscribe_url(message)
-        purpose = SEQUENCE if message.sequence_id is not None else PERSONAL
+        own = {
+            "tenant_name": tenant.name,
+            "postal_address": tenant.postal_address,
+            "booking_link": tenant.booking_link,
+            **made_of,
+        }
+        # A person wrote it, whatever it was to be: no machine answers here.
+        purpose = SEQUENCE if made_of.get("purpose", SEQUENCE) in COMMERCIAL else PERSONAL
         parts = Parts(
             subject=" ".join(cleaned(subject).split()) or thread.subject(""),
             text=cleaned(text, keep_lines=True).strip(),
@@ -152,13 +167,11 @@ class Writer:
         if message.channel == "email":
             if not parts.subject:
                 raise TemplateError("template_empty", part="subject")
-            known = {unsubscribe_url, tenant.booking_link}
+            known = {unsubscribe_url, own["booking_link"]}
             html = html_of(parts.text, lambda url: url in known)
             parts = Parts(subject=parts.subject, text=parts.text, html=html)
             if purpose in COMMERCIAL:
-                address = tenant.postal_address
-                values = {"postal_address": address, "unsubscribe_url": unsubscribe_url}
-                parts = with_footer(parts, values)
+                parts = with_footer(parts, {**own, "unsubscribe_url": unsubscribe_url})
         envelope = Envelope(
             message_id=message.message_id,
             tenant_id=message.tenant_id,
@@ -166,7 +179,7 @@ class Writer:
             channel=message.channel,
             recipient=recipient,
             purpose=purpose,
-            sender_name=tenant.name,
+            sender_name=own["tenant_name"],
             thread=thread,
         )
         return self._written(envelope, parts, unsubscribe_url)

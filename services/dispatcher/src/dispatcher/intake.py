@@ -109,10 +109,10 @@ class LeadHandler(Stateless):
         found = await store.held_message(connection, review.message_id)
         if found is None:
             return  # nothing waits for this word, or it has been heard before
-        message, rule, epoch, sha256 = found
+        message, rule, epoch, sha256, made_of = found
         threads = await thread_store.threads_of(connection, [_about(message)])
         thread = threads.get(message.message_id, NO_THREAD)
-        judgement = judge(review, message, rule, sha256, self._writer, thread)
+        judgement = judge(review, message, rule, sha256, self._writer, thread, made_of)
         now = self._clock.now()
         match judgement:
             case Approve():

@@ -28,19 +28,21 @@ ARRIVE = text("""
             enrollment_id text, sequence_id text, step_id text, channel text, attempt integer,
             first_message_id text, recipient text, address text, compliance_note text,
             enrolled_at timestamptz, stop_on json, due_at timestamptz, payload text,
-            body_sha256 text, state text, rule text, answers text, answers_event text, event text
+            body_sha256 text, state text, rule text, answers text, answers_event text,
+            made_of json, event text
         )
     ), arrived AS (
         INSERT INTO ledger (
             message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
             attempt, first_message_id, recipient, address, compliance_note, enrolled_at, stop_on,
-            due_at, payload, body_sha256, state, rule, ready_at, answers, answers_event
+            due_at, payload, body_sha256, state, rule, ready_at, answers, answers_event, made_of
         )
         SELECT
             message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
             attempt, first_message_id, recipient, address, compliance_note, enrolled_at,
             ARRAY(SELECT json_array_elements_text(stop_on)), due_at,
-            convert_to(payload, 'UTF8'), body_sha256, state, rule, due_at, answers, answers_event
+            convert_to(payload, 'UTF8'), body_sha256, state, rule, due_at, answers, answers_event,
+            made_of
         FROM r ORDER BY ord
         ON CONFLICT (message_id) DO NOTHING
         RETURNING message_id
@@ -287,6 +289,7 @@ def _arrival(number: int, arrival: Arrival, event: bytes | None) -> dict[str, An
         "rule": arrival.rule,
         "answers": arrival.answers,
         "answers_event": arrival.answers_event,
+        "made_of": dict(arrival.made_of),
         "event": _base64(event),
     }
 

@@ -125,6 +125,7 @@ class Arrival:
     inputs: Mapping[str, str] = field(default_factory=dict)
     answers: str | None = None  # the keyword that it answers by itself, and
     answers_event: str | None = None  # the raw event that brought it
+    made_of: Mapping[str, str] = field(default_factory=dict)  # its purpose and the sender's values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dispatcher.callbacks import Reported
 from dispatcher.content import Writer
@@ -14,6 +15,9 @@ from rendering.errors import TemplateError
 
 # These holds end by themselves; no approval may get round them.
 NOT_BY_REVIEW = frozenset({"paused", "no_consent", "credential_refused"})
+
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ def judge(
     sha256: str | None,
     writer: Writer,
     thread: Thread = NO_THREAD,
+    made_of: Mapping[str, str] = NOTHING,
 ) -> Approve | Reject | Refuse:
     """What to do with a message that is held by `rule` and whose bytes have that hash."""
     if review.decision == "rejected":
@@ -59,6 +64,7 @@ def judge(
                 subject=review.edited_subject or "",
                 text=review.edited_body,
                 thread=thread,
+                made_of=made_of,
             )
             return Approve(content)
         except TemplateError as error:

@@ -54,7 +54,7 @@ TELL = text("""
 
 HELD_MESSAGE = text("""
     SELECT message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
-        recipient, provider, provider_id, rule, epoch, body_sha256
+        recipient, provider, provider_id, rule, epoch, body_sha256, made_of
     FROM ledger WHERE message_id = :message_id AND state = 'held'
     FOR UPDATE
 """)
@@ -133,12 +133,14 @@ async def tell(connection: AsyncConnection, events: Sequence[tuple[str, bytes]])
 
 async def held_message(
     connection: AsyncConnection, message_id: str
-) -> tuple[Reported, str, int, str | None] | None:
-    """A held message with its rule, epoch and the hash of its bytes; locked until the commit."""
+) -> tuple[Reported, str, int, str | None, dict[str, str]] | None:
+    """A held message with its rule, epoch, the hash of its bytes, and what it was made of (see
+    `Arrival.made_of`); locked until the commit."""
     row = (await connection.execute(HELD_MESSAGE, {"message_id": message_id})).one_or_none()
     if row is None:
         return None
-    return reported(row), row.rule, row.epoch, row.body_sha256
+    made_of = row.made_of if isinstance(row.made_of, dict) else json.loads(row.made_of)
+    return reported(row), row.rule, row.epoch, row.body_sha256, made_of
 
 
 async def approve(connection: AsyncConnection, message_id: str, content: Content | None) -> None:
