@@ -129,7 +129,8 @@ async def test_an_smtp_mail_arrives_whole(world: World) -> None:
     mail = (await world.sandbox.get(f"/accepted/{entry['id']}")).json()
     assert mail["subject"] == "Hello Ann 0"
     about = (message.tenant_id, message.lead_id, "email", message.message_id)
-    url = f"http://127.0.0.1:8080/unsubscribe/{Sealer('only for tests').seal('unsubscribe', *about)}"
+    token = Sealer("only for tests").seal("unsubscribe", *about)
+    url = f"http://127.0.0.1:8080/unsubscribe/{token}"
     address = message.variables["postal_address"]
     assert mail["text"].splitlines() == ["Hi Ann 0,", "", f"Stop these: {url}", "", address]
     assert f'<a href="{url}">' in mail["html"]

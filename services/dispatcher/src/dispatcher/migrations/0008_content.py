@@ -11,9 +11,7 @@ depends_on = None
 
 # Its purpose and what the sender says of itself, for who writes a held message anew. Nothing of
 # the lead: that is in the bytes, and nowhere twice.
-STATEMENTS = (
-    "ALTER TABLE ledger ADD COLUMN made_of json NOT NULL DEFAULT '{}'",
-)
+STATEMENTS = ("ALTER TABLE ledger ADD COLUMN made_of json NOT NULL DEFAULT '{}'",)
 
 
 def upgrade() -> None:
