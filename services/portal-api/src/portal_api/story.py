@@ -82,6 +82,8 @@ def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
         return f"Was seen again, from {source} ({data['duplicate_rule']})"
     if kind == "ReplyReceived" and data.get("automatic"):
         return f"An automatic answer came by {told['channel']}"
+    if kind == "ReplyReceived" and data.get("by_other"):
+        return f"Somebody else answered, by {told['channel']}"
     if kind in ("MessageOpened", "MessageClicked") and data.get("automated"):
         return _WORDS[kind].format_map(told) + ", by a scanner or proxy: it does not count"
     sentence = _WORDS.get(kind, kind).format_map(told)
