@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leadflow.records import (
+    CommandRefused,
     LeadCreated,
     LeadUpdated,
     MessageQueued,
@@ -72,6 +73,26 @@ def test_a_line_says_when_what_and_by_which_rule_in_plain_english(
         "2026-11-21 08:25:23 UTC                 StepSkipped          "
         "Text (sms) was skipped: the lead refused sms [acme.first-touch]"
         "  (rule consent_refused: basis=web form, channel=sms)"
+    )
+
+
+def test_a_command_that_found_nothing_to_do_has_its_line_with_the_reason(
+    message: Any, record: Any
+) -> None:
+    refused = record(
+        CommandRefused,
+        recorded_at=AT,
+        occurred_at=AT,
+        command="resume",
+        requested_by="olga",
+        rule="not_paused",
+        inputs={"held_by": "task_open"},
+    )
+    (line,) = lines([Told(message("enrollment-events", refused), refused)], everything=False)
+    assert line == (
+        "2026-11-21 08:25:23 UTC                 CommandRefused       "
+        "Olga asked to resume, in vain: nobody paused it by hand: task_open holds it"
+        "  (rule not_paused: held_by=task_open)"
     )
 
 

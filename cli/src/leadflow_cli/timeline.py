@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leadflow.kafka.port import Message
-from leadflow.records import LeadCreated, LeadRecord, LeadUpdated, RawEvent, Record, StepScheduled
+from leadflow.records import (
+    CommandRefused,
+    LeadCreated,
+    LeadRecord,
+    LeadUpdated,
+    RawEvent,
+    Record,
+    StepScheduled,
+)
 from leadflow.topics import (
     ENROLLMENT_COMMANDS,
     ENROLLMENT_EVENTS,
@@ -139,7 +147,7 @@ def sentence(record: Record, where: str) -> str:
     reason = ""
     if rule := getattr(record, "rule", None):
         reason = data["rule"] = reasons.because(rule, getattr(record, "inputs", None) or {}, say)
-    if isinstance(record, StepScheduled):
+    if isinstance(record, StepScheduled | CommandRefused):
         data.pop("rule")  # told with the inputs' times as the lead's own
     said = words.text(record.TYPE, record.source, data)
     if reason not in said:
