@@ -67,6 +67,29 @@ def test_german_is_understood(text: str, day: date) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("Je suis absent jusqu'au 30 novembre inclus.", dec(1)),
+        ("Je serai de retour le lundi 30 novembre 2026.", nov(30)),
+        ("En congés du 23 novembre au 4 décembre.", dec(5)),
+        ("Bonjour, je reviens le 1er décembre.", dec(1)),
+        ("Estaré fuera hasta el 30 de noviembre.", dec(1)),
+        ("Vuelvo el 1 de diciembre de 2026.", dec(1)),
+        ("Fuera de la oficina del 23 de noviembre al 27 de noviembre.", nov(28)),
+        ("Sono in ferie fino al 30 novembre.", dec(1)),
+        ("Rientro lunedì 30 novembre.", nov(30)),
+        ("In ferie dal 23 novembre al 27 novembre", nov(28)),
+        ("Ik ben met vakantie t/m 27 november.", nov(28)),
+        ("Ik ben op maandag 30 november weer terug.", nov(30)),
+        ("Ik ben afwezig van 23 november tot en met 27 november.", nov(28)),
+        ("Estou de férias até 30 de novembro.", dec(1)),
+    ],
+)
+def test_other_languages_are_understood(text: str, day: date) -> None:
+    assert returns_on(text, RECEIVED, "FR") == day
+
+
+@pytest.mark.parametrize(
     ("text", "region", "day"),
     [
         ("I am out until 12/1.", "US", dec(1)),

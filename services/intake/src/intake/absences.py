@@ -1,7 +1,8 @@
 """When somebody who answers automatically is back: the day that an out-of-office text names.
 
-English and German, the phrases of the usual mail programs' templates and holiday notices. What is
-not understood is None: nobody is harmed, the follow-up then waits the usual time.
+English, German, French, Spanish, Italian, Dutch and Portuguese: the phrases of the usual mail
+programs' templates and holiday notices. What is not understood is None: nobody is harmed, the
+follow-up then waits the usual time.
 """
 
 from __future__ import annotations
@@ -21,16 +22,26 @@ LONGEST = timedelta(days=183)
 """A day without a year that far ahead is one of last year."""
 
 _MONTHS = (
-    "january jan januar jänner|february feb februar|march mar märz mrz|april apr|may mai|"
-    "june jun juni|july jul juli|august aug|september sep sept|october oct oktober okt|"
-    "november nov|december dec dezember dez"
+    "january jan januar jänner janvier enero gennaio januari janeiro|"
+    "february feb februar février fevrier febrero febbraio februari fevereiro|"
+    "march mar märz mrz mars marzo maart março|april apr avril abril aprile|"
+    "may mai mayo maggio mei maio|june jun juni juin junio giugno junho|"
+    "july jul juli juillet julio luglio julho|august aug août aout agosto augustus|"
+    "september sep sept septembre septiembre settembre setembro|"
+    "october oct oktober okt octobre octubre ottobre outubro|november nov novembre noviembre "
+    "novembro|december dec dezember dez décembre decembre diciembre dicembre dezembro"
 )
 MONTHS = {
     name: number
     for number, names in enumerate(_MONTHS.split("|"), start=1)
     for name in names.split()
 }
-_DAYS = "monday montag|tuesday dienstag|wednesday mittwoch|thursday donnerstag|friday freitag"
+_DAYS = (
+    "monday montag lundi lunes lunedì maandag|tuesday dienstag mardi martes martedì dinsdag|"
+    "wednesday mittwoch mercredi miércoles mercoledì woensdag|"
+    "thursday donnerstag jeudi jueves giovedì donderdag|"
+    "friday freitag vendredi viernes venerdì vrijdag"
+)
 WEEKDAYS = {name: number for number, names in enumerate(_DAYS.split("|")) for name in names.split()}
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 DATE = re.compile(
@@ -38,8 +49,8 @@ DATE = re.compile(
     (?P<iso>\b\d{{4}}-\d{{2}}-\d{{2}}\b)
     | \b(?P<month_first>{_MONTH})\b\.?\s+(?P<mf_day>\d{{1,2}})(?:st|nd|rd|th)?\b
         (?:,?\s+(?P<mf_year>\d{{4}})\b)?
-    | \b(?P<df_day>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<day_first>{_MONTH})\b\.?
-        (?:,?\s+(?P<df_year>\d{{4}})\b)?
+    | \b(?P<df_day>\d{{1,2}})(?:st|nd|rd|th|er|[.º°])?\s+(?:(?:of|de)\s+)?
+        (?P<day_first>{_MONTH})\b\.?(?:,?\s+(?:de[l]?\s+)?(?P<df_year>\d{{4}})\b)?
     | \b(?P<dot_day>\d{{1,2}})\.\s?(?P<dot_month>\d{{1,2}})\.(?:\s?(?P<dot_year>\d{{4}}|\d{{2}})\b)?
     | \b(?P<one>\d{{1,2}})/(?P<two>\d{{1,2}})(?:/(?P<slash_year>\d{{4}}|\d{{2}}))?\b
     | \b(?P<weekday>{"|".join(WEEKDAYS)})\b
@@ -49,15 +60,26 @@ DATE = re.compile(
 )
 # A weekday before a date is that date's: "Monday, January 5". It is no name of a day by itself.
 NAMED_TWICE = re.compile(
-    rf"\b(?:{'|'.join(WEEKDAYS)})\b,?\s+(?:(?:the|dem|den)\s+)?(?=\d|{_MONTH})"
+    rf"\b(?:{'|'.join(WEEKDAYS)})\b,?\s+(?:(?:the|dem|den|le|el|il|de)\s+)?(?=\d|{_MONTH})"
 )
 # What stands before the day of return, and what stands before the last day of absence.
 RETURN = re.compile(
-    r"\b(?:back|return(?:s|ing)?|until|till?|resume|zurück|erreichbar|wieder|zur verfügung)\b"
+    r"\b(?:back|return(?:s|ing)?|until|till?|resume|zurück|erreichbar|wieder|zur verfügung|"
+    r"retour|reviens|reviendrai|rentre(?:rai)?|à partir du|dès le|"
+    r"vuelvo|volveré|regreso|regresaré|vuelta|a partir del?|"
+    r"rientro|rientrerò|torno|tornerò|di nuovo|"
+    r"terug|weer|vanaf|tot(?! en met)|retorno|volto|regresso)\b"
 )
-LAST_DAY = re.compile(r"\b(?:through|thru|bis|inclusive of)\b")
-RANGE_END = re.compile(r"(?:\b(?:from|between|vom|von)\b.*(?:\b(?:to|and)\b|-|–)|\d\s*(?:-|–))\s*$")
-AFTER = re.compile(r"^[^.!?\n]{0,25}\b(?:wieder|zurück|erreichbar)\b")
+LAST_DAY = re.compile(
+    r"\b(?:through|thru|bis|inclusive of|jusqu[’']au|hasta(?: el)?|fino al?|t/m|tot en met|até)\b"
+)
+RANGE_END = re.compile(
+    r"(?:\b(?:from|between|vom|von|du|del|dal|van|desde(?: el)?)\b.*"
+    r"(?:\b(?:to|and|au|al|tot(?: en met)?|t/m)\b|-|–)|\d\s*(?:-|–))\s*(?:le |el |il )?$"
+)
+AFTER = re.compile(
+    r"^[^.!?\n]{0,25}\b(?:wieder|zurück|erreichbar|weer|terug|de retour|de vuelta)\b"
+)
 SENTENCE = re.compile(r"[!?\n]|(?<=[^\d\s.][^\d\s.])\.(?=\s)")
 QUOTED = re.compile(r"^(?:on .{0,200} wrote:|am .{0,200} schrieb.{0,200}:|-{3,}.*)$", re.MULTILINE)
 

@@ -51,9 +51,7 @@ def decide_reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime
     subject = line(payload, "subject") or line(_headers(payload), "subject")
     rule = automatic_by(_with_subject(payload, subject), own, sender)
     automatic = rule is not None
-    back = absences.returns_on(
-        text(payload, "text") if automatic else None, raw.occurred_at.date(), tenant.region
-    )
+    back = absences.returns_on(own if automatic else None, raw.occurred_at.date(), tenant.region)
     word = _word(channel, None if nothing_own else own, subject)
     # Twilio says so where it knew the word and has answered it (its Advanced Opt-Out).
     answered_already = line(payload, "opt_out_type") is not None
