@@ -11,6 +11,7 @@ import pytest
 
 from dispatcher.controls import Controls
 from dispatcher.decide import Retries
+from dispatcher.fence import Fence
 from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Accepted, Answer, Entry, Known, State
 from dispatcher.pace import Wakeup
@@ -32,6 +33,9 @@ class FakeLedger:
     ) -> list[Entry]:
         claimed, self.entries = self.entries[:limit], self.entries[limit:]
         return claimed
+
+    async def look_up(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        return entries
 
     async def settle(self, outcomes: Sequence[Settled]) -> int:
         self.settled.extend(outcomes)
@@ -82,6 +86,7 @@ def sender(
     clock: FakeClock,
     health: Health | None = None,
     to_send: Wakeup | None = None,
+    fence: Fence | None = None,
 ) -> Sender:
     codec = Codec()
     return Sender(
@@ -94,6 +99,7 @@ def sender(
         pace=Pace(lease_seconds=20, timeout_seconds=8, retries=Retries()),
         to_send=to_send or Wakeup(),
         to_publish=Wakeup(),
+        fence=fence,
     )
 
 
@@ -166,10 +172,11 @@ async def test_what_a_first_wave_of_calls_does_not_take_is_looked_at_again_befor
     assert states(ledger)["m-4"] is State.QUEUED
 
 
-@pytest.mark.parametrize("part", ["automation-controls", "lead-events"])
-async def test_nothing_is_sent_while_pauses_or_stops_from_before_are_unknown(
-    make_entry: Make, clock: FakeClock, part: str
+async def test_nothing_is_sent_while_pauses_cannot_be_read(
+    make_entry: Make, clock: FakeClock
 ) -> None:
+    part = "automation-controls"
+
     class Looks(Wakeup):
         async def wait(self, ticket: asyncio.Event, seconds: float) -> None:
             calls.append(list(provider.calls))
@@ -181,6 +188,21 @@ async def test_nothing_is_sent_while_pauses_or_stops_from_before_are_unknown(
     stop, health, provider = asyncio.Event(), Health((part,)), FakeProvider()
     await sender(FakeLedger([make_entry()]), provider, clock, health, Looks()).run(stop)
     assert calls == [[], [["m-1"]]]
+
+
+async def test_who_may_have_been_spoken_of_since_waits_and_the_others_go(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    class Behind:
+        async def behind(self, lead_ids: set[str], seconds: float) -> frozenset[str]:
+            return frozenset({"lead-1"} & lead_ids)
+
+    ledger = FakeLedger([make_entry(), make_entry(message_id="m-2", lead_id="l-2")])
+    provider = FakeProvider()
+    fenced: Any = Behind()
+    await sender(ledger, provider, clock, fence=fenced).round()
+    assert provider.calls == [["m-2"]]
+    assert states(ledger) == {"m-1": State.QUEUED, "m-2": State.SENT}
 
 
 async def test_every_outcome_but_a_retry_has_its_event(make_entry: Make, clock: FakeClock) -> None:

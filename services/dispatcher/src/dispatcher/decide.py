@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from dispatcher import keywords
 from dispatcher.hours import Closed
 from dispatcher.model import (
+    NOT_LOOKED_UP,
     OPT_IN_CHANNELS,
     RECORDED_CHANNELS,
     Accepted,
@@ -69,6 +70,8 @@ def before_sending(
     `keyed`: the provider accepts a key once, however often it is presented. `closed`: it is a
     quiet hour where the recipient is.
     """
+    if entry.known is NOT_LOOKED_UP:
+        raise ValueError("what is known of the lead has to be looked up first")
     forbidden = _forbidden(entry)
     if entry.in_doubt:
         # It may be out already. Only the same key at the same provider cannot send it twice.

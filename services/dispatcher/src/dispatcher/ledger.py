@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -69,12 +69,18 @@ CLAIM = text("""
         l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
         l.channel, l.recipient, l.enrolled_at, l.stop_on, l.payload, l.body_sha256, l.epoch,
         l.attempts, l.position, l.rule, due.in_doubt AS was_in_doubt, due.provider AS last_provider,
+        l.answers
+""")
+
+# What was said, as late as it can be asked.
+KNOWN = text("""
+    SELECT l.message_id,
         (SELECT s.reason FROM suppressions s
             WHERE s.tenant_id = l.tenant_id AND s.channel = l.channel AND s.address = l.address
                 AND s.active
             -- an opt-out last: the answer to a keyword goes out in spite of it, and of it alone
             ORDER BY s.reason = 'opt_out', s.reason LIMIT 1) AS suppressed_by,
-        l.answers, CASE WHEN l.answers IS NULL THEN 0 ELSE (
+        CASE WHEN l.answers IS NULL THEN 0 ELSE (
             SELECT count(*) FROM ledger a
             WHERE a.tenant_id = l.tenant_id AND a.channel = l.channel AND a.address = l.address
                 AND a.answers IS NOT NULL AND a.state = 'sent'
@@ -87,6 +93,7 @@ CLAIM = text("""
             WHERE s.lead_id = l.lead_id) AS stop_names,
         (SELECT array_agg(s.at ORDER BY s.stop) FROM stops s
             WHERE s.lead_id = l.lead_id) AS stop_times
+    FROM ledger l WHERE l.message_id = ANY (CAST(:ids AS text[]))
 """)
 
 SETTLE = text("""
@@ -190,7 +197,7 @@ class Ledger:
         """Claim up to `limit` messages that are due, in the order of their arrival.
 
         Of one lead and channel only the earliest is given out. A message whose lease is over
-        is claimed anew, in doubt.
+        is claimed anew, in doubt. What is known of their leads is to be looked up.
         """
         async with self._engine.connect() as connection:
             result = await connection.execute(
@@ -205,6 +212,15 @@ class Ledger:
             )
             rows = sorted(result.all(), key=lambda row: row.position)
         return [_entry(row) for row in rows]
+
+    async def look_up(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The same entries with what is known by now of their leads and addresses."""
+        if not entries:
+            return []
+        async with self._engine.connect() as connection:
+            found = await connection.execute(KNOWN, {"ids": [each.message_id for each in entries]})
+            known = {row.message_id: _known(row) for row in found}
+        return [replace(each, known=known[each.message_id]) for each in entries]
 
     async def settle(self, outcomes: Sequence[Settled]) -> int:
         """Record decisions and their events; returns how many claims were still ours.
@@ -334,14 +350,17 @@ def _entry(row: Row[Any]) -> Entry:
         attempts=row.attempts,
         in_doubt=row.was_in_doubt,
         provider=row.last_provider,
-        known=Known(
-            suppressed_by=row.suppressed_by,
-            stops=dict(zip(row.stop_names or (), row.stop_times or (), strict=True)),
-            consent=row.consent,
-            timezone=row.timezone,
-            answered=row.answered,
-            age_seconds=row.age_seconds,
-        ),
         rule=row.rule,
         answers=row.answers,
+    )
+
+
+def _known(row: Row[Any]) -> Known:
+    return Known(
+        suppressed_by=row.suppressed_by,
+        stops=dict(zip(row.stop_names or (), row.stop_times or (), strict=True)),
+        consent=row.consent,
+        timezone=row.timezone,
+        answered=row.answered,
+        age_seconds=row.age_seconds,
     )

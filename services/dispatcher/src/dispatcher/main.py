@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from dispatcher.breaker_news import teller
-from dispatcher.catch_up import STOPS, CatchUp
 from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
 from dispatcher.engagement_apply import CallbackApplier, CallbackHandler, decode_callback
+from dispatcher.fence import Fence, Followed
 from dispatcher.intake import LeadHandler
 from dispatcher.ledger import Ledger
 from dispatcher.lists import ListHandler
@@ -31,7 +31,7 @@ from leadflow.kafka.compacted import CompactedTopic
 from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.loop import ConsumerLoop
-from leadflow.kafka.progress import reach_of
+from leadflow.kafka.progress import GroupProgress
 from leadflow.service import codec_for, run_all
 from leadflow.settings import Environment, ServiceSettings
 
@@ -39,7 +39,7 @@ SERVICE = "dispatcher"
 HEALTH_PORT = 8093
 CONTROLS = topics.AUTOMATION_CONTROLS.name
 LISTS = topics.SUPPRESSIONS.name
-PARTS = ("messages", "callbacks", "lists", "publisher", "upkeep", CONTROLS, STOPS, LISTS)
+PARTS = ("messages", "callbacks", "lists", "publisher", "upkeep", CONTROLS)
 # Topics whose partition numbers one worker must own together.
 LEAD_TOPICS = (topics.LEAD_EVENTS.name, topics.MESSAGES.name, topics.MESSAGE_REVIEWS.name)
 
@@ -134,6 +134,14 @@ async def main(
             clock=clock,
             to_publish=to_publish,
         )
+        fence = Fence(
+            GroupProgress(bootstrap, settings.group, topics.LEAD_EVENTS.name),
+            [
+                GroupProgress(bootstrap, f"{settings.group}-lists", LISTS),
+                Followed(followed, GroupProgress(bootstrap, settings.group, CONTROLS)),
+            ],
+            clock,
+        )
         senders = [
             Sender(
                 route,
@@ -146,20 +154,12 @@ async def main(
                 to_send=to_send,
                 to_publish=to_publish,
                 gate=gate,
+                fence=fence,
                 credentials=credentials,
                 tenants=settings.tenants,
             )
             for route in routes
         ]
-        catch_up = CatchUp(
-            partial(reach_of, bootstrap, settings.group, STOPS), clock=clock, health=health
-        )
-        lists_caught_up = CatchUp(
-            partial(reach_of, bootstrap, f"{settings.group}-lists", LISTS),
-            clock=clock,
-            health=health,
-            part=LISTS,
-        )
         publisher = Publisher(engine, producer, clock, health, to_publish)
         upkeep = Upkeep(
             engine,
@@ -179,8 +179,6 @@ async def main(
             callbacks.run(stop),
             publisher.run(stop),
             upkeep.run(stop),
-            catch_up.run(stop),
             lists.run(stop),
-            lists_caught_up.run(stop),
             *(sender.run(stop) for sender in senders),
         )

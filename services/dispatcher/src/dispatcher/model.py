@@ -146,13 +146,18 @@ class Known:
     age_seconds: float = 0.0
 
 
+# Of an entry of which nobody has asked yet what is known.
+NOT_LOOKED_UP = Known()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A claimed message.
 
     `epoch` grows with every claim: only the latest claim may record what came of it.
     `attempts` counts the answers and silences of providers so far. `in_doubt`: an earlier
-    claim may have been accepted by `provider` without our knowing.
+    claim may have been accepted by `provider` without our knowing. `known` is looked up after
+    the claim; without it nothing can be decided.
     """
 
     message_id: str
@@ -171,7 +176,7 @@ class Entry:
     attempts: int
     in_doubt: bool
     provider: str | None
-    known: Known
+    known: Known = NOT_LOOKED_UP
     rule: str | None = None  # why it was put back, if it was
     answers: str | None = None  # the keyword that it answers by itself
 

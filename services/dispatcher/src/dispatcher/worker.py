@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import structlog
 
 from dispatcher import events, metrics
-from dispatcher.catch_up import STOPS
 from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
 from dispatcher.decide import Decision, Retries, after_answer, before_sending
+from dispatcher.fence import Fence
 from dispatcher.gate import Gate, OpenGate, Wait
 from dispatcher.hours import closed_for
 from dispatcher.ledger import Ledger, Settled
@@ -37,9 +37,11 @@ from leadflow.tenants import Tenant
 log = structlog.get_logger()
 
 IDLE_SECONDS = 0.5
-# Without pauses, stops and suppression lists nothing goes out: there may be one that we cannot
-# see.
-NEEDED = frozenset({topics.AUTOMATION_CONTROLS.name, STOPS, topics.SUPPRESSIONS.name})
+# How long a claim waits for what was said before it to be read; then it is given back for a while.
+FENCE_SECONDS = 2.0
+BEHIND_SECONDS = 0.5
+# Without pauses nothing goes out: there may be one that we cannot see.
+NEEDED = frozenset({topics.AUTOMATION_CONTROLS.name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +85,13 @@ class Sender:
         to_send: Wakeup,
         to_publish: Wakeup,
         gate: Gate | None = None,
+        fence: Fence | None = None,
         tenants: Mapping[str, Tenant] | None = None,
         credentials: Credentials | None = None,
     ) -> None:
         self._credentials = credentials or Credentials()
         self._gate = gate or OpenGate()
+        self._fence = fence
         self._tenants = tenants or {}
         self._route = route
         self._ledger = ledger
@@ -142,11 +146,11 @@ class Sender:
             if provider is not None:
                 await self._gate.unused(provider.name, limit)
             return 0
+        known, decided = await self._known(entries)
         to_send: list[Entry] = []
-        decided: list[tuple[Entry, Decision]] = []
         paused = self._controls.paused
         now = self._clock.now()
-        for entry in entries:
+        for entry in known:
             decision = before_sending(
                 entry,
                 paused,
@@ -174,6 +178,18 @@ class Sender:
             decided.extend(_back(entry) for group in groups[provider.at_once :] for entry in group)
         await self._settle(decided)
         return len(entries)
+
+    async def _known(
+        self, entries: Sequence[Entry]
+    ) -> tuple[Sequence[Entry], list[tuple[Entry, Decision]]]:
+        """The entries with what is known of their leads; and those that have to wait, for
+        something was said about their leads before the claim that nobody has read yet."""
+        if self._fence is None:
+            return entries, []
+        behind = await self._fence.behind({each.lead_id for each in entries}, FENCE_SECONDS)
+        ready = [each for each in entries if each.lead_id not in behind]
+        later = [(each, _behind(each)) for each in entries if each.lead_id in behind]
+        return await self._ledger.look_up(ready), later
 
     async def _send(
         self, provider: Provider, group: Sequence[Entry], deadline: float
@@ -229,6 +245,16 @@ class Sender:
 def _back(entry: Entry) -> tuple[Entry, Decision]:
     """To be claimed again as it was."""
     return entry, Decision(state=State.QUEUED, in_doubt=entry.in_doubt)
+
+
+def _behind(entry: Entry) -> Decision:
+    """To be claimed again when more has been read."""
+    return Decision(
+        state=State.QUEUED,
+        rule="reading_what_was_said",
+        delay_seconds=BEHIND_SECONDS,
+        in_doubt=entry.in_doubt,
+    )
 
 
 def _waiting(wait: Wait) -> tuple[Entry, Decision]:
