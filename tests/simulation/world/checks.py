@@ -22,8 +22,6 @@ from .sequences import Features, key_of
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS
 
 SETTLED = (State.SENT, State.RECORDED, State.UNKNOWN, State.SUPPRESSED)
-FINAL_STOPS = ("ConsentChanged", "MessageBounced")
-"""After these no e-mail goes to the address any more, of whatever passage."""
 STOPS = {"ReplyReceived": "reply", "BookingMade": "booking", "AccountReplied": "account_reply"}
 
 
@@ -69,6 +67,7 @@ def check(outcome: Outcome) -> list[str]:
         models[key.decode()].apply(
             decided.record, decided.at, decided.paused, decided.published, count
         )
+    durable = {id(each.decided) for each in outcome.watch.applied}
     wrong = [
         f"a dead letter in {place.topic}"
         for place, log in outcome.durable.logs.items()
@@ -77,7 +76,8 @@ def check(outcome: Outcome) -> list[str]:
     for model in models.values():
         queued = [q for q in outcome.watch.queued if q.record.lead_id == model.lead]
         again = [q for q in outcome.watch.again if q.record.lead_id == model.lead]
-        wrong += _queued(model, queued, moving=outcome.features.versions)
+        wrong += _queued(model, queued, outcome.features)
+        wrong += _meant(model, queued, durable)
         wrong += _allowed(model, [*queued, *again], outcome)
     wrong += outcome.watch.too_soon
     wrong += _once(outcome)
@@ -86,13 +86,27 @@ def check(outcome: Outcome) -> list[str]:
     return [*outcome.durable.errors, *wrong]
 
 
-def _queued(model: LeadModel, queued: Sequence[Queued], *, moving: bool) -> Iterator[str]:
-    """`messages` holds what the model says, nothing early and nothing after a stop. `moving`:
-    what a decision sent that was lost with its worker may have no place in the next version."""
+def _meant(model: LeadModel, queued: Sequence[Queued], durable: set[int]) -> Iterator[str]:
+    """Whatever was queued by a decision that is in a row had to be; `durable` are those."""
+    meant = {message_id for passage in model.passages for message_id in passage.must}
+    meant |= set(model.resent)
+    for each in queued:
+        if id(each.decided) in durable and each.record.message_id not in meant:
+            yield f"UNMEANT: {each.record.step_id} of lead {model.lead[:8]}"
+
+
+def _queued(model: LeadModel, queued: Sequence[Queued], features: Features) -> Iterator[str]:
+    """`messages` holds what the model says, nothing early and nothing after a stop."""
+    # What a decision sent that was lost with its worker may have no place in the next version,
+    # or not meet its condition any more.
+    moving, asking = features.versions, features.conditions
     first: dict[str, Queued] = {}
     for each in queued:
         first.setdefault(each.record.message_id, each)
-    possible: set[str] = set()
+    possible = {*model.resent, *model.refused}
+    for message_id in model.resent:
+        if message_id not in first:
+            yield f"LOST: {message_id}, to be sent again to lead {model.lead[:8]}"
     for passage in model.passages:
         if passage.ended == "":
             yield f"STUCK: {_name(passage)} never came to its end"
@@ -117,13 +131,13 @@ def _queued(model: LeadModel, queued: Sequence[Queued], *, moving: bool) -> Iter
                     yield f"EARLY: {step.step_id} of {_name(passage)}"
                 if passage.ended_at and each.decided.serial >= passage.ended_at:
                     yield f"AFTER ITS END ({passage.ended}): {step.step_id} of {_name(passage)}"
-                if message_id in passage.must or passage.ended != "completed" or moving:
+                if message_id in passage.must or passage.ended != "completed" or moving or asking:
                     continue
                 # Skipped in the end: it went out from a decision that was lost with its worker.
                 if model.refused_at is None or each.decided.serial >= model.refused_at:
                     yield f"UNEXPECTED: {step.step_id} of {_name(passage)}"
         order = [first[each].serial for each in passage.must if each in first]
-        if not moving and order != sorted(order):
+        if not (moving or asking) and order != sorted(order):
             yield f"OUT OF ORDER: {_name(passage)}"
     for message_id in first.keys() - possible:
         if not moving:
@@ -161,6 +175,7 @@ def _allowed(model: LeadModel, queued: Sequence[Queued], outcome: Outcome) -> It
         if len(seen) > 1:
             yield f"ARMS: lead {model.lead[:8]} has {sorted(seen)} in {sequence_id}"
     must = {message_id for passage in model.passages for message_id in passage.must}
+    must |= set(model.resent)
     times = sorted(at for message_id, at in last.items() if message_id in must)
     cap = outcome.features.cap
     for place, at in enumerate(times) if cap else ():
@@ -215,7 +230,9 @@ def _forbidden(arrival: Arrival, told: Sequence[LeadRecord]) -> bool:
     for record in told:
         if record.lead_id != arrival.lead_id:
             continue
-        if record.TYPE in FINAL_STOPS or _refuses(record):
+        if record.TYPE in ("ConsentChanged", "MessageComplained") or _refuses(record):
+            return True  # no e-mail goes to the address any more, of whatever passage
+        if getattr(record, "bounce_type", "") == "hard":
             return True
         rule = STOPS.get(record.TYPE) or getattr(record, "to_stage", "")
         since = arrival.enrolled_at

@@ -30,8 +30,8 @@ OWN_ACTS = frozenset({"ReplyReceived", "BookingMade", "ConsentChanged"})
 class Passage:
     """One enrollment. `ended` is "completed" or the stop, `ended_at` the number of the effect.
     `holds`: from which effect on which step had to wait until when. `waits_for` is a task that
-    somebody has to do first, `done` are those done, `passed` is what is behind it in versions that
-    it has left."""
+    somebody has to do first, `done` are those done, `outcomes` what became of messages, `passed`
+    is what is behind it in versions that it has left."""
 
     lead: str
     sequence: SequencePublished
@@ -44,6 +44,7 @@ class Passage:
     passed: frozenset[str] = frozenset()
     moved: bool = False
     done: set[str] = field(default_factory=set)
+    outcomes: set[str] = field(default_factory=set)
     ended: str = ""
     ended_at: int = 0
     must: list[str] = field(default_factory=list)
@@ -65,6 +66,22 @@ class Passage:
         if "reply" in self.sequence.stop_on and self.due < until and not self.waits_for:
             self.due = until
             self.holds.append((count, self.index, until))
+
+    def meets(self, step: SequenceStep) -> bool:
+        """Whether what became of an earlier message is what the step asks for."""
+        if step.condition is None:
+            return True
+        wanted = {each.strip() for each in step.condition.value.split(",")}
+        of = step.condition.field.removeprefix("message.")
+        found = any(f"{of}:{each}" in self.outcomes for each in wanted)
+        return found != (step.condition.op == "ne")
+
+    def note(self, message_id: str, what: str) -> None:
+        """Something became of a message, which a step of this version may ask for."""
+        asked = {each.condition.field for each in self.sequence.steps if each.condition}
+        for step in self.sequence.steps:
+            if f"message.{step.step_id}" in asked and self.message_id(step.step_id) == message_id:
+                self.outcomes.add(f"{step.step_id}:{what}")
 
     def end(self, outcome: str, count: int) -> None:
         self.ended, self.ended_at = outcome, count
@@ -106,6 +123,8 @@ class LeadModel:
         self._stage = (-1, "")
         self._revision = -1
         self._seen: set[str] = set()
+        self.resent: list[str] = []  # ids of messages that went out again
+        self.refused: set[str] = set()  # and of those that were not to
 
     @property
     def live(self) -> list[Passage]:
@@ -123,6 +142,8 @@ class LeadModel:
         if record is not None and record.event_id not in self._seen:
             self._seen.add(record.event_id)
             self._happen(record, now, published, count)
+            if record.TYPE == "ResendRequested":
+                self._resend(record, now, paused)
         while due := [each for each in self.live if each.is_due(now, paused)]:
             # The cap may leave room for one of them only.
             first = min(
@@ -133,6 +154,10 @@ class LeadModel:
     def _advance(self, passage: Passage, now: datetime, count: int) -> None:
         """A step is due: it goes out, is left out, or has to wait."""
         step = passage.step
+        if not passage.meets(step):
+            passage.index += 1
+            self._schedule(passage, now, count)
+            return
         wanted = hours.windows(passage.sequence, step.channel)
         if (back := self._back(passage, now)) is not None:
             passage.due = hours.opens(wanted, self.zone, back)
@@ -210,6 +235,13 @@ class LeadModel:
             case "ConsentChanged":
                 self.refused_at = count if self.refused_at is None else self.refused_at
                 self._stop("opt_out", count)
+            case "MessageSent" | "MessageDelivered":
+                what = record.TYPE.removeprefix("Message").lower()
+                for passage in self.live:
+                    passage.note(getattr(record, "message_id", ""), what)
+            case "MessageBounced" if getattr(record, "bounce_type", "") != "hard":
+                for passage in self.live:
+                    passage.note(getattr(record, "message_id", ""), "bounced")
             case "MessageBounced":
                 self._stop("bounce", count)
             case "MessageComplained":
@@ -226,6 +258,39 @@ class LeadModel:
             case "TaskCompleted":
                 for passage in self.live:
                     self._do(passage, getattr(record, "message_id", ""), now, count)
+
+    def _resend(self, record: Any, now: datetime, paused: frozenset[str]) -> None:
+        """It goes out now, if nothing speaks against it."""
+        again = ids.derived_id("resend", record.message_id, record.event_id)
+        self.refused.add(again)
+        for passage in self.passages:
+            for index, step in enumerate(passage.sequence.steps):
+                if passage.message_id(step.step_id) == record.message_id and self._may_go(
+                    passage, index, now, paused
+                ):
+                    self.refused.remove(again)
+                    self.resent.append(again)
+                    if step.channel == "email":
+                        self._sent.append(now)
+
+    def _may_go(self, passage: Passage, index: int, now: datetime, paused: frozenset[str]) -> bool:
+        step, sequence = passage.sequence.steps[index], passage.sequence
+        name = sequence.sequence_id
+        over = [each for each in self.passages if each.ended and each.sequence.sequence_id == name]
+        # Of those that are over only how the last one ended is remembered.
+        stopped = passage.ended not in ("", "completed") and passage is over[-1]
+        mail = step.channel == "email"
+        full = mail and self._cap and len(self._sent) >= self._cap
+        return not (
+            stopped
+            or (not passage.ended and index >= passage.index)
+            or passage.paused
+            or paused & scopes(sequence.sequence_id, step.channel)
+            or self._back(passage, now) is not None
+            or not hours.is_open(hours.windows(sequence, step.channel), self.zone, now)
+            or (full and self._sent[-self._cap] + DAY > now)
+            or (mail and self.refused_at is not None)
+        )
 
     def _do(self, passage: Passage, message_id: str, now: datetime, count: int) -> None:
         """A task was done, perhaps before its step counted as done here."""

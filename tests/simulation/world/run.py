@@ -16,38 +16,37 @@ from leadflow.records import (
     MessageQueued,
     SequencePublished,
 )
-from sequencer import rowcodec
-from sequencer.model import LeadRow, Setting
+from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
 
 from . import elsewhere
 from .batches import Reader
 from .checks import Outcome, check
+from .crew import Crew
 from .crm import CrmSync, CrmTables, FakeCrm
 from .dispatcher import OPEN, Dispatcher, FakeProvider, Tables
 from .durable import Durable, note_owner
-from .group import Coordinator
 from .intake import Intake, IntakeTables
 from .loop import Loop
-from .sequencer import Machine, Parts, Sequencer, Views, Watch
+from .sequencer import Parts, Views, Watch
 from .sequences import Features, first_versions, key_of, second_version
 from .story import (
     CODEC,
     COMMANDS,
+    REPORTS,
     SCOPES,
     Happening,
     Story,
-    bounce,
     email_of,
     make,
+    report,
     told,
 )
 from .undisturbed import rows_of
 
 FAULTY_STEPS = 260
 CALM_ROUNDS = 80
-MOMENTS = 30
 ROUNDS = 200
 JUMPS = (1, 1, 5, 30, 90, 300, 3600, 14_400, 86_400, 200_000)  # seconds
 
@@ -72,21 +71,16 @@ class World:
         self.provider = FakeProvider(self.durable, self.tables, keyed=rng.random() < 0.7)
         self.intake_tables, self.crm_tables = IntakeTables(), CrmTables()
         self.crm = FakeCrm(self.durable)
-        self.story = Story(rng, features, self._who, self._migratable)
+        self.story = Story(rng, features, self._who, self._migratable, self._resendable)
         self.controls = Controls(CODEC)
         self.pauses = AutomationPauses(CODEC)
         self.sequences = PublishedSequences(CODEC)
         self.views = Views(self.sequences, self.pauses)
-        self.group = Coordinator(self.durable)
-        self.workers: list[Sequencer] = []
-        self._machines = [Machine(number) for number in range(3)]
-        self._wanted = rng.choice((1, 1, 2))
-        self._freezes = rng.choice((0, 0, 1, 3))
-        self._thaws = 0.0
         for definition in list(self.definitions.values()):
             self._publish(definition)
         self.setting = Setting(self.sequences, self.pauses, features.tenants())
-        self._bounces = rng.choice((0, 0, 1))
+        self.crew = Crew(self.durable, self.watch, self.setting, self.views, parts, self._settle)
+        self._refusals = rng.choice((0, 0, 1))
         # Some seeds are calmer than others: what needs few faults in a row is found there.
         self._crashes = rng.choice((0.2, 1.0, 2.0))
 
@@ -97,15 +91,14 @@ class World:
         self._loop = loop
         loop.set_task_factory(note_owner)
         loop.clock = self.durable.clock.monotonic
-        for _ in range(self._wanted):
-            self._start_worker()
+        self.crew.begin()
         self.dispatcher = self._dispatcher()
         self.intake = self._intake()
         self.crm_sync = self._crm_sync()
         for _ in range(FAULTY_STEPS):
             await self._step()
         await self._calm()
-        workers = [each.process for each in self.workers]
+        workers = [each.process for each in self.crew.workers]
         others = (self.dispatcher.process, self.intake.process, self.crm_sync.process)
         for process in (*workers, *others):
             await self.durable.crash(process)
@@ -126,25 +119,6 @@ class World:
         if self.features.crm:
             wrong += elsewhere.kept_by_the_crm(self.durable, self.crm, self.crm_tables)
         return wrong
-
-    def _start_worker(self) -> None:
-        """On a machine where none is."""
-        taken = [each.machine for each in self.workers]
-        machine = next(each for each in self._machines if each not in taken)
-        worker = Sequencer(
-            self.durable,
-            self.watch,
-            self.group,
-            self.setting,
-            self.views,
-            self.parts,
-            machine,
-        )
-        self.workers.append(worker)
-        worker.join()
-
-    def _awake(self) -> list[Sequencer]:
-        return [each for each in self.workers if each.awake]
 
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(self.durable, self.tables, self.provider, self.controls)
@@ -168,6 +142,15 @@ class World:
             name.removesuffix(":2") for name in self.watch.published if name.endswith(":2")
         )
 
+    def _resendable(self, lead: str) -> list[str]:
+        return [
+            each.record.message_id
+            for each in self.watch.queued
+            if each.record.lead_id == lead
+            and each.record.first_message_id is None
+            and ":" not in (each.record.step_id or "")
+        ]
+
     def _publish(self, definition: SequencePublished) -> None:
         name = key_of(definition)
         self.durable.note("publishes", name)
@@ -178,7 +161,7 @@ class World:
     async def _step(self) -> None:
         """Something happens."""
         rng, durable = self.rng, self.durable
-        chance = rng.random() * (100 + self._crashes + self._freezes)
+        chance = rng.random() * (100 + self._crashes + self.crew.freezes)
         if chance < 40:
             if gates := [each for each in durable.waiting if not each.process.frozen]:
                 gate = rng.choice(gates)
@@ -186,53 +169,43 @@ class World:
         elif chance < 62:
             await self._read()
         elif chance < 68:
-            for worker in self._awake():
+            for worker in self.crew.awake():
                 worker.commit()
         elif chance < 74:
-            for worker in self._awake():
+            for worker in self.crew.awake():
                 worker.tick()
         elif chance < 81:
             if self.story:
                 await self._tell()
         elif chance < 86:
-            await self._pass(rng.choice(JUMPS))
+            await self.crew.pass_time(rng.choice(JUMPS))
         elif chance < 88:
             self._control(rng.choice(SCOPES), pause=rng.random() < 0.5)
         elif chance < 96:
             self.dispatcher.send(rng.choice(self.dispatcher.channels))
         elif chance < 97.5:
             self.dispatcher.publish()
-        elif chance < 99:
+        elif chance < 98.5:
             self.dispatcher.upkeep()
         elif chance < 100:
             await self._rare()
         elif chance < 100 + self._crashes:
             await self._crash()
         else:
-            self._freeze()
-        if rng.random() < 0.1 and not self._is_settled():
-            await self._pass(rng.choice((1, 3, 12)))
-        self._move_the_group()
+            self.crew.freeze()
+        if rng.random() < 0.1 and not self.crew.is_settled():
+            await self.crew.pass_time(rng.choice((1, 3, 12)))
+        self.crew.move()
         await self._settle()
 
     async def _rare(self) -> None:
         if self._unpublished and self.rng.random() < 0.5:
             self._publish(self._unpublished.pop())
-        elif self._bounces and self.provider.accepted:
-            self._bounces -= 1
-            await self._bounce()
-        elif workers := self._awake():
-            self._pass_over(self.rng.choice(workers))
+        elif self.provider.accepted and self.rng.random() < 0.8:
+            await self._report()
+        elif workers := self.crew.awake():
+            self.crew.pass_over(self.rng.choice(workers))
         self.crm.carry_out_late_ones(0.5)
-
-    def _pass_over(self, worker: Sequencer) -> None:
-        """Its consumer jumps over records, as Faust's does around a rebalance."""
-        if places := worker.readable():
-            place = self.rng.choice(places)
-            self.durable.note(worker.process.name, "passes over records of", *place)
-            end = self.durable.end(place)
-            to = worker.consumer.positions[place] + self.rng.randint(1, 3)
-            worker.consumer.positions[place] = min(end, to)
 
     async def _crash(self) -> None:
         chance = self.rng.random()
@@ -241,8 +214,8 @@ class World:
         elif self.features.crm and chance > 0.8:
             await self._restart_crm_sync()
         elif self.rng.random() < 0.7:
-            if workers := self._awake():
-                await self._end_worker(self.rng.choice(workers))
+            if workers := self.crew.awake():
+                await self.crew.end(self.rng.choice(workers))
         else:
             await self.durable.crash(self.dispatcher.process)
             self.dispatcher = self._dispatcher()
@@ -250,97 +223,11 @@ class World:
     async def _settle(self) -> None:
         """Let go on who can; a failed worker is ended and started again."""
         await self._loop.settle()
-        for worker in [each for each in self.workers if each.failed()]:
-            await self._end_worker(worker)
+        await self.crew.end_failed()
         if self.intake.process.failed:
             await self._restart_intake()
         if self.crm_sync.process.failed:
             await self._restart_crm_sync()
-
-    async def _end_worker(self, worker: Sequencer) -> None:
-        """It is dead; another one is started, unless there are enough."""
-        self.workers.remove(worker)
-        await self.durable.crash(worker.process)
-        self.group.leave(worker.process)
-        if len(self._awake()) < self._wanted:
-            self._start_worker()
-
-    def _freeze(self) -> None:
-        """A worker stops, wherever it is, and perhaps another one is started in its place."""
-        frozen = [each for each in self.workers if not each.awake]
-        if frozen or not self.workers:
-            return
-        worker = self.rng.choice(self.workers)
-        self.durable.freeze(worker.process)
-        self._thaws = self.rng.choice((0.02, 0.2))
-        if len(self.workers) < len(self._machines) and self.rng.random() < 0.7:
-            self._start_worker()
-
-    def _thaw(self, worker: Sequencer) -> None:
-        self.durable.note("THAW", worker.process.name)
-        worker.process.thaw()
-
-    def _move_the_group(self) -> None:
-        """Whoever hears that partitions are dealt out anew gives back what it has."""
-        for worker in self.workers:
-            if worker.awake and worker.has_passed_over() and self.rng.random() < 0.1:
-                worker.look_for_passed_over()
-            if worker.process.frozen:
-                if self.rng.random() < self._thaws:
-                    self._thaw(worker)
-            elif self.group.wants(worker.process):
-                if self.rng.random() < 0.4:
-                    worker.join()
-            elif not self.group.knows(worker.process):
-                worker.beat()
-        self.group.deal()
-
-    def _is_settled(self) -> bool:
-        """Whether time alone changes nothing: nobody's membership is in danger, nobody has yet
-        to learn that it is over, and nobody is about to be ended."""
-        return not self.group.dealing and all(
-            self.group.knows(each.process) if each.awake else not self._is_running_out(each)
-            for each in self.workers
-        )
-
-    def _is_running_out(self, frozen: Sequencer) -> bool:
-        return self.group.knows(frozen.process) or frozen.switch.is_set()
-
-    async def _pass(self, seconds: int) -> None:
-        """Let time go on; second by second while it matters to the group, and no further than
-        processes have been able to follow."""
-        for _ in range(min(seconds, MOMENTS)):
-            if self._is_settled():
-                break
-            seconds -= 1
-            self.durable.clock.advance(1)
-            await self._second()
-        if seconds and self._is_settled():
-            self._pass_until(self.durable.clock.now() + timedelta(seconds=seconds))
-
-    def _pass_until(self, at: datetime) -> None:
-        """Heartbeats are answered all the time."""
-        self.durable.clock.time = at
-        for worker in self._awake():
-            worker.lease.confirmed(worker.switch.now())
-            self.group.hear(worker.process)
-
-    async def _second(self) -> None:
-        for worker in [each for each in self.workers if each.switch.is_over()]:
-            self.durable.note("the kernel ends", worker.process.name)
-            await self._end_worker(worker)
-        for worker in self._awake():
-            worker.beat()
-            worker.commit()
-        await self._settle()
-        for gate in [each for each in self.durable.waiting if each.label == "beats"]:
-            heard = gate in self.durable.waiting and not gate.process.frozen
-            if heard and self.rng.random() < 0.7:
-                self.durable.release(gate)
-        await self._settle()
-        self.group.expire()
-        self._move_the_group()
-        await self._settle()
 
     async def _restart_intake(self) -> None:
         await self.durable.crash(self.intake.process)
@@ -356,7 +243,7 @@ class World:
             reader, number = self.rng.choice(ends)
             reader.read(number)
             return
-        ours = [(each, place) for each in self._awake() for place in each.readable()]
+        ours = self.crew.readable()
         theirs = self.dispatcher.readable()
         if ours and (not theirs or self.rng.random() < 0.7):
             worker, place = self.rng.choice(ours)
@@ -373,7 +260,7 @@ class World:
 
     async def _tell(self) -> None:
         """A source record arrives, perhaps twice; or one from before arrives again."""
-        await self._pass(1)
+        await self.crew.pass_time(1)
         happening = self.story.next(self.durable.clock.now())
         if happening is not None:
             self._arrive(happening)
@@ -398,31 +285,37 @@ class World:
         self.pauses.apply(scope.encode(), control)
         self.controls.apply(scope.encode(), control)
 
-    async def _bounce(self) -> None:
-        """A provider reports that an address does not exist: one transaction, then the log."""
+    async def _report(self) -> None:
+        """A provider says what became of a message: one transaction, then the log."""
         taken = self.rng.choice(self.provider.accepted)
-        await self._pass(1)
+        await self.crew.pass_time(1)
         now = self.durable.clock.now()
-        record = bounce(taken.lead_id, taken.message_id, now)
+        (what,) = self.rng.choices(list(REPORTS), list(REPORTS.values()))
+        if what in ("hard", "complained"):
+            if not self._refusals:
+                return
+            self._refusals -= 1
+        record = report(what, taken.lead_id, taken.message_id, now)
         self.durable.count += 1
-        self.durable.note("bounces", record.lead_id[:8])
-        fact = Suppression(
-            tenant_id=record.tenant_id,
-            channel="email",
-            address=self.tables.lines[taken.message_id].arrival.recipient.lower(),
-            reason="bounce",
-            active=True,
-            cause_id=record.event_id,
-            at=now,
-        )
-        self.tables.remember(self.durable.count, [fact])
+        self.durable.note("reports", record.event_id)
+        if what in ("hard", "complained"):
+            fact = Suppression(
+                tenant_id=record.tenant_id,
+                channel="email",
+                address=self.tables.lines[taken.message_id].arrival.recipient.lower(),
+                reason="bounce" if what == "hard" else "complaint",
+                active=True,
+                cause_id=record.event_id,
+                at=now,
+            )
+            self.tables.remember(self.durable.count, [fact])
         self.tables.outbox.append((record.lead_id.encode(), CODEC.encode(record)))
 
     async def _calm(self) -> None:
         """No more faults; everything that waits for a person is let go; time runs out."""
         self.durable.note("CALM")
         self.provider.faulty = self.crm.faulty = False
-        self._freezes = 0
+        self.crew.freezes = 0
         await self._regroup()
         while self.story:
             await self._tell()
@@ -430,14 +323,14 @@ class World:
             self._control(scope, pause=False)
         self.crm.carry_out_late_ones(1.0)
         await self._quiet()
-        await self._pass(1)
+        await self.crew.pass_time(1)
         self._resume_enrollments()
         done: set[str] = set()
         for _ in range(CALM_ROUNDS):
             self._complete_tasks(done)
             await self._quiet()
             if (at := self._next_time()) is not None:
-                self._pass_until(at)
+                self.crew.pass_until(at)
             elif not self.features.blocks or not self._open_tasks(done):
                 return
 
@@ -471,29 +364,18 @@ class World:
     async def _regroup(self) -> None:
         """Everybody goes on or is ended, and the partitions are dealt."""
         for _ in range(200):
-            for worker in self.workers:
-                if worker.process.frozen:
-                    self._thaw(worker)
-            self._move_the_group()
+            self.crew.thaw_all()
+            self.crew.move()
             await self._release_all()
-            if self._is_settled():
+            if self.crew.is_settled():
                 return
-            self.durable.clock.advance(1)
-            await self._second()
+            await self.crew.second()
         self.durable.errors.append("the group never came to rest")
-
-    def _rows(self) -> list[LeadRow]:
-        return [
-            rowcodec.decode(key, row)
-            for worker in self.workers
-            for partition in sorted(worker.rows.owned)
-            for key, row in worker.machine.disk.rows(partition)
-        ]
 
     def _next_time(self) -> datetime | None:
         """When somebody will have something to do; None if nobody ever will by himself."""
         now = self.durable.clock.now()
-        rows = [row for row in self._rows() if row.live]
+        rows = [row for row in self.crew.rows() if row.live]
         times = [at for row in rows if (at := row.next_due()) is not None]
         times += [line.ready_at for line in self.tables.lines.values() if line.state in OPEN]
         for reader in self._readers():
@@ -507,7 +389,7 @@ class World:
         for _ in range(ROUNDS):
             before = self.durable.count
             await self._regroup()
-            for worker in self.workers:
+            for worker in self.crew.workers:
                 worker.tick()
                 if worker.has_passed_over():
                     worker.look_for_passed_over()
@@ -516,7 +398,7 @@ class World:
                     for number in numbers:
                         reader.read(number)
                     await self._release_all()
-            while ours := [(each, place) for each in self.workers for place in each.readable()]:
+            while ours := self.crew.readable():
                 for worker, place in ours:
                     await worker.read(place)
                     await self._release_all()
@@ -528,13 +410,13 @@ class World:
             open_before = self._open()
             for which in self.dispatcher.channels if open_before else ():
                 self.dispatcher.send(which)
-            for worker in self.workers:
+            for worker in self.crew.workers:
                 worker.commit()
             self.dispatcher.publish()
             await self._release_all()
             claims = len(self.dispatcher.channels) * bool(open_before)
             still = before + claims >= self.durable.count and open_before == self._open()
-            if still and self._is_settled():
+            if still and self.crew.is_settled():
                 return
         self.durable.errors.append("RESTLESS: something goes on and on")
 

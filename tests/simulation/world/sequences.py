@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from leadflow.records import SequencePublished
-from leadflow.records.common import Arm, SendWindow, SequenceStep, Trigger
+from leadflow.records.common import Arm, Condition, SendWindow, SequenceStep, Trigger
 from leadflow.tenants import Tenant
 
 from .durable import START
@@ -36,6 +36,8 @@ class Features:
     arms: bool
     blocks: bool
     versions: bool
+    conditions: bool
+    resends: bool
 
     @classmethod
     def drawn(cls, rng: Random) -> Features:
@@ -47,6 +49,8 @@ class Features:
             arms=rng.random() < 0.3,
             blocks=rng.random() < 0.3,
             versions=rng.random() < 0.3,
+            conditions=rng.random() < 0.35,
+            resends=rng.random() < 0.35,
         )
 
     def tenants(self) -> dict[str, Tenant]:
@@ -137,4 +141,14 @@ def _step(rng: Random, number: int, features: Features) -> SequenceStep:
         body="Hello",
         blocks=features.blocks and channel != "email" and rng.random() < 0.6,
         arms=arms,
+        condition=_condition(rng, number) if features.conditions and number else None,
     )
+
+
+def _condition(rng: Random, number: int) -> Condition | None:
+    """What became of an earlier message."""
+    if rng.random() < 0.4:
+        return None
+    value = rng.choice(("sent", "delivered", "bounced", "delivered, bounced"))
+    field = f"message.step-{rng.randrange(min(number, 4))}"
+    return Condition(field=field, op=rng.choice(("eq", "ne", "in")), value=value)

@@ -91,15 +91,23 @@ def told(topic: str, record: LeadRecord) -> Happening:
     return Happening(topic, record.lead_id, CODEC.encode(record), record.event_id)
 
 
-def bounce(lead: str, message_id: str, at: datetime) -> LeadRecord:
+REPORTS = {"delivered": 4.0, "soft": 1.0, "hard": 1.0, "complained": 0.5}
+
+
+def report(what: str, lead: str, message_id: str, at: datetime) -> LeadRecord:
+    """What a provider says became of a message."""
     fields = {"cause_id": "c", "message_id": message_id, "channel": "email", "provider": "fake"}
-    return make("MessageBounced", lead, f"bounce-{message_id}", at, **fields, bounce_type="hard")
+    name = f"{what}-{message_id}"
+    if what in ("soft", "hard"):
+        return make("MessageBounced", lead, name, at, **fields, bounce_type=what)
+    return make(f"Message{what.title()}", lead, name, at, **fields)
 
 
 class Story:
     """Makes the happenings of a seed one by one, each at the time that it is asked for.
 
-    `who` says under which id a lead is known by now, `published` which second versions are.
+    `who` says under which id a lead is known by now, `published` which second versions are,
+    `queued` which messages of a lead there are to be sent again.
     """
 
     def __init__(
@@ -108,11 +116,13 @@ class Story:
         features: Features,
         who: Callable[[int], str | None],
         published: Callable[[], list[str]],
+        queued: Callable[[str], list[str]],
     ) -> None:
         self._rng = rng
         self._features = features
         self._who = who
         self._published = published
+        self._queued = queued
         self._number = 0
         self.count = rng.randint(1, 3)
         self._zones = [rng.choice(ZONES) for _ in range(self.count)]
@@ -126,6 +136,8 @@ class Story:
             kinds["task_done"] = 3.0
         if features.versions:
             kinds["migrate"] = 3.0
+        elif features.resends:
+            kinds["resend"] = 3.0
         later: list[tuple[int, str]] = []
         for lead in range(self.count):
             first = ["created"]
@@ -152,7 +164,7 @@ class Story:
         name = f"{what}-{self._number}"
         if what == "again":
             return None
-        if what in ("enroll", "pause", "resume", "stop", "migrate", "task_done"):
+        if what in ("enroll", "pause", "resume", "stop", "migrate", "task_done", "resend"):
             return self._command(what, self.lead_id(number), name, at)
         if what == "complaint":
             fields = {"cause_id": name, "message_id": "m", "channel": "email", "provider": "fake"}
@@ -172,6 +184,12 @@ class Story:
             case "task_done":
                 message_id = ids.message_id(passage, f"step-{rng.randrange(4)}")
                 kind, fields = "TaskCompleted", {"message_id": message_id, "completed_by": "dana"}
+            case "resend":
+                messages = self._queued(lead)
+                if not messages:
+                    return None
+                kind = "ResendRequested"
+                fields["message_id"] = rng.choice(messages)
             case "migrate":
                 published = self._published()
                 if not published:
