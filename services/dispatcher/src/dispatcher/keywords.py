@@ -1,8 +1,9 @@
 """STOP, START and HELP are answered by themselves, once, in the words that the rules ask for.
 
 Sources: CTIA, Messaging Principles and Best Practices, 5.1.3 (an opt-out is acknowledged), and its
-Short Code Monitoring Handbook (HELP is answered whoever asks, subscribed or not); 47 CFR 64.1200(a)(12): one text that confirms an opt-out and nothing
-else may follow it, within five minutes. docs/adr/0022 has the rules and their reasons.
+Short Code Monitoring Handbook (HELP is answered whoever asks, subscribed or not); 47 CFR
+64.1200(a)(12): one text that confirms an opt-out and nothing else may follow it, within five
+minutes. docs/adr/0022 has the rules and their reasons.
 """
 
 from __future__ import annotations
