@@ -53,7 +53,8 @@ async def sent(
 
 
 async def test_a_message_is_a_form_signed_with_the_account(entry: Entry) -> None:
-    queued = httpx.Response(201, json={"sid": "SM1", "status": "queued", "error_code": None})
+    resource = {"sid": "SM1", "status": "queued", "error_code": None, "to": "+15551234567"}
+    queued = httpx.Response(201, json=resource)
     request, answered = await sent(account(), entry, queued)
     assert str(request.url) == (f"https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json")
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -66,6 +67,8 @@ async def test_a_message_is_a_form_signed_with_the_account(entry: Entry) -> None
     }
     assert isinstance(answered, Accepted)
     assert answered.provider_id == "SM1"
+    assert "queued" in answered.response
+    assert "555" not in answered.response
 
 
 async def test_whatsapp_addresses_say_so_and_a_service_sends_in_its_own_name(entry: Entry) -> None:

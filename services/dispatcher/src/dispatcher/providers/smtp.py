@@ -44,8 +44,9 @@ class SmtpAccount:
 
     `tls`: `starttls` demands it, `offered` takes it where it is offered, `off` never asks;
     a smtps URL is encrypted from the first byte. Certificates are checked, against the
-    system's authorities or those in `ca_file`. A connection carries at most `most_mails` and
-    is left alone for at most `idle_seconds`, which should be less than the server allows.
+    system's authorities or those in `ca_file`. Each loop that sends has so many `connections`;
+    one carries at most `most_mails` and is used again within `idle_seconds`, which should be
+    less than the server allows.
     """
 
     host: str
@@ -55,7 +56,7 @@ class SmtpAccount:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
-    connections: int = 4
+    connections: int = 2
     most_mails: int = 100
     idle_seconds: float = 30.0
 
@@ -84,7 +85,7 @@ class SmtpAccount:
             username=username,
             password=password,
             ca_file=env.text("SMTP_CA_FILE", "") or None,
-            connections=env.integer("SMTP_CONNECTIONS", 4, at_least=1),
+            connections=env.integer("SMTP_CONNECTIONS", 2, at_least=1),
             most_mails=env.integer("SMTP_MAILS_PER_CONNECTION", 100, at_least=1),
             idle_seconds=env.number("SMTP_IDLE_SECONDS", 30.0),
         )

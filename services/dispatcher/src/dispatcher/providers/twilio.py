@@ -7,6 +7,7 @@ settle a doubt whose message id at Twilio we never heard.
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ ACCOUNT = re.compile(r"AC[0-9a-f]{32}")
 SENDER = re.compile(r"\+[1-9][0-9]{5,14}|MG[0-9a-f]{32}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11}")
 WHATSAPP = "whatsapp"
 OFF = "off"
+KEPT = ("sid", "status", "num_segments", "date_created")
 NOT_SENT = frozenset({"failed", "undelivered", "canceled"})
 
 # https://www.twilio.com/docs/api/errors. A code that is not here is told by its status.
@@ -144,7 +146,9 @@ class Twilio:
             raise self._refusal(response, read.get("code"))
         if read.get("status") in NOT_SENT:
             raise self._refusal(response, read.get("error_code"))
-        return [accepted(read.get("sid"), response.text)]
+        # Not all of it: it repeats whom the message is for, and what it says.
+        kept = {name: read.get(name) for name in KEPT}
+        return [accepted(kept["sid"], json.dumps(kept))]
 
     async def close(self) -> None:
         await self._caller.close()
