@@ -163,9 +163,10 @@ class Story:
         self._control("AutomationResumed", scope, resumed_by="ops")
 
     def _control(self, kind: str, scope: str, **fields: Any) -> None:
+        self._number += 1
         record_type: Any = getattr(records, kind)
         record = record_type(
-            event_id=f"{kind}-{scope}",
+            event_id=f"{kind}-{scope}-{self._number}",
             tenant_id=TENANT,
             occurred_at=START,
             recorded_at=START,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from leadflow import ids
+from leadflow.records import SendWindow
 
 ONE = "acme.one"
 
@@ -172,3 +173,35 @@ def test_a_pause_by_hand_outlasts_the_merger_of_the_lead(story: Any, words: Any)
     assert words.steps_sent(story.passes(60)) == []
     told = story.when("EnrollmentResumeRequested", 90, enrollment_id=enrollment)
     assert words.steps_sent(told) == ["later"]
+
+
+def test_what_a_second_incident_holds_is_said_again(story: Any, words: Any) -> None:
+    """Due at 09:00 in Chicago; the first incident ends when the hours are over."""
+    window = SendWindow(start="09:00", end="10:00", days=())
+    story.publish("one", words.step("a"), window=window)
+    story.when("LeadCreated")
+    story.pause("everything")
+    [first] = story.passes(360)
+    story.resume("everything")
+    resumed, moved = story.passes(480)
+    assert (resumed.rule, moved.rule) == ("automation_resumed", "window")
+    story.pause("everything")
+    [second] = story.passes(360 + 1440)
+    assert (first.inputs["scope"], second.inputs["scope"]) == ("everything", "everything")
+    assert first.event_id != second.event_id
+    story.resume("everything")
+    again = story.passes(370 + 1440)
+    assert words.steps_sent(again) == ["a"]
+    assert again[0].rule == "automation_resumed"
+    assert again[0].event_id != resumed.event_id
+
+
+def test_the_same_hold_decided_again_is_the_same_event(story: Any, words: Any) -> None:
+    story.publish("one", words.step("a", 60))
+    story.when("LeadCreated")
+    row = story.row
+    story.pause("everything")
+    [first] = story.passes(60)
+    story.row = row
+    [again] = story.passes(75)
+    assert first.event_id == again.event_id

@@ -62,6 +62,9 @@ class Life:
 class NoPauses:
     """Nothing is paused."""
 
+    def last_word(self, scope: str) -> str:
+        return ""
+
     def holding(self, tenant_id: str, sequence_id: str, channel: str) -> str | None:
         return None
 

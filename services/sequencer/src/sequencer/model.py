@@ -176,6 +176,10 @@ class Pauses(Protocol):
     def holding(self, tenant_id: str, sequence_id: str, channel: str) -> str | None:
         """The paused scope that covers such a step, or None."""
 
+    def last_word(self, scope: str) -> str:
+        """The event id of the control that spoke of a scope last, empty if none did: to hold a
+        step for a second pause is another event than for the first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

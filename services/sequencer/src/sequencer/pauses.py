@@ -7,7 +7,7 @@ import structlog
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
 from leadflow.pacing import DEFAULT_PER_MINUTE, rate_per_minute
-from leadflow.records import AutomationResumed
+from leadflow.records import AutomationResumed, Record
 
 log = structlog.get_logger()
 
@@ -24,13 +24,16 @@ class AutomationPauses:
         self._codec = codec
         self._paused: frozenset[str] = frozenset()
         self._rates: dict[str, int] = {}
+        self._words: dict[str, str] = {}
         self.changes = 0
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Take over one record of the topic; its key is the scope. A control that cannot be
         read pauses its scope: to wait is the mistake that can be undone."""
         scope = key.decode(errors="replace")
-        rate = self._resumed_at(value)
+        control = self._read(value)
+        self._words = {**self._words, scope: "" if control is None else control.event_id}
+        rate = _resumed_at(control) if value is not None else DEFAULT_PER_MINUTE
         if rate is None:
             self._paused = self._paused | {scope}
         else:
@@ -45,6 +48,10 @@ class AutomationPauses:
     def rate(self, scope: str) -> int:
         """How many leads a minute go on in a scope that is not paused, over all workers."""
         return self._rates.get(scope, DEFAULT_PER_MINUTE)
+
+    def last_word(self, scope: str) -> str:
+        """The event id of the control that spoke of a scope last, empty if none did."""
+        return self._words.get(scope, "")
 
     def holding(self, tenant_id: str, sequence_id: str, channel: str) -> str | None:
         """The paused scope that covers such a step, or None. A sequence may be named with or
@@ -63,13 +70,17 @@ class AutomationPauses:
                 return scope
         return None
 
-    def _resumed_at(self, value: bytes | None) -> int | None:
-        """The rate of a resume; None for a pause."""
+    def _read(self, value: bytes | None) -> Record | None:
+        """The control; None where there is none, or none that can be read."""
         if value is None:
-            return DEFAULT_PER_MINUTE
+            return None
         try:
-            control = self._codec.decode(value)
+            return self._codec.decode(value)
         except CodecError as error:
             log.error("automation control not readable: paused", reason=str(error))
             return None
-        return rate_per_minute(control) if isinstance(control, AutomationResumed) else None
+
+
+def _resumed_at(control: Record | None) -> int | None:
+    """The rate of a resume; None for a pause."""
+    return rate_per_minute(control) if isinstance(control, AutomationResumed) else None

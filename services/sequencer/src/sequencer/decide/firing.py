@@ -50,7 +50,7 @@ def _advance(case: Case, enrollment: Enrollment) -> None:
         case.tell_of(
             EnrollmentPaused,
             enrollment,
-            (enrollment.step_index, hold),
+            (enrollment.step_index, hold, *_word_on(case, hold)),
             case.now,
             rule="automation_paused" if holds.is_scope(hold) else hold,
             inputs=inputs({"scope": hold, "due_at": enrollment.due_at.isoformat()}),
@@ -63,7 +63,7 @@ def _advance(case: Case, enrollment: Enrollment) -> None:
         case.tell_of(
             EnrollmentResumed,
             enrollment,
-            (enrollment.step_index, enrollment.held_by),
+            (enrollment.step_index, enrollment.held_by, *_word_on(case, enrollment.held_by)),
             case.now,
             rule="automation_resumed",
             inputs=inputs({"scope": enrollment.held_by}),
@@ -80,6 +80,12 @@ def _advance(case: Case, enrollment: Enrollment) -> None:
         shifted(case, enrollment, step, slot, slot.at.isoformat())
         return
     _go_on(case, enrollment, sequence, step, unmet)
+
+
+def _word_on(case: Case, hold: str) -> tuple[str, ...]:
+    """What makes a hold for a second pause, or its end, another event than for the first."""
+    word = case.setting.pauses.last_word(hold)
+    return (word,) if word else ()
 
 
 def _go_on(
