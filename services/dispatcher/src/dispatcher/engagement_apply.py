@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import bounces, callbacks, doubts, engagement, engagement_store, metrics, store
+from dispatcher import (
+    bounces,
+    callbacks,
+    doubts,
+    engagement,
+    engagement_store,
+    metrics,
+    store,
+    suppress,
+)
 from dispatcher.callbacks import Reported
 from dispatcher.engagement_store import APPLIED, Settlement
 from dispatcher.model import State
@@ -136,6 +145,7 @@ class CallbackApplier:
                         await store.remember(connection, facts)
         # Before what was reported of them: they were sent first.
         await doubts.accepted_after_all(connection, in_doubt & reported, self._codec, now)
+        await suppress.tell(connection, self._codec, now)
         await store.tell(connection, events)
         await engagement_store.settle(connection, settled)
         await engagement_store.postpone(connection, waiting)

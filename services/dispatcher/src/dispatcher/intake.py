@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import doubts, events, keywords, ledger, store, thread_store
+from dispatcher import doubts, events, keywords, ledger, store, suppress, thread_store
 from dispatcher.content import Writer
 from dispatcher.events import AboutMessage
 from dispatcher.facts import facts_of
@@ -65,6 +65,8 @@ class LeadHandler(Stateless):
         async with self._engine.begin() as connection:
             await self._answer(connection, asked)
             await store.remember(connection, facts)
+            if facts:
+                await suppress.tell(connection, self._codec, self._clock.now())
             await thread_store.remember(connection, mails)
             await self._arrive(connection, queued)
             for review in reviews:
