@@ -104,8 +104,11 @@ def test_stop_above_a_quotation_stops(desk: Any, lead_id: str) -> None:
     assert {each.granted for each in changes} == {False}
 
 
-def test_an_empty_mail_with_unsubscribe_in_its_subject_stops(desk: Any, lead_id: str) -> None:
-    payload = {"message_id": MESSAGE, "channel": "email", "subject": "unsubscribe"}
+@pytest.mark.parametrize("text", [None, "-- \nMaria Lopez", "Sent from my iPhone", "> Hi Maria"])
+def test_unsubscribe_as_the_subject_of_a_mail_in_which_nothing_is_written_stops(
+    desk: Any, lead_id: str, text: str | None
+) -> None:
+    payload = {"message_id": MESSAGE, "channel": "email", "subject": "unsubscribe", "text": text}
     records = desk.take("reply", payload)
     assert any(isinstance(each, ConsentChanged) and not each.granted for each in records)
 

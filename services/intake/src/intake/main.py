@@ -1,4 +1,4 @@
-"""The composition root of intake: settings, clients, one loop, shutdown."""
+"""The composition root of intake: settings, clients, two loops, shutdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from leadflow.service import codec_for, run_all
 from leadflow.settings import Environment, ServiceSettings
 
 SERVICE = "intake"
-PART = "raw-events"
+RAW_EVENTS, MESSAGES = topics.RAW_EVENTS.name, topics.MESSAGES.name
+PARTS = (RAW_EVENTS, MESSAGES)
 _NEVER = datetime.fromtimestamp(0, UTC)
 PASSED_OVER = Tick(
     event_id="", tenant_id="", occurred_at=_NEVER, recorded_at=_NEVER, source="", partition=0
@@ -33,7 +34,7 @@ PASSED_OVER = Tick(
 def decode(codec: Codec, message: Message) -> Record:
     """A raw event, or a message that was queued. A message that cannot be read is the
     dispatcher's to bury: here it is passed over. Raises CodecError."""
-    if message.topic != topics.MESSAGES.name:
+    if message.topic != MESSAGES:
         return decode_raw_event(codec, message)
     try:
         return codec.decode(message.value)
@@ -44,7 +45,7 @@ def decode(codec: Codec, message: Message) -> Record:
 async def main(
     settings: ServiceSettings, env: Environment, health: Health, stop: asyncio.Event
 ) -> None:
-    """Consume raw-events until `stop` is set."""
+    """Consume raw-events, and whose messages were queued, until `stop` is set."""
     database_url = env.url("DATABASE_URL")
     group = env.text("GROUP", SERVICE)
     batch = env.integer("BATCH", 500, at_least=1)
@@ -53,32 +54,36 @@ async def main(
     await asyncio.to_thread(database.migrate, "intake", database_url)
     codec = codec_for(settings)
     clock = SystemClock()
-    engine = database.engine(database_url, pool_size=2)
+    engine = database.engine(database_url, pool_size=3)
     producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
-    try:
-        loop = ConsumerLoop(
-            name=PART,
+    handler = IntakeHandler(
+        codec=codec, store=Store(engine), producer=producer, tenants=known_tenants, clock=clock
+    )
+
+    def loop(topic: str, of_group: str) -> ConsumerLoop:
+        return ConsumerLoop(
+            name=topic,
             consumer=ConfluentConsumer(
                 settings.kafka_bootstrap,
-                group,
+                of_group,
                 client_id=SERVICE,
                 assignor="cooperative-sticky",
             ),
-            topics=[topics.RAW_EVENTS.name, topics.MESSAGES.name],
+            topics=[topic],
             decode=partial(decode, codec),
-            handler=IntakeHandler(
-                codec=codec,
-                store=Store(engine),
-                producer=producer,
-                tenants=known_tenants,
-                clock=clock,
-            ),
+            handler=handler,
             dead_letters=DeadLetters(SERVICE, producer, clock),
             clock=clock,
             health=health,
             max_batch=batch,
         )
-        await run_all(stop, loop.run(stop))
+
+    try:
+        # A group each: an assignment over both topics would balance their sum, and could give all
+        # of the work to one worker and all of the reading to the other.
+        await run_all(
+            stop, loop(RAW_EVENTS, group).run(stop), loop(MESSAGES, f"{group}-messages").run(stop)
+        )
     finally:
         await producer.close()
         await engine.dispose()
