@@ -15,6 +15,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "codec": ("--seconds", "0.2"),
     "due_index": ("--pending", "10000", "20000"),
     "end_to_end": ("--leads", "500", "--seconds", "5"),
+    "halting": ("--replies", "20", "--load", "5"),
     "lateness": ("--rate", "50", "--seconds", "5", "--burst", "5000", "--minutes", "1"),
     "ledger": ("--messages", "300", "--single", "100", "--rounds", "1"),
     "sequencer_events": ("--leads", "1000", "--rounds", "1"),
