@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_NATIVE_TLS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit integration endurance check format schemas bench clean
+.PHONY: help setup demo up test unit integration endurance endurance-sending check format schemas bench clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,10 +45,13 @@ unit: setup ## Unit tests: no socket, seconds
 	@$(RUN) pytest -q -m "not integration" $(ARGS)
 
 integration: setup ## Integration tests; LEADFLOW_TEST_KAFKA=container|embedded forces the servers
-	@$(RUN) pytest -q -m integration -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(RUN) pytest -q -m integration -n $(WORKERS) --dist loadfile $(ARGS)
 
 endurance: setup ## 100,000 leads, two sequencers, random SIGKILLs, 20 minutes (ARGS="--leads 2000 --kills 5" for less)
 	@$(RUN) tests.endurance $(ARGS)
+
+endurance-sending: setup ## 20,000 messages, two dispatchers, 50 SIGKILLs (ARGS="--messages 2000 --kills 6" for less)
+	@$(RUN) tests.endurance.sending $(ARGS)
 
 check: setup ## Lint, types, generated files up to date
 	@$(RUN) ruff check .
