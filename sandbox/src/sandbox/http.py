@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.errors import ConnectionDropped, Refused, Shaped, Unknown, WrongMethod
 from sandbox.exchange import TRANSPORT, answer, answer_nothing, answer_problem, drop, read_body
+from sandbox.http_callbacks import CallbackRoutes
 from sandbox.http_crm import CrmRoutes
 from sandbox.http_mailbox import MailboxRoutes
 from sandbox.http_providers import ProviderRoutes
@@ -63,6 +64,7 @@ class Application:
             TwilioRoutes(state, injector, now),
             WebhookRoutes(state, injector, now),
             MailboxRoutes(state),
+            CallbackRoutes(state, now),
         )
         # Most requests are sends: they go past the router, which tries its routes in turn.
         self._sends = {f"/providers/{channel}": channel for channel in HTTP_CHANNELS}
@@ -118,6 +120,7 @@ def _router(
     twilio: TwilioRoutes,
     webhook: WebhookRoutes,
     mailbox: MailboxRoutes,
+    callbacks: CallbackRoutes,
 ) -> Router:
     contact = "/crm/contacts/{external_id}"
     table: list[tuple[str, str, ASGIApp]] = [
@@ -136,6 +139,7 @@ def _router(
         ("GET", "/mailbox", mailbox.list_mails),
         ("GET", "/mailbox/{id}", mailbox.show),
         ("POST", "/mailbox/{id}/unsubscribe", mailbox.unsubscribe),
+        ("POST", "/callbacks", callbacks.report),
         ("GET", "/crm/counts", crm.counts),
         ("GET", "/crm/contacts", crm.list_contacts),
         ("GET", contact, crm.show),

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.errors import Injected, Shaped
 from sandbox.exchange import answer, header, read_body
 from sandbox.injection import Injector
+from sandbox.providers import Accepted
 from sandbox.state import State
 
 ACCOUNT_SID = "AC" + "0" * 32
@@ -82,7 +83,7 @@ class TwilioRoutes:
         send_as_json = {"to": to, "text": form["Body"], "form": form}
         entry = self._state.providers.record("twilio", key, to, None, send_as_json, now)
         self._injector.after(spec)
-        message_sid = f"SM{entry.digest.hex()[:16]}{entry.seq:016x}"
+        message_sid = sid_of(entry)
         await answer(
             send,
             {
@@ -107,6 +108,11 @@ class TwilioRoutes:
             },
             status=201,
         )
+
+
+def sid_of(entry: Accepted) -> str:
+    """The id that Twilio gives a message."""
+    return f"SM{entry.digest.hex()[:16]}{entry.seq:016x}"
 
 
 def check(form: dict[str, str]) -> None:

@@ -43,8 +43,9 @@ IN_BURST = "burst"
 SIGNED = {
     "twilio": ("twilio",),
     "resend": ("resend",),
-    # Whoever takes part in Standard Webhooks: our own webhook's receiver, a mail relay.
-    "standard": ("standard", "webhook", "smtp"),
+    # Whoever takes part in Standard Webhooks: our own webhook's receiver, a mail relay, an API of
+    # no provider's in particular.
+    "standard": ("standard", "webhook", "smtp", "email-api", "sms-api", "whatsapp-api"),
 }
 
 
