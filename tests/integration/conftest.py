@@ -173,14 +173,6 @@ class System:
         raise AssertionError(f"within {seconds:.0f} s: {what}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workers of a parallel run share files, not tests: a file's servers start once. The tests
-    of the running system stay together, because they share one."""
-    for item in items:
-        group = "system" if "system" in getattr(item, "fixturenames", ()) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 TENANTS = [
     "control", "kill-intake", "kill-sequencer", "kill-dispatcher", "kill-crm-sync", "kill-portal",
     "takeover", "failures", "replies",
