@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from intake.quoting import own_words
 
@@ -159,6 +161,19 @@ def test_what_is_quoted_asks_for_nothing(name: str) -> None:
 )
 def test_where_nothing_is_their_own_all_of_it_is_kept_and_said_to_be_quoted(text: str) -> None:
     assert own_words(text) == (text, True)
+
+
+PIECES = st.sampled_from(
+    ["> quoted", "On Nov 20, 2026 a@b.example wrote:", "--", "Yes", "", "From: a@b.example",
+     "Sent: Friday, 9:14", "-----Original Message-----", "Sent from my iPhone", "____________"]
+)  # fmt: skip
+
+
+@given(st.one_of(st.text(), st.lists(PIECES).map("\n".join)))
+def test_of_a_text_something_is_always_left(text: str) -> None:
+    own = own_words(text)
+    assert bool(own.text) == bool(text.replace("\r", "\n").strip())
+    assert own.nothing_own or not any(line.startswith(">") for line in own.text.split("\n"))
 
 
 def test_an_empty_text_stays_empty() -> None:

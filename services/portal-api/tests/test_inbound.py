@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -195,6 +196,48 @@ def test_a_webhooks_parts_make_the_event_that_the_mail_makes() -> None:
     )
     assert made.event_id == told(mail("gmail")).event_id
     assert json.loads(made.payload)["message_id"] == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("iso-2022-jp", "了解しました"),
+        ("gb18030", "好的，谢谢"),
+        ("koi8-r", "Да, спасибо"),
+        ("windows-1252", "C’est “bon” – 5 €"),
+        ("utf-16", "Ja, gern"),
+        ("macroman", "Größe"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["base64", "8bit"])
+def test_a_text_is_read_in_its_charset(charset: str, text: str, encoding: str) -> None:
+    body = text.encode(charset)
+    if encoding == "base64":
+        body = b64encode(body)
+    elif charset == "utf-16":
+        return  # has no line ends that a mail could be cut at (RFC 2046, 4.1.1)
+    data = (
+        f"From: a@example.com\nContent-Type: text/plain; charset={charset}\n"
+        f"Content-Transfer-Encoding: {encoding}\n\n"
+    ).encode() + body
+    assert read(data).text == text
+
+
+def test_a_forwarded_mail_inside_is_an_attachment_and_a_signature_around_is_not() -> None:
+    data = (
+        b"From: a@example.com\nContent-Type: multipart/signed; boundary=s; micalg=sha-256\n\n"
+        b"--s\nContent-Type: multipart/mixed; boundary=m\n\n"
+        b"--m\nContent-Type: text/plain\n\nSee below.\n"
+        b"--m\nContent-Type: message/rfc822\n\nFrom: b@example.com\nSubject: Old\n\nSTOP\n"
+        b"--m--\n"
+        b"--s\nContent-Type: application/pkcs7-signature; name=smime.p7s\n\nxx\n--s--\n"
+    )
+    found = read(data)
+    assert found.text == "See below."
+    assert [(each["name"], each["type"]) for each in found.attachments] == [
+        ("", "message/rfc822"),
+        ("smime.p7s", "application/pkcs7-signature"),
+    ]
 
 
 HEAD = b"From: a@example.com\nTo: b@example.com\nSubject: x\n"
