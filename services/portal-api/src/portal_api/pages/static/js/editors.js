@@ -3,6 +3,7 @@ import { api, path } from "./api.js";
 import { choices, dialog, field, select } from "./dialog.js";
 import { h, sprout } from "./dom.js";
 import { CHANNELS, sentence, template } from "./format.js";
+import { previewer } from "./preview.js";
 import { selected, settings, state, tenantOf } from "./state.js";
 
 const CONSENT = [["not_opted_out", "Everybody who did not opt out"], ["channel_opt_in", "Only who opted in to the channel"], ["service_reply", "Answers to a request of theirs"], ["internal", "Internal: goes to our own people"]];
@@ -80,11 +81,20 @@ function unitOf(minutes) {
 export function editStep(step, done) {
   const sequence = selected();
   const unit = unitOf(step?.delay_minutes ?? 0);
+  const read = (name) => form.elements[name].value;
+  const htmlOf = () => (read("channel") === "email" ? read("html").trim() : "");
   const count = h("em", {});
   const sample = h("div", { class: "sample" });
   const subject = field("Subject", h("input", { name: "subject", maxlength: 500, placeholder: "We have your message, {{ first_name | default: \"there\" }}" }));
   const insert = h("div", { class: "insert", "aria-label": "Insert a variable" }, settings.variables.map((name) => h("button", { type: "button", "data-insert": name, title: `Insert {{ ${name} }}` }, name)));
   const message = h("div", { class: "field" }, h("label", { for: "step-body" }, "Message", count), h("textarea", { id: "step-body", name: "body", rows: 7, maxlength: 20000, "data-missing": "Write the message." }), insert);
+  const ownHtml = h("details", { class: "extra", open: step?.template_html ? true : null }, h("summary", {}, "HTML of its own"),
+    h("div", {}, field("HTML", h("textarea", { name: "html", rows: 6, maxlength: 20000, spellcheck: "false", placeholder: "<p>Hi {{ first_name | default: \"there\" }}</p>" }), "without it one is made of the text")));
+  const shown = previewer({
+    tenant: sequence.tenant_id,
+    mayTest: ["admin", "ops"].includes(settings.role),
+    read: () => ({ channel: read("channel"), subject: hasSubject(read("channel")) ? read("subject") : "", body: read("body"), body_html: htmlOf(), template_name: step?.template_name ?? "" }),
+  });
   const { form } = dialog({
     title: step ? `Edit step ${step.delay_label}` : "New step",
     body: [
@@ -93,12 +103,11 @@ export function editStep(step, done) {
         h("input", { name: "delay", type: "number", min: 0, max: 10000, required: true, "aria-label": "How long", "data-missing": "Say when, 0 or more." }),
         select("unit", UNITS, String(unit)),
         select("from", [["enrollment", "after enrollment"], ["previous", "after the step before"]], step?.delay_from ?? "enrollment"))),
-      subject, message, sample,
+      subject, message, ownHtml, sample, shown.root,
     ],
     submit: step ? "Save step" : "Add step",
     said: "Published as a new version",
-    work: async (given) => {
-      const read = (name) => given.elements[name].value;
+    work: async () => {
       const quiet = read("channel") === "wait";
       const change = {
         channel: read("channel"),
@@ -106,6 +115,7 @@ export function editStep(step, done) {
         delay_from: read("from"),
         template_subject: quiet || !hasSubject(read("channel")) ? "" : read("subject").trim(),
         template_body: quiet ? "" : read("body"),
+        template_html: htmlOf(),
       };
       const answer = await api(step ? path("sequences", sequence.id, "steps", step.id) : path("sequences", sequence.id, "steps"), { method: step ? "PUT" : "POST", body: change });
       done(answer, step ? "The step is saved. Who is enrolled stays on their version." : "The step is added.");
@@ -114,18 +124,23 @@ export function editStep(step, done) {
   form.elements.delay.value = (step?.delay_minutes ?? 0) / unit;
   form.elements.subject.value = step?.template_subject ?? "";
   form.elements.body.value = step?.template_body ?? "";
+  form.elements.html.value = step?.template_html ?? "";
   const draw = () => {
     const channel = form.elements.channel.value;
     const text = form.elements.body.value;
     subject.hidden = !hasSubject(channel);
-    message.hidden = sample.hidden = channel === "wait";
-    form.elements.body.required = channel !== "wait";
+    message.hidden = sample.hidden = shown.root.hidden = channel === "wait";
+    ownHtml.hidden = channel !== "email";
+    form.elements.body.required = channel !== "wait" && !htmlOf();
     count.textContent = channel === "sms" ? `${text.length} / ${SMS_LENGTH} as written` : "";
     sprout(sample, h("p", { class: "label" }, "Preview"), hasSubject(channel) && form.elements.subject.value && h("p", { class: "subject" }, template(form.elements.subject.value)), h("p", { class: "preview open" }, text ? template(text) : "Nothing written yet."));
   };
   draw();
-  form.addEventListener("input", draw);
-  form.addEventListener("change", draw);
+  for (const kind of ["input", "change"]) form.addEventListener(kind, (event) => {
+    if (event.target.name === "preview_lead") return;
+    draw();
+    shown.changed();
+  });
   insert.addEventListener("click", (event) => {
     const name = event.target.closest("[data-insert]")?.dataset.insert;
     if (!name) return;
@@ -133,6 +148,7 @@ export function editStep(step, done) {
     into.setRangeText(`{{ ${name} }}`, into.selectionStart, into.selectionEnd, "end");
     into.focus();
     draw();
+    shown.changed();
   });
 }
 
