@@ -36,6 +36,8 @@ class Reader:
                 "group.id": f"leadflow-cli-{secrets.token_hex(4)}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                # Fetched ahead for each partition; 64 MB otherwise, and there are many.
+                "queued.max.messages.kbytes": 2_048,
                 "log_level": 0,
             }
         )
