@@ -11,9 +11,12 @@ import pytest
 from leadflow import ids
 from leadflow.records import ReplyReceived
 
-from .dispatching import World, a_world, queued, said
+from .dispatching import World, a_world, callback, queued, said
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
+
+
+GIVEN = "<0102019a@eu-west-1.amazonses.example>"
 
 
 @pytest.fixture
@@ -49,6 +52,10 @@ async def test_a_follow_up_refers_to_what_was_sent_and_answers_what_the_lead_wro
             second, said(first, ReplyReceived, channel="email", message_id=None, **automatic)
         )
         await world.becomes(second, "MessageSent")
+        # Its provider gave it another Message-ID: that is what the recipient's program knows.
+        delivered = callback(first, "delivered", message_id=first.message_id, mail_id=GIVEN)
+        await world.report(delivered)
+        await world.becomes(first, "MessageDelivered")
         wrote = said(
             first,
             ReplyReceived,
@@ -83,7 +90,7 @@ async def test_a_follow_up_refers_to_what_was_sent_and_answers_what_the_lead_wro
     assert two["subject"] == "Your roof"
     assert thread(three) == (
         "<1@example.com>",
-        f"{ours[first.message_id]} {ours[second.message_id]} <1@example.com>",
+        f"{GIVEN} {ours[second.message_id]} <1@example.com>",
     )
     assert three["subject"] == "Re: Your roof"
     assert thread(await mail(stranger)) == (None, None)

@@ -55,6 +55,7 @@ def event(event_type: str, **data: Any) -> bytes:
             "data": {
                 "created_at": "2026-11-22T23:41:11.894719+00:00",
                 "email_id": EMAIL_ID,
+                "message_id": "<0102019a@eu-west-1.amazonses.com>",
                 "from": "Acme <onboarding@resend.dev>",
                 "to": ["delivered@resend.dev"],
                 "subject": "Sending this example",
@@ -191,6 +192,7 @@ def test_an_event_of_resend_is_one_of_ours(event_type: str, kind: str) -> None:
     assert (said.kind, said.event, said.external_id) == (kind, "msg_1", EMAIL_ID)
     assert said.at == datetime(2026, 11, 22, 23, 41, 12, 126_000, tzinfo=UTC)
     assert (said.payload["provider_id"], said.payload["message_id"]) == (EMAIL_ID, "m-1")
+    assert said.payload["mail_id"] == "<0102019a@eu-west-1.amazonses.com>"
 
 
 @pytest.mark.parametrize(

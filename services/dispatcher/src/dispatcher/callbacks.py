@@ -78,6 +78,7 @@ def read(raw: RawEvent) -> Callback:
             "method",
             "bounce_type",
             "diagnostic",
+            "mail_id",
         )
         if isinstance(payload, dict) and isinstance(payload.get(name), str) and payload[name]
     }

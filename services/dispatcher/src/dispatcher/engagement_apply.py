@@ -16,11 +16,13 @@ from dispatcher import (
     metrics,
     store,
     suppress,
+    thread_store,
 )
 from dispatcher.callbacks import Reported
 from dispatcher.engagement_store import APPLIED, Settlement
 from dispatcher.model import State
 from dispatcher.pace import Wakeup
+from dispatcher.threads import is_mail_id
 from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
@@ -123,6 +125,7 @@ class CallbackApplier:
         waiting: list[str] = []
         reported: set[str] = set()
         events: list[tuple[str, bytes]] = []
+        mail_ids: dict[str, str] = {}
         for each in engagement.judge_in_turn(
             ((each.callback, each.messages) for each in due), told, around, now
         ):
@@ -136,6 +139,8 @@ class CallbackApplier:
                 case engagement.Tell(what, at, automated), Reported() as message:
                     settled.append(Settlement(callback.event_id, APPLIED, message.message_id, what))
                     reported.add(message.message_id)
+                    if is_mail_id(mail_id := callback.details.get("mail_id")):
+                        mail_ids[message.message_id] = mail_id
                     metrics.CALLBACKS.labels(callback.kind, APPLIED).inc()
                     event = callbacks.event_of(callback, message, at, automated, now)
                     events.append((message.lead_id, self._codec.encode(event)))
@@ -147,6 +152,7 @@ class CallbackApplier:
         await doubts.accepted_after_all(connection, in_doubt & reported, self._codec, now)
         await suppress.tell(connection, self._codec, now)
         await store.tell(connection, events)
+        await thread_store.note_mail_ids(connection, mail_ids)
         await engagement_store.settle(connection, settled)
         await engagement_store.postpone(connection, waiting)
         return len(settled)

@@ -24,12 +24,19 @@ REMEMBER = text("""
 """)
 SENT = text("""
     SELECT l.enrollment_id, l.changed_at AS at,
-        convert_from(l.payload, 'UTF8')::json -> 'headers' ->> 'Message-ID' AS mail_id,
+        coalesce(
+            s.mail_id, convert_from(l.payload, 'UTF8')::json -> 'headers' ->> 'Message-ID'
+        ) AS mail_id,
         convert_from(l.payload, 'UTF8')::json ->> 'subject' AS subject
-    FROM ledger l
+    FROM ledger l LEFT JOIN sent_mails s USING (message_id)
     WHERE l.channel = 'email' AND l.state = 'sent'
         AND l.enrollment_id = ANY (CAST(:enrollments AS text[]))
     ORDER BY l.changed_at, l.position
+""")
+NOTE = text("""
+    INSERT INTO sent_mails (message_id, mail_id)
+    SELECT * FROM unnest(CAST(:messages AS text[]), CAST(:mails AS text[]))
+    ON CONFLICT DO NOTHING
 """)
 # What a lead wrote belongs to the enrollment of the message that it answers.
 WRITTEN = text("""
@@ -72,6 +79,14 @@ async def remember(connection: AsyncConnection, mails: Sequence[Received]) -> No
             for mail in mails
         ]
         await connection.execute(REMEMBER, {"rows": json.dumps(rows)})
+
+
+async def note_mail_ids(connection: AsyncConnection, mail_ids: Mapping[str, str]) -> None:
+    """Keep the Message-IDs that a provider gave to messages, by our ids of them."""
+    if mail_ids:
+        messages = sorted(mail_ids)
+        mails = [mail_ids[each] for each in messages]
+        await connection.execute(NOTE, {"messages": messages, "mails": mails})
 
 
 async def threads_of(connection: AsyncConnection, wanted: Iterable[About]) -> Mapping[str, Thread]:

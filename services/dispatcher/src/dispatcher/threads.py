@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeGuard
 
 from leadflow.records import ReplyReceived
 from leadflow.records.base import Record
@@ -119,7 +120,7 @@ def received(records: Iterable[Record]) -> list[Received]:
     return list(last.values())
 
 
-def is_mail_id(given: str | None) -> bool:
+def is_mail_id(given: str | None) -> TypeGuard[str]:
     """Whether it may stand in a header of ours: it is somebody else's text."""
     return given is not None and MAIL_ID.fullmatch(given) is not None
 

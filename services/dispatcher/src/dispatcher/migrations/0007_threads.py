@@ -45,6 +45,8 @@ STATEMENTS = (
         PRIMARY KEY (lead_id, answers)
     )
     """,
+    # The Message-ID that a mail went out with, where its provider gave it another than ours.
+    "CREATE TABLE sent_mails (message_id text PRIMARY KEY, mail_id text NOT NULL)",
     # Written once a mail, when it is sent.
     "CREATE INDEX ledger_threads ON ledger (enrollment_id) "
     "WHERE channel = 'email' AND state = 'sent'",

@@ -38,6 +38,8 @@ def read(webhook_id: str, body: bytes, now: datetime) -> list[Said]:
             payload={
                 "provider_id": email_id,
                 "message_id": _tag(data, "message_id"),
+                # The Message-ID that the mail went out with: not ours.
+                "mail_id": words(data.get("message_id"), 500),
                 **details,
             },
         )
