@@ -394,7 +394,13 @@ async def a_world(
         async with asyncio.timeout(20):
             assert b"listening" in await sandbox.stderr.readline()
         http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30)
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                trust_env=False,
+                timeout=30,
+                # For less long than servers do (uvicorn: 5 s).
+                limits=httpx.Limits(keepalive_expiry=3),
+            )
         )
         told_here = Reader(kafka_bootstrap, topics.MESSAGE_EVENTS.name)
         stack.callback(told_here.close)

@@ -184,7 +184,11 @@ async def a_portal(
             sys.executable, "-m", "portal_api", env=environ, stderr=log
         )
     try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+        # Connections are kept for less long than servers do (uvicorn: 5 s).
+        kept = httpx.Limits(keepalive_expiry=3)
+        async with httpx.AsyncClient(
+            base_url=url, trust_env=False, timeout=30, limits=kept
+        ) as client:
 
             async def listens() -> bool:
                 assert process.returncode is None, (world.logs / "portal.log").read_text()
