@@ -102,7 +102,7 @@ def as_object(response: httpx.Response) -> dict[str, Any]:
     """The answer's JSON object; empty if it is none, for a 2xx says yes all the same."""
     try:
         data = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
