@@ -54,6 +54,7 @@ WHERE r.received_at >= :since AND r.source IS NOT NULL AND r.outcome IS NOT NULL
 GROUP BY r.tenant_id, r.source
 """
 # A source that is silent since before its incident was closed was silent when somebody looked.
+# Reports about messages are an echo: who is paused hears none, and is not to be paused for that.
 _SILENCE = """
 SELECT r.tenant_id, r.source AS subject,
     count(DISTINCT date_trunc('day', r.received_at)) AS total,
@@ -61,6 +62,7 @@ SELECT r.tenant_id, r.source AS subject,
         THEN 1 ELSE 0 END AS bad
 FROM raw_events r LEFT JOIN closed c ON c.tenant_id = r.tenant_id AND c.subject = r.source
 WHERE r.received_at >= CAST(:since AS timestamptz) - interval '7 days' AND r.source IS NOT NULL
+    AND r.kind <> ALL (ARRAY['delivered', 'opened', 'clicked', 'bounced', 'complained'])
 GROUP BY r.tenant_id, r.source
 """
 
