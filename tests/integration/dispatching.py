@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -239,19 +240,26 @@ class World:
             "LEADFLOW_LEASE_SECONDS": "2",
             **settings,
         }
-        with (self.logs / f"dispatcher-{uuid4()}.log").open("wb") as log:
+        path = self.logs / f"dispatcher-{uuid4()}.log"
+        with path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "dispatcher", env=environ, stderr=log
             )
             try:
                 yield process
                 if process.returncode is None:
+                    # Before that a SIGTERM would just end it.
+                    await until(partial(has_begun, path), "the dispatcher has begun")
                     process.terminate()
                     assert await asyncio.wait_for(process.wait(), 30) == 0
             finally:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
+
+
+async def has_begun(log: Path) -> bool:
+    return b'"event": "started"' in await asyncio.to_thread(log.read_bytes)
 
 
 def key_of(record: Record) -> bytes:
