@@ -12,15 +12,15 @@ const FINAL = ["sent", "failed", "unknown", "suppressed", "held"];
 // `read` gives {channel, subject, body, body_html} as they are written now.
 export function previewer({ tenant, read, mayTest }) {
   const out = h("div", { class: "shown", "aria-live": "polite" });
-  // Nothing runs in it, and nothing is loaded from anywhere: the page's policy holds there, too.
-  const frame = h("iframe", { class: "mail", sandbox: "", title: "The e-mail as it would look", hidden: true });
+  const mail = h("div", {});
   const who = select("preview_lead", [NOBODY], "");
   const test = h("button", { class: "button small", type: "button" }, "Send me a test");
   const root = h("details", { class: "extra see" },
     h("summary", {}, "See it as a lead would get it"),
-    h("div", {}, field("Shown to", who), out, frame, mayTest && test));
+    h("div", {}, field("Shown to", who), out, mail, mayTest && test));
   let timer = 0;
   let asked = 0;
+  let framed = "";
   const body = () => ({ ...read(), tenant_id: tenant, lead_id: who.value || null });
 
   async function show() {
@@ -37,8 +37,13 @@ export function previewer({ tenant, read, mayTest }) {
 
   function draw(found) {
     const html = found.html ?? "";
-    frame.hidden = !html;
-    if (html) frame.srcdoc = `<!doctype html><meta charset="utf-8"><body>${html}`;
+    if (html !== framed) {
+      // A new frame each time: Chromium paints nothing in one that was hidden before. Nothing runs
+      // in it, and nothing is loaded from anywhere: the page's policy holds there, too.
+      const srcdoc = `<!doctype html><meta charset="utf-8"><body>${html}`;
+      mail.replaceChildren(...(html ? [h("iframe", { class: "mail", sandbox: true, srcdoc, title: "The e-mail as it would look" })] : []));
+      framed = html;
+    }
     test.hidden = body().channel !== "email";
     sprout(out,
       found.refused && h("p", { class: "wrong" }, `Nothing would go out: ${found.refused.detail}.`),
