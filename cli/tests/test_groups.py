@@ -6,15 +6,13 @@ ENDS = {MESSAGES[0]: (0, 10), MESSAGES[1]: (5, 8)}
 
 
 def test_a_service_that_committed_to_the_end_is_not_behind() -> None:
-    committed = {
-        "dispatcher": {MESSAGES[0]: 10, MESSAGES[1]: 8},
-        "portal-api": {MESSAGES[0]: 10, MESSAGES[1]: 8},
-    }
+    everywhere = {MESSAGES[0]: 10, MESSAGES[1]: 8}
+    committed = {"intake": everywhere, "dispatcher": everywhere, "portal-api": everywhere}
     assert behind(committed, ENDS) == []
 
 
 def test_what_was_never_committed_was_never_read() -> None:
-    committed = {"dispatcher": {MESSAGES[0]: 9}}
+    committed = {"intake": {MESSAGES[0]: 10, MESSAGES[1]: 8}, "dispatcher": {MESSAGES[0]: 9}}
     assert [str(each) for each in behind(committed, ENDS)] == [
         "dispatcher is 4 records behind on messages",
         "portal-api is 13 records behind on messages",
@@ -23,7 +21,12 @@ def test_what_was_never_committed_was_never_read() -> None:
 
 def test_a_group_of_the_services_name_with_a_suffix_is_the_services() -> None:
     everywhere = {MESSAGES[0]: 10, MESSAGES[1]: 8}
-    committed = {"dispatcher-messages": everywhere, "portal-api": everywhere, "dispatcher": {}}
+    committed = {
+        "intake-messages": everywhere,
+        "dispatcher-messages": everywhere,
+        "portal-api": everywhere,
+        "dispatcher": {},
+    }
     assert behind(committed, ENDS) == []
 
 
