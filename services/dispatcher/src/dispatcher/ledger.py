@@ -6,13 +6,13 @@ share. Rows travel as one JSON text a statement: one round trip a batch.
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -231,7 +231,7 @@ class Ledger:
             return 0
         async with self._engine.connect() as connection:
             rows = [_outcome(number, outcome) for number, outcome in enumerate(outcomes)]
-            count = await connection.scalar(SETTLE, {"rows": json.dumps(rows)})
+            count = await connection.scalar(SETTLE, {"rows": orjson.dumps(rows).decode()})
         return int(count or 0)
 
     async def release(self, paused: Paused, *, limit: int = 1000) -> int:
@@ -276,7 +276,7 @@ async def arrive(
         _arrival(number, arrival, event)
         for number, (arrival, event) in enumerate(reversed(unique.values()))
     ]
-    return int(await connection.scalar(ARRIVE, {"rows": json.dumps(rows)}) or 0)
+    return int(await connection.scalar(ARRIVE, {"rows": orjson.dumps(rows).decode()}) or 0)
 
 
 def _arrival(number: int, arrival: Arrival, event: bytes | None) -> dict[str, Any]:

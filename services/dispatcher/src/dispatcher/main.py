@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -173,6 +174,11 @@ async def main(
             health=health,
             to_send=to_send,
         )
+        # What is here by now stays: looking through it for cycles again and again is waste, and a
+        # pause for everybody.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         await run_all(
             stop,
             messages.run(stop),

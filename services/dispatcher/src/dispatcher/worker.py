@@ -37,6 +37,10 @@ from leadflow.tenants import Tenant
 log = structlog.get_logger()
 
 IDLE_SECONDS = 0.5
+# Messages for people, of one claim.
+RECORDED_AT_ONCE = 100
+# Batch calls that one claim is for: a statement for many messages costs little more than for few.
+BATCH_CALLS = 4
 # How long a claim waits for what was said before it to be read; then it is given back for a while.
 FENCE_SECONDS = 2.0
 BEHIND_SECONDS = 0.5
@@ -133,7 +137,7 @@ class Sender:
         """Claim a batch and carry it to its end; returns its size."""
         route, pace = self._route, self._pace
         provider = route.provider
-        limit = 100 if provider is None else max(provider.batch, provider.at_once)
+        limit = RECORDED_AT_ONCE if provider is None else claimable(provider)
         if provider is not None:
             limit = await self._gate.allowance(provider.name, limit)
             if not limit:
@@ -240,6 +244,13 @@ class Sender:
         for entry, decision in decided:
             metrics.MESSAGES.labels(entry.channel, decision.state).inc()
         self._to_publish.set()
+
+
+def claimable(provider: Provider) -> int:
+    """How many messages a loop claims at a time: no more than go out in one wave of calls."""
+    if provider.batch == 1:
+        return provider.at_once
+    return provider.batch * min(provider.at_once, BATCH_CALLS)
 
 
 def _back(entry: Entry) -> tuple[Entry, Decision]:
