@@ -32,7 +32,7 @@ DESIGN = {
     "EnrollmentCompleted CommandRefused",
     "sequencer-ticks": "Tick",
     "messages": "MessageQueued",
-    "message-reviews": "MessageReviewed",
+    "message-reviews": "MessageReviewed DoubtSettled",
     "message-events": "MessageHeld MessageSent MessageRecorded MessageFailed MessageSuppressed "
     "MessageUnknown MessageDelivered MessageOpened MessageClicked MessageBounced "
     "MessageComplained",
