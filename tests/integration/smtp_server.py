@@ -81,6 +81,8 @@ async def serve(config: dict[str, Any]) -> None:
     if config.get("certificate"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(config["certificate"], config["key"])
+    # From the first byte, instead of by STARTTLS.
+    implicit, context = (context, None) if config.get("implicit") else (None, context)
     user, password = config.get("user"), config.get("password")
 
     def authenticate(
@@ -102,7 +104,7 @@ async def serve(config: dict[str, Any]) -> None:
             loop=asyncio.get_running_loop(),
         )
 
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, ssl=implicit)
     tell("listening", port=server.sockets[0].getsockname()[1])
     await server.serve_forever()
 

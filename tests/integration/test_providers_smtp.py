@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -137,17 +138,25 @@ async def smtp() -> AsyncIterator[Open]:
         yield make
 
 
-async def test_over_starttls_signed_in_a_mail_takes_two_round_trips_and_the_next_no_greeting(
-    smtp: Open, certificate: dict[str, str]
+def test_over_starttls_signed_in_a_mail_takes_two_round_trips_and_the_next_no_greeting(
+    certificate: dict[str, str],
 ) -> None:
+    """On the loop that the dispatcher runs on: the connection is taken over from one protocol
+    by another, which the loop's own transports must allow."""
+    uvloop.run(two_mails_over_starttls(certificate))
+
+
+async def two_mails_over_starttls(certificate: dict[str, str]) -> None:
     async with a_server(**certificate, user=USER, password=PASSWORD) as server:
-        provider = smtp(
-            server.port,
+        account = SmtpAccount(
+            host="127.0.0.1",
+            port=server.port,
             tls="starttls",
             username=USER,
             password=PASSWORD,
             ca_file=certificate["certificate"],
         )
+        provider = Smtp(account, SystemClock(), 5.0)
         for number in (1, 2):
             (answer,) = await provider.send([Message(message_id=f"m-{number}")])
             assert answer == Accepted(provider_id=None, response="250 2.0.0 taken")
@@ -171,6 +180,21 @@ async def test_over_starttls_signed_in_a_mail_takes_two_round_trips_and_the_next
     text, html = (part.get_content() for part in read.iter_parts())
     assert text.split() == ["First", ".", "last"]
     assert html.strip() == "<p>Grüße 👋</p>"
+
+
+async def test_a_connection_can_be_encrypted_from_its_first_byte(
+    smtp: Open, certificate: dict[str, str]
+) -> None:
+    async with a_server(**certificate, implicit=True) as server:
+        provider = smtp(server.port, implicit_tls=True, ca_file=certificate["certificate"])
+        for _ in range(2):
+            (answer,) = await provider.send([Message()])
+            assert isinstance(answer, Accepted)
+        await server.until("mail", 2)
+        untrusting = smtp(server.port, implicit_tls=True)
+        with pytest.raises(ProviderError, match="certificate") as caught:
+            await untrusting.send([Message()])
+        assert caught.value.refused().error_class == "Unauthorized"
 
 
 @pytest.mark.parametrize(
