@@ -57,6 +57,16 @@ _WORDS = {
     "SummaryReviewed": "{reviewer} decided on the summary: {decision}",
 }
 
+# By what an open or a click is known for a machine's (MessageOpened.automated_reason).
+_MACHINES = {
+    "agent": "a program that names itself",
+    "mail_privacy": "a proxy that hides the reader",
+    "image_proxy": "the mail provider's image proxy",
+    "head_request": "a program that asked for the head alone",
+    "prefetch": "a machine, so soon",
+    "burst": "a machine, several links at once",
+}
+
 
 class _Told(dict[str, Any]):
     """A line may lack what its words would name."""
@@ -85,7 +95,9 @@ def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
     if kind == "ReplyReceived" and data.get("by_other"):
         return f"Somebody else answered, by {told['channel']}"
     if kind in ("MessageOpened", "MessageClicked") and data.get("automated"):
-        return _WORDS[kind].format_map(told) + ", by a scanner or proxy: it does not count"
+        who = _MACHINES.get(data.get("automated_reason") or "", "a scanner or proxy")
+        sentence = f"{_WORDS[kind].format_map(told)}, by {who}: it does not count"
+        return sentence[:1].upper() + sentence[1:]
     sentence = _WORDS.get(kind, kind).format_map(told)
     if kind in ("StepScheduled", "CommandRefused") and data.get("rule"):
         sentence += f": {because(data['rule'], data.get('inputs') or {}, _said)}"
