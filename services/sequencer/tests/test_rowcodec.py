@@ -1,11 +1,13 @@
 """Rows as bytes."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from leadflow.errors import Malformed
+from rendering.variables import LEAD_VARIABLES
 from sequencer import rowcodec
 
 
@@ -28,10 +30,10 @@ def test_a_row_comes_back_as_it_went_in(story: Any, words: Any) -> None:
 
 def test_the_header_says_when_the_next_step_is_due(story: Any, words: Any) -> None:
     data = rowcodec.encode(a_row(story, words))
-    assert rowcodec.header(data) == (4, rowcodec.to_ms(words.at(60)), False)
+    assert rowcodec.header(data) == (rowcodec.VERSION, rowcodec.to_ms(words.at(60)), False)
     story.pause("everything")
     story.passes(60)
-    assert rowcodec.header(rowcodec.encode(story.row)) == (4, 0, True)
+    assert rowcodec.header(rowcodec.encode(story.row)) == (rowcodec.VERSION, 0, True)
 
 
 @pytest.mark.parametrize("broken", [b"", b"\x01", b"\x05" + bytes(9), b"\x04" + bytes(9) + b"\xff"])
@@ -121,6 +123,37 @@ def test_a_row_of_the_third_format_is_read_and_written_again_in_the_newest(
     again = rowcodec.encode(row)
     assert rowcodec.header(again).version == rowcodec.VERSION
     assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+# Written by the program when rows had their fourth format.
+FOURTH_FORMAT = bytes.fromhex(
+    "04000001a19bcf0c40000861636d65020864616e6118776562736974652d666f726d0c616374697665010206"
+    "41646102104c6f76656c616365021e616461406578616d706c652e636f6d02182b3135313235353530313131"
+    "00000208726f6f66021231204d61696e205374020c41757374696e1e416d65726963612f4368696361676f0c"
+    "6e6f726d616c02066e65770206686f740206736d73010a5354415254c0c3ecb7b3680002b7a86a536aae53f7"
+    "bec4aad993c5b6ba1061636d652e6f6e650202809ae5b7b3680280d49cbbb3680c6d616e75616c000863616c"
+    "6c02066f6c6400021868656c6c6f3a6f70656e65640000021061636d652e74776f02809ae5b7b36812636f6d"
+    "706c6574656402000e80edf3b7b368c0c3ecb7b36880b1f8bcb36880dda68ab468021661636d652e73696c65"
+    "6e740002809ae5b7b3680030d47f0dba738c0f9dad1163cf949c808cc8d000f92448b4b0"
+)
+
+
+def test_a_row_of_the_fourth_format_is_read_and_written_again_in_the_newest(words: Any) -> None:
+    row = rowcodec.decode(words.LEAD.encode(), FOURTH_FORMAT)
+    profile = row.profile
+    assert (profile.street, profile.city) == ("1 Main St", "Austin")
+    assert (profile.region, profile.postal_code, profile.country) == (None, None, None)
+    assert row.away_until == words.at(2) + timedelta(days=1)
+    again = rowcodec.encode(row)
+    assert rowcodec.header(again).version == rowcodec.VERSION
+    assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+def test_what_templates_may_name_comes_back(story: Any, words: Any) -> None:
+    row = a_row(story, words)
+    told = {name: f"the {name}" for name in LEAD_VARIABLES}
+    row = replace(row, profile=replace(row.profile, **told))
+    assert rowcodec.decode(words.LEAD.encode(), rowcodec.encode(row)) == row
 
 
 def test_until_when_somebody_is_away_comes_back(story: Any, words: Any) -> None:

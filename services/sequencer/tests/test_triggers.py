@@ -27,6 +27,8 @@ def test_a_lead_created_in_a_stage_enters_what_waits_for_that_stage(story: Any, 
     assert message.recipient == "ada@example.com"
     assert message.variables == {
         "first_name": "Ada",
+        "email": "ada@example.com",
+        "phone": "+15125550111",
         "agent": "dana",
         "agent_phone": "+15125550100",
         "tenant_name": "Acme Roofing",

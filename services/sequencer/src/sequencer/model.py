@@ -29,6 +29,10 @@ class Profile:
     service: str | None = None
     street: str | None = None
     city: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    language: str | None = None
     timezone: str = ""
     urgency: str = ""
 

@@ -24,7 +24,7 @@ from fastavro import schemaless_reader, schemaless_writer
 from leadflow.errors import Malformed
 from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile
 
-VERSION = 4
+VERSION = 5
 READABLE = range(1, VERSION + 1)
 HEADER = struct.Struct(">BqB")
 MARK_BYTES = 8
@@ -106,6 +106,10 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
             "service": profile.service,
             "street": profile.street,
             "city": profile.city,
+            "region": profile.region,
+            "postal_code": profile.postal_code,
+            "country": profile.country,
+            "language": profile.language,
             "timezone": profile.timezone,
             "urgency": profile.urgency,
         },

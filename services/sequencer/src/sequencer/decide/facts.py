@@ -129,6 +129,10 @@ def _profile(event: LeadCreated | LeadUpdated) -> Profile:
         service=event.service,
         street=address.street if address else None,
         city=address.city if address else None,
+        region=address.region if address else None,
+        postal_code=address.postal_code if address else None,
+        country=address.country if address else None,
+        language=event.language,
         timezone=event.timezone,
         urgency=event.urgency,
     )

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from leadflow.records import SequencePublished
 from leadflow.tenants import Tenant
+from rendering.variables import LEAD_VARIABLES
 from sequencer.decide import calendar
 from sequencer.model import Consent, LeadRow, Setting
 
@@ -82,16 +83,10 @@ def last_word(row: LeadRow, channel: str) -> Consent | None:
 
 
 def variables(row: LeadRow, tenant: Tenant) -> dict[str, str]:
-    """Values for the template, only those that there are."""
-    profile = row.profile
+    """Values for the template, only those that there are: the lead's, and what the sender says of
+    itself. The address to unsubscribe at is the dispatcher's to make."""
     values = {
-        "first_name": profile.first_name,
-        "last_name": profile.last_name,
-        "company": profile.company,
-        "title": profile.title,
-        "service": profile.service,
-        "street": profile.street,
-        "city": profile.city,
+        **{name: getattr(row.profile, name) for name in LEAD_VARIABLES},
         "agent": row.owner,
         "agent_phone": tenant.agent_phone,
         "tenant_name": tenant.name,
