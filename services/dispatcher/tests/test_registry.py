@@ -39,6 +39,7 @@ def test_without_a_choice_it_is_the_api_of_the_channel() -> None:
         ({"WHATSAPP_VIA": "webhook"}, "LEADFLOW_WEBHOOK_URL"),
         ({"EMAIL_VIA": "smtp", "SMTP_URL": "http://mail.example"}, "LEADFLOW_SMTP_URL"),
         ({"EMAIL_VIA": "smtp", "SMTP_USERNAME": "me"}, "LEADFLOW_SMTP_PASSWORD"),
+        ({"EMAIL_VIA": "smtp", "SMTP_CA_FILE": "/nowhere.pem"}, "LEADFLOW_SMTP_CA_FILE"),
         (
             {
                 "EMAIL_VIA": "smtp",

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
@@ -46,7 +47,7 @@ class SmtpAccount:
     a smtps URL is encrypted from the first byte. Certificates are checked, against the
     system's authorities or those in `ca_file`. Each loop that sends has so many `connections`;
     one carries at most `most_mails` and is used again within `idle_seconds`, which should be
-    less than the server allows.
+    less than the server allows. `greeting` is the name that we give ourselves (EHLO).
     """
 
     host: str
@@ -56,6 +57,7 @@ class SmtpAccount:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    greeting: str = "mail.leadflow.example"
     connections: int = 2
     most_mails: int = 100
     idle_seconds: float = 30.0
@@ -70,6 +72,9 @@ class SmtpAccount:
         password = unquote(parts.password or "") or env.text("SMTP_PASSWORD", "") or None
         if username is not None and password is None:
             raise SettingError("LEADFLOW_SMTP_PASSWORD is not set, and there is a user name")
+        ca_file = env.text("SMTP_CA_FILE", "") or None
+        if ca_file is not None and not Path(ca_file).is_file():
+            raise SettingError("LEADFLOW_SMTP_CA_FILE names no file")
         implicit = parts.scheme == "smtps"
         tls = env.choice("SMTP_TLS", TLS, "offered" if username is None else "starttls")
         if username is not None and tls != "starttls" and not implicit:
@@ -84,7 +89,8 @@ class SmtpAccount:
             tls=tls,
             username=username,
             password=password,
-            ca_file=env.text("SMTP_CA_FILE", "") or None,
+            ca_file=ca_file,
+            greeting=env.text("MAIL_DOMAIN", "mail.leadflow.example"),
             connections=env.integer("SMTP_CONNECTIONS", 2, at_least=1),
             most_mails=env.integer("SMTP_MAILS_PER_CONNECTION", 100, at_least=1),
             idle_seconds=env.number("SMTP_IDLE_SECONDS", 30.0),
@@ -93,16 +99,20 @@ class SmtpAccount:
     def open(self, around: Around) -> Provider:
         return Smtp(self, around.clock, around.timeout_seconds)
 
-    async def connect(self, timeout_seconds: float) -> Session:
+    def tls_context(self) -> ssl.SSLContext:
+        """What servers are checked by; it takes some milliseconds to read."""
+        return ssl.create_default_context(cafile=self.ca_file)
+
+    async def connect(self, context: ssl.SSLContext, timeout_seconds: float) -> Session:
         """A connection, secured and signed in. Raises ProviderError."""
         client = aiosmtplib.SMTP(
             hostname=self.host,
             port=self.port,
             use_tls=self.implicit_tls,
             start_tls=False,  # below, so that each thing that can go wrong has its own name
-            cert_bundle=self.ca_file,
+            tls_context=context,
             timeout=timeout_seconds,
-            local_hostname="leadflow.localdomain",
+            local_hostname=self.greeting,
         )
         try:
             await client.connect()
@@ -148,6 +158,7 @@ class Smtp:
     def __init__(self, account: SmtpAccount, clock: Clock, timeout_seconds: float) -> None:
         self.at_once = account.connections
         self._account = account
+        self._context = account.tls_context()
         self._clock = clock
         self._timeout = timeout_seconds
         self._idle: list[tuple[float, Session]] = []
@@ -173,7 +184,7 @@ class Smtp:
                         if session.usable:
                             raise
                         # It was closed while nothing went over it, and nothing has now.
-                session = await self._account.connect(self._timeout)
+                session = await self._account.connect(self._context, self._timeout)
                 return await session.carry(mail)
         except TimeoutError as error:
             if session is not None and session.in_doubt:
