@@ -138,6 +138,14 @@ def test_what_all_share_imports_no_service(package: str) -> None:
     assert {module: names for module, names in found.items() if names} == {}
 
 
+def test_what_templates_become_depends_on_nothing_but_them() -> None:
+    """Dispatcher, portal and sequencer share it (ADR 21): no effects, no service, no clock."""
+    harmless = {"urllib"}  # addresses taken apart
+    for module, tree in package_files("rendering"):
+        assert impurities(tree, module) - harmless == set(), module
+        assert reaches(imports(tree, module), SERVICES | TOOLS) == set(), module
+
+
 def test_the_command_uses_parts_of_services_that_have_no_effects() -> None:
     """A dry run decides as the services decide and a story is told in the portal's words: the
     command may import what does that, never what talks to a broker or a database."""

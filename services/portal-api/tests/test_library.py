@@ -12,6 +12,9 @@ from leadflow.records import SequencePublished
 from leadflow.tenants import Tenant
 from portal_api import editing, library
 from portal_api.publish import to_publish
+from rendering.parts import Template
+from rendering.preview import preview
+from rendering.templates import allowed
 
 ENTRIES, TEMPLATES = library.load(library.default_folder())
 
@@ -28,6 +31,28 @@ def test_the_templates_are_written_into_the_steps(t0: datetime) -> None:
     made = library.sequence_of(entry, TEMPLATES, Tenant(tenant_id="acme"), t0)
     assert made.steps[0].subject == TEMPLATES["first-touch-hello"]["subject"]
     assert made.steps[0].body == TEMPLATES["first-touch-hello"]["body"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=lambda each: each["template_id"])
+def test_every_shipped_template_has_a_fallback_for_what_is_not_known(
+    template: dict[str, str],
+) -> None:
+    always_there = {
+        "tenant_name": "Acme",
+        "unsubscribe_url": "https://leads.example.com/unsubscribe/abc",
+        "postal_address": "400 Congress Ave, Austin, TX 78701",
+    }
+    found = preview(
+        Template(
+            channel=template["channel"],
+            subject=template["subject"] or "",
+            body=template["body"],
+            body_html=template.get("body_html") or "",
+        ),
+        allowed(always_there),
+        footer=template["channel"] == "email",
+    )
+    assert (found.refused, found.missing, found.warnings) == (None, (), ())
 
 
 def test_a_sequence_for_a_stage_that_the_tenant_lacks_is_a_draft(t0: datetime) -> None:
