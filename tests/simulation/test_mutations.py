@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any
 
@@ -21,10 +21,12 @@ from sequencer.decide import (
     calendar,
     conditions,
     decide,
+    dormancy,
     fire,
     messages,
     outcomes,
     resending,
+    retention,
     timing,
 )
 from sequencer.due import DueIndex
@@ -36,6 +38,7 @@ from sequencer.processor import LeadProcessor
 from .world.intake import MemoryStore
 from .world.run import first_seed
 from .world.sequencer import Parts
+from .world.sequences import RETENTION_DAYS
 
 SEEDS = 2000
 
@@ -170,6 +173,15 @@ def sends_again_whatever_became_of_it(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(resending, "_refusal", lambda *_: None)
 
 
+def wakes_whoever_said_no(patch: pytest.MonkeyPatch) -> None:
+    """Takes everybody who is silent for dormant, the won and those who complained as well."""
+    patch.setattr(dormancy, "since", lambda row: row.responded_at if row.created else None)
+
+
+def forgets_too_soon(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(retention, "_time", lambda _: timedelta(days=RETENTION_DAYS / 2))
+
+
 def nothing(patch: pytest.MonkeyPatch) -> None:
     """The mutation is in the parts alone."""
 
@@ -187,6 +199,8 @@ def nothing(patch: pytest.MonkeyPatch) -> None:
         pytest.param(Parts(), asks_for_nothing, ("UNMEANT",), id="condition-unasked"),
         pytest.param(Parts(), forgets_what_became_of_messages, ("LOST",), id="outcome-forgotten"),
         pytest.param(Parts(), sends_again_whatever_became_of_it, ("UNMEANT",), id="resend-unasked"),
+        pytest.param(Parts(), wakes_whoever_said_no, ("WOKEN",), id="dormant-whoever"),
+        pytest.param(Parts(), forgets_too_soon, ("FORGOTTEN",), id="forgotten-too-soon"),
         pytest.param(Parts(intake_store=NoLocks), nothing, ("TWO LEADS",), id="no-locks"),
         pytest.param(Parts(synchronizer=Hasty), nothing, ("INVERTED", "WRONG"), id="crm-inverted"),
     ],

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from dispatcher.facts import Stop, Suppression
 from dispatcher.model import Arrival, State
+from leadflow import ids
 from leadflow.kafka.port import TopicPartition
 from leadflow.records import LeadRecord, SequencePublished
 
@@ -18,7 +19,7 @@ from .dispatcher import FakeProvider, Tables
 from .durable import PARTITIONS, Durable
 from .model import LeadModel, Passage, owner_task
 from .sequencer import Queued, Watch
-from .sequences import Features, key_of
+from .sequences import REACTIVATE, Features, key_of
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS
 
 SETTLED = (State.SENT, State.RECORDED, State.UNKNOWN, State.SUPPRESSED)
@@ -63,10 +64,15 @@ def check(outcome: Outcome) -> list[str]:
     leads = {record.lead_id for record in told.values()}
     cap = outcome.features.cap
     models = {lead: LeadModel(lead, outcome.definitions, cap) for lead in sorted(leads)}
-    for key, _, decided, count in outcome.watch.applied:
-        models[key.decode()].apply(
-            decided.record, decided.at, decided.paused, decided.published, count
-        )
+    for key, _, decided, count, gone in outcome.watch.applied:
+        model = models[key.decode()]
+        model.apply(decided.record, decided.at, decided.paused, decided.published, count)
+        if decided.woken is not None:
+            model.wake(decided.woken, decided.at, decided.paused, decided.published, count)
+        elif decided.record is None and outcome.features.silence and not gone:
+            model.looked_at(decided.at)
+        if gone:
+            model.forget(decided.at)
     durable = {id(each.decided) for each in outcome.watch.applied}
     wrong = [
         f"a dead letter in {place.topic}"
@@ -78,12 +84,21 @@ def check(outcome: Outcome) -> list[str]:
         again = [q for q in outcome.watch.again if q.record.lead_id == model.lead]
         wrong += _queued(model, queued, outcome.features)
         wrong += _meant(model, queued, durable)
+        wrong += model.wrong
+        if outcome.features.silence:
+            wrong += _forgotten(model, outcome)
         wrong += _allowed(model, [*queued, *again], outcome)
     wrong += outcome.watch.too_soon
     wrong += _once(outcome)
     wrong += _accepted(outcome)
     wrong += _sent(outcome, list(told.values()))
     return [*outcome.durable.errors, *wrong]
+
+
+def _forgotten(model: LeadModel, outcome: Outcome) -> Iterator[str]:
+    """When nobody has said anything for long, there is nothing left to wait for."""
+    if not model.is_kept() and model.lead.encode() in outcome.rows():
+        yield f"NOT FORGOTTEN: lead {model.lead[:8]}"
 
 
 def _meant(model: LeadModel, queued: Sequence[Queued], durable: set[int]) -> Iterator[str]:
@@ -103,7 +118,7 @@ def _queued(model: LeadModel, queued: Sequence[Queued], features: Features) -> I
     first: dict[str, Queued] = {}
     for each in queued:
         first.setdefault(each.record.message_id, each)
-    possible = {*model.resent, *model.refused}
+    possible = {*model.resent, *model.refused, *_for_silence(model)}
     for message_id in model.resent:
         if message_id not in first:
             yield f"LOST: {message_id}, to be sent again to lead {model.lead[:8]}"
@@ -142,6 +157,17 @@ def _queued(model: LeadModel, queued: Sequence[Queued], features: Features) -> I
     for message_id in first.keys() - possible:
         if not moving:
             yield f"NOBODY'S: {message_id} of lead {model.lead[:8]}"
+
+
+def _for_silence(model: LeadModel) -> Iterator[str]:
+    """Messages of an enrollment that was lost with its worker: if the lead speaks before it is
+    made again, it is not."""
+    for entry in range(1, 2 + len(model.passages)):
+        enrollment_id = ids.enrollment_id(model.lead, REACTIVATE, entry)
+        for definition in model.versions(REACTIVATE):
+            for step in definition.steps:
+                yield ids.message_id(enrollment_id, step.step_id)
+                yield ids.message_id(enrollment_id, owner_task(step))
 
 
 def _earliest(passage: Passage, first: Mapping[str, Queued]) -> list[datetime]:

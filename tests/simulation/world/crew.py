@@ -86,6 +86,7 @@ class Crew:
             end = self.durable.end(place)
             to = worker.consumer.positions[place] + self.rng.randint(1, 3)
             worker.consumer.positions[place] = min(end, to)
+            worker.consumer.jumped = True
 
     async def end(self, worker: Sequencer) -> None:
         """It is dead; another one is started, unless there are enough."""

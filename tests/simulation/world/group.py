@@ -168,6 +168,7 @@ class Consumer:
         self._process = process
         self._coordinator = coordinator
         self.positions: dict[TopicPartition, int] = {}
+        self.jumped = False  # over records, ever
 
     def assign(self, topics: Iterable[str], partitions: frozenset[int]) -> None:
         self.positions = {

@@ -17,7 +17,7 @@ from leadflow.records.common import SequenceStep
 
 from . import hours
 from .durable import START
-from .sequences import NURTURE, TENANT, WELCOME
+from .sequences import DORMANT_DAYS, NURTURE, REACTIVATE, RETENTION_DAYS, TENANT, WELCOME
 
 OUT_OF_OFFICE = timedelta(days=3)
 DAY = timedelta(days=1)
@@ -47,6 +47,7 @@ class Passage:
     outcomes: set[str] = field(default_factory=set)
     ended: str = ""
     ended_at: int = 0
+    ended_on: datetime | None = None
     must: list[str] = field(default_factory=list)
     holds: list[tuple[int, int, datetime]] = field(default_factory=list)
 
@@ -123,6 +124,10 @@ class LeadModel:
         self._stage = (-1, "")
         self._revision = -1
         self._seen: set[str] = set()
+        self.silent_since: datetime | None = None
+        self.woken = False  # since then
+        self.touched: datetime | None = None
+        self.wrong: list[str] = []
         self.resent: list[str] = []  # ids of messages that went out again
         self.refused: set[str] = set()  # and of those that were not to
 
@@ -141,7 +146,10 @@ class LeadModel:
         """What was decided at `now` about a record, or a timer, is durable as effect `count`."""
         if record is not None and record.event_id not in self._seen:
             self._seen.add(record.event_id)
+            if not record.TYPE.startswith("Message"):  # which may be of no concern
+                self.touched = now
             self._happen(record, now, published, count)
+            self._listen(record, now)
             if record.TYPE == "ResendRequested":
                 self._resend(record, now, paused)
         while due := [each for each in self.live if each.is_due(now, paused)]:
@@ -150,6 +158,76 @@ class LeadModel:
                 due, key=lambda each: (-each.sequence.priority, each.due, each.enrollment_id)
             )
             self._advance(first, now, count)
+        for passage in self.passages:
+            if passage.ended and passage.ended_on is None:
+                passage.ended_on = now
+
+    def _listen(self, record: LeadRecord, now: datetime) -> None:
+        """The lead did something itself."""
+        acts = {"LeadCreated", "ReplyReceived", "BookingMade", "ConsentChanged"}
+        if self._created and record.TYPE in acts and not getattr(record, "automatic", False):
+            at = min(record.recorded_at, now)
+            if self.silent_since is None or at > self.silent_since:
+                self.silent_since, self.woken = at, False
+
+    def wake(
+        self,
+        enrolled_at: datetime,
+        now: datetime,
+        paused: frozenset[str],
+        published: frozenset[str],
+        count: int,
+    ) -> None:
+        """It was enrolled for its silence."""
+        if not self.may_be_woken() or now < self._dormant_at():
+            self.wrong.append(f"WOKEN for nothing: lead {self.lead[:8]}")
+        self.woken = True
+        self._enter(REACTIVATE, enrolled_at, published, count)
+        self.apply(None, now, paused, published, count)
+
+    def may_be_woken(self) -> bool:
+        """Whether it is to be, as soon as it was silent for long enough."""
+        since = self.silent_since
+        return (
+            since is not None
+            and not self.woken
+            and not self.live
+            and self._stage[1] != CLOSING_STAGE
+            and all(each.ended_on is None or each.ended_on < since for each in self._refusals())
+        )
+
+    def _refusals(self) -> list[Passage]:
+        """Of each sequence only how the last passage ended is remembered."""
+        last = {each.sequence.sequence_id: each for each in self.passages}
+        return [each for each in last.values() if each.ended in ("bounce", "complaint")]
+
+    def versions(self, sequence_id: str) -> list[SequencePublished]:
+        return [each for each in self._sequences.values() if each.sequence_id == sequence_id]
+
+    def looked_at(self, now: datetime) -> None:
+        """A timer went off, and nothing came of it."""
+        since = self.silent_since
+        if (
+            since is None
+            or not self.may_be_woken()
+            or any(e.ended_on == now for e in self.passages)
+        ):
+            return
+        if self._dormant_at() <= now < since + timedelta(days=RETENTION_DAYS):
+            self.wrong.append(f"NOT WOKEN: lead {self.lead[:8]}")
+
+    def _dormant_at(self) -> datetime:
+        assert self.silent_since is not None
+        return self.silent_since + timedelta(days=DORMANT_DAYS)
+
+    def is_kept(self) -> bool:
+        """Whether something of it is needed for good: a refusal."""
+        return bool(self._refusals()) or self.refused_at is not None
+
+    def forget(self, now: datetime) -> None:
+        touched = self.touched or now
+        if self.live or self.is_kept() or now < touched + timedelta(days=RETENTION_DAYS):
+            self.wrong.append(f"FORGOTTEN too soon: lead {self.lead[:8]}")
 
     def _advance(self, passage: Passage, now: datetime, count: int) -> None:
         """A step is due: it goes out, is left out, or has to wait."""

@@ -9,13 +9,14 @@ from random import Random
 
 from dispatcher.controls import Controls
 from dispatcher.facts import Suppression
-from leadflow.kafka.port import Outgoing
+from leadflow.kafka.port import Outgoing, TopicPartition
 from leadflow.records import (
     AutomationPaused,
     EnrollmentPauseRequested,
     MessageQueued,
     SequencePublished,
 )
+from sequencer.changelog import TOMBSTONES_KEPT
 from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
@@ -25,8 +26,9 @@ from .batches import Reader
 from .checks import Outcome, check
 from .crew import Crew
 from .crm import CrmSync, CrmTables, FakeCrm
+from .disk import CHANGELOG
 from .dispatcher import OPEN, Dispatcher, FakeProvider, Tables
-from .durable import Durable, note_owner
+from .durable import PARTITIONS, Durable, note_owner
 from .intake import Intake, IntakeTables
 from .loop import Loop
 from .sequencer import Parts, Views, Watch
@@ -46,6 +48,8 @@ from .story import (
 from .undisturbed import rows_of
 
 FAULTY_STEPS = 260
+SILENT_STEPS = 120
+LONG_JUMPS = (3_600, 86_400, 300_000, 1_000_000)
 CALM_ROUNDS = 80
 ROUNDS = 200
 JUMPS = (1, 1, 5, 30, 90, 300, 3600, 14_400, 86_400, 200_000)  # seconds
@@ -80,6 +84,7 @@ class World:
             self._publish(definition)
         self.setting = Setting(self.sequences, self.pauses, features.tenants())
         self.crew = Crew(self.durable, self.watch, self.setting, self.views, parts, self._settle)
+        self.silent = False  # the story is over
         self._refusals = rng.choice((0, 0, 1))
         # Some seeds are calmer than others: what needs few faults in a row is found there.
         self._crashes = rng.choice((0.2, 1.0, 2.0))
@@ -95,9 +100,12 @@ class World:
         self.dispatcher = self._dispatcher()
         self.intake = self._intake()
         self.crm_sync = self._crm_sync()
+        features = self.features
         for _ in range(FAULTY_STEPS):
             await self._step()
         await self._calm()
+        if features.silence:
+            await self._silence()
         workers = [each.process for each in self.crew.workers]
         others = (self.dispatcher.process, self.intake.process, self.crm_sync.process)
         for process in (*workers, *others):
@@ -158,8 +166,8 @@ class World:
         self.watch.published |= {name}
         self.sequences.apply(name.encode(), CODEC.encode(definition))
 
-    async def _step(self) -> None:
-        """Something happens."""
+    async def _step(self, *, quiet: bool = False) -> None:
+        """Something happens; if `quiet`, nothing from outside."""
         rng, durable = self.rng, self.durable
         chance = rng.random() * (100 + self._crashes + self.crew.freezes)
         if chance < 40:
@@ -180,6 +188,8 @@ class World:
         elif chance < 86:
             await self.crew.pass_time(rng.choice(JUMPS))
         elif chance < 88:
+            if quiet:
+                return
             self._control(rng.choice(SCOPES), pause=rng.random() < 0.5)
         elif chance < 96:
             self.dispatcher.send(rng.choice(self.dispatcher.channels))
@@ -188,7 +198,8 @@ class World:
         elif chance < 98.5:
             self.dispatcher.upkeep()
         elif chance < 100:
-            await self._rare()
+            if not quiet:
+                await self._rare()
         elif chance < 100 + self._crashes:
             await self._crash()
         else:
@@ -325,7 +336,11 @@ class World:
         await self._quiet()
         await self.crew.pass_time(1)
         self._resume_enrollments()
-        done: set[str] = set()
+        await self._run_out(set())
+
+    async def _run_out(self, done: set[str]) -> None:
+        """Until nobody waits for any time."""
+        await self._quiet()
         for _ in range(CALM_ROUNDS):
             self._complete_tasks(done)
             await self._quiet()
@@ -333,6 +348,25 @@ class World:
                 self.crew.pass_until(at)
             elif not self.features.blocks or not self._open_tasks(done):
                 return
+
+    async def _silence(self) -> None:
+        """Nobody says anything any more, for months; workers go on dying. Then calm again."""
+        self.crew.freezes = self.rng.choice((0, 1, 3))
+        for _ in range(SILENT_STEPS):
+            chance = self.rng.random()
+            if chance < 0.1:
+                await self.crew.pass_time(self.rng.choice(LONG_JUMPS))
+            elif chance < 0.13:
+                place = TopicPartition(CHANGELOG, self.rng.randrange(PARTITIONS))
+                self.durable.compact(place, TOMBSTONES_KEPT)
+            elif chance < 0.3:
+                for worker in self.crew.awake():
+                    worker.tick()
+            else:
+                await self._step(quiet=True)
+        self.silent = True
+        await self._regroup()
+        await self._run_out(set())
 
     def _resume_enrollments(self) -> None:
         for happening in self.told:
@@ -375,7 +409,7 @@ class World:
     def _next_time(self) -> datetime | None:
         """When somebody will have something to do; None if nobody ever will by himself."""
         now = self.durable.clock.now()
-        rows = [row for row in self.crew.rows() if row.live]
+        rows = [row for row in self.crew.rows() if row.live or self.silent]
         times = [at for row in rows if (at := row.next_due()) is not None]
         times += [line.ready_at for line in self.tables.lines.values() if line.state in OPEN]
         for reader in self._readers():

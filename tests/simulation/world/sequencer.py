@@ -13,12 +13,12 @@ from leadflow import ids
 from leadflow.errors import BrokerError
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.port import Message, Outgoing, TopicPartition
-from leadflow.records import LeadRecord, MessageQueued
+from leadflow.records import Enrolled, LeadRecord, MessageQueued
 from sequencer import rowcodec
 from sequencer.due import DueIndex
 from sequencer.lease import Lease
 from sequencer.member import LEASE_SECONDS, STREAM_TOPICS, Member
-from sequencer.model import Setting
+from sequencer.model import Decision, Setting
 from sequencer.once import OncePerMessage
 from sequencer.owned import OwnedRows
 from sequencer.pauses import AutomationPauses
@@ -32,6 +32,7 @@ from .disk import CHANGELOG, Disk
 from .durable import CURRENT, PARTITIONS, Durable, LogProducer, Process
 from .group import Consumer, Coordinator, Link, Switch
 from .intake import MemoryStore
+from .sequences import REACTIVATE
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES
 
 SOURCES = (LEAD_EVENTS, COMMANDS, MESSAGE_EVENTS)
@@ -82,6 +83,7 @@ class Decided(NamedTuple):
     paused: frozenset[str]
     published: frozenset[str]
     serial: int
+    woken: datetime | None = None  # the lead was found silent, and enrolled from then on
 
 
 class Applied(NamedTuple):
@@ -91,6 +93,7 @@ class Applied(NamedTuple):
     partition: int
     decided: Decided
     serial: int
+    gone: bool
 
 
 class Queued(NamedTuple):
@@ -132,7 +135,8 @@ class _Producer(LogProducer):
             queued: Any = CODEC.decode(record.value)
             watch = self._worker.watch
             watch.queued.append(Queued(queued, about, self._durable.count))
-            watch.enrollments[queued.message_id] = queued.enrollment_id
+            if queued.sequence_id != REACTIVATE:  # caused by no record
+                watch.enrollments[queued.message_id] = queued.enrollment_id
 
 
 class _Changelog:
@@ -148,7 +152,8 @@ class _Changelog:
 
         def effect() -> int:
             message = self._durable.append(record)
-            applied = Applied(key, message.partition, decided, self._durable.count)
+            gone = record.value is None
+            applied = Applied(key, message.partition, decided, self._durable.count, gone)
             worker.watch.applied.append(applied)
             return message.offset
 
@@ -295,6 +300,8 @@ class Sequencer:
 
     def has_passed_over(self) -> bool:
         """Whether a record was never handed over."""
+        if not self.consumer.jumped:
+            return False
         offsets = self.pipeline.offsets
         return any(
             (wanted := offsets.next(place)) is not None and wanted < position
@@ -378,6 +385,15 @@ def _known(key: bytes, stored: bytes | None) -> set[str]:
     return over | {each.enrollment_id for each in row.live}
 
 
+def _woken(decision: Decision) -> datetime | None:
+    """From when a lead is enrolled for its silence, if it is."""
+    for effect in decision.effects:
+        if isinstance(effect, Enrolled) and effect.sequence_id == REACTIVATE:
+            live = [each for each in decision.row.live if each.sequence_id == REACTIVATE]
+            return live[0].enrolled_at if live else effect.occurred_at
+    return None
+
+
 def _watched(
     processor: type[LeadProcessor], worker: Sequencer, durable: Durable
 ) -> type[LeadProcessor]:
@@ -396,6 +412,12 @@ def _watched(
             if message.topic == MESSAGE_EVENTS:
                 worker.look_for_cause(message)
             work: Work | None = super().event(message)
+            return work
+
+        def _follow(self, partition: int, key: bytes, decision: Decision) -> Work | None:
+            if (woken := _woken(decision)) is not None:
+                worker.deciding[key] = worker.deciding[key]._replace(woken=woken)
+            work: Work | None = super()._follow(partition, key, decision)
             return work
 
         def due(self, partition: int, key: bytes) -> Work | None:

@@ -14,6 +14,9 @@ from .durable import START
 
 TENANT = "acme"
 WELCOME = f"{TENANT}.welcome"  # entered by being created, once
+REACTIVATE = f"{TENANT}.reactivate"  # entered by being silent for DORMANT_DAYS
+DORMANT_DAYS = 3
+RETENTION_DAYS = 60  # nobody is forgotten while the story goes on
 NURTURE = f"{TENANT}.nurture"  # entered by hand, as often as somebody asks for it
 DELAYS = (0, 0, 5, 45, 240, 1440)  # minutes
 STOPS = (("reply",), ("reply", "booking"), ("booking",), ("reply", "won", "account_reply"))
@@ -38,16 +41,19 @@ class Features:
     versions: bool
     conditions: bool
     resends: bool
+    silence: bool
 
     @classmethod
     def drawn(cls, rng: Random) -> Features:
+        silence = rng.random() < 0.2
         return cls(
+            silence=silence,
             intake=rng.random() < 0.3,
             crm=rng.random() < 0.25,
             hours=rng.random() < 0.35,
             cap=rng.choice((0, 0, 0, 1, 2)),
             arms=rng.random() < 0.3,
-            blocks=rng.random() < 0.3,
+            blocks=rng.random() < 0.3 and not silence,
             versions=rng.random() < 0.3,
             conditions=rng.random() < 0.35,
             resends=rng.random() < 0.35,
@@ -61,6 +67,7 @@ class Features:
             postal_address="Acme Roofing, 400 Congress Ave, Austin, TX 78701",
             message_cap=self.cap,
             cap_days=1,
+            retention_days=RETENTION_DAYS if self.silence else 0,
         )
         return {TENANT: tenant}
 
@@ -70,8 +77,8 @@ def key_of(definition: SequencePublished) -> str:
 
 
 def first_versions(rng: Random, features: Features) -> list[SequencePublished]:
-    """Two sequences of one to four steps."""
-    return [
+    """Two sequences of one to four steps, or three."""
+    found = [
         SequencePublished(
             event_id=name,
             tenant_id=TENANT,
@@ -91,17 +98,20 @@ def first_versions(rng: Random, features: Features) -> list[SequencePublished]:
             incident_owner="",
             response_window="5m",
             reentry_rule=reentry,
-            reentry_days=0,
+            reentry_days=RETENTION_DAYS - 10 if reentry == "after_days" else 0,
             priority=rng.choice((50, 50, 80)),
             stop_on=rng.choice(STOPS),
             steps=tuple(_step(rng, number, features) for number in range(rng.randint(1, 4))),
             window=rng.choice(WINDOWS) if features.hours and rng.random() < 0.7 else None,
         )
         for name, trigger, reentry in (
-            (WELCOME, ("stage", "new"), "never"),
+            # A line of which nothing is to be entered again is kept for good.
+            (WELCOME, ("stage", "new"), "after_days" if features.silence else "never"),
             (NURTURE, ("manual", ""), "always"),
+            (REACTIVATE, ("dormant", str(DORMANT_DAYS)), "always"),
         )
     ]
+    return found if features.silence else found[:2]
 
 
 def second_version(rng: Random, first: SequencePublished, features: Features) -> SequencePublished:

@@ -104,7 +104,7 @@ async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
         clock=clock,
     )
     seen: set[str] = set()
-    for key, partition, decided, _ in outcome.watch.applied:
+    for key, partition, decided, _, _ in outcome.watch.applied:
         clock.time, pauses.scopes = decided.at, decided.paused
         sequences.published = decided.published
         if decided.cause is None or decided.record is None:
