@@ -273,6 +273,19 @@ async def test_a_batch_whose_bytes_are_not_what_they_were_is_not_repeated() -> N
     assert len(world.requests) == 2
 
 
+async def test_a_batch_that_was_refused_as_a_whole_is_not_the_fault_of_who_asks() -> None:
+    world = World(deaths=iter([3]))
+    with pytest.raises(Death):
+        await world.send(Message("a"), Message("b"))
+    ((key, (body, _)),) = world.keys.items()
+    world.keys[key] = (body, httpx.Response(422, json={"name": "validation_error"}))
+    world.accepted.clear()
+    (answer,) = await world.send(Message("a", in_doubt=True))
+    assert isinstance(answer, Accepted)
+    assert world.accepted == ["a"]
+    assert world.requests[-1].headers["Idempotency-Key"] == "a"
+
+
 def test_the_bytes_of_a_batch_are_the_same_each_time() -> None:
     payloads = [Message(each).content.payload for each in "ab"]
     assert batch_of("ab", payloads) == batch_of("ab", payloads)

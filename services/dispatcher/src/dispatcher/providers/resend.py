@@ -210,7 +210,8 @@ class Resend:
             raise KeyConflict("resend: the batch of the lost answer cannot be written again")
         try:
             response = await self._post(self._many, body, call.key)
-        except KeyConflict:
+        except (KeyConflict, Rejected):
+            # Taken by another message that asked, or by the batch, which was refused as a whole.
             await self._calls.resolve(call.key, None)
             return await self._alone(message)
         answers = answers_of(response, len(call.message_ids))
