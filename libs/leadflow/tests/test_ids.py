@@ -42,3 +42,10 @@ def test_another_entry_is_another_enrollment_and_another_step_another_message() 
     made = [ids.enrollment_id("l", "s", entry) for entry in (1, 2)]
     made += [ids.message_id(made[0], step) for step in ("a", "b")]
     assert len(set(made)) == 4
+
+
+def test_a_test_is_about_a_lead_that_nobody_can_be() -> None:
+    made = ids.test_lead_id("acme", "olga@acme.example")
+    assert ids.is_test_lead(made)
+    assert made != ids.test_lead_id("north", "olga@acme.example")
+    assert not ids.is_test_lead(ids.lead_id("acme", "test", "1"))

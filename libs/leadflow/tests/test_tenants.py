@@ -59,3 +59,18 @@ def test_a_slip_is_named(tmp_path: Path, text: str, said: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"LEADFLOW_TENANTS_FILE: cannot read .*none\.toml"):
         load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('track_clicks = "no"', "acme: track_clicks is true or false"),
+        ("track_opens = 0", "acme: track_opens is true or false"),
+        ('test_recipients = ["nobody"]', "acme: test_recipients: 'nobody' is no address"),
+    ],
+)
+def test_a_slip_in_what_e_mails_carry_is_named(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text(f"[tenants.acme]\n{line}\n")
+    with pytest.raises(SettingError, match=said):
+        load(path)

@@ -21,6 +21,7 @@ from crm_sync.crm.base import (
 )
 from crm_sync.decide import contact_fields, idempotency_key, item_of, merge, next_try
 from crm_sync.model import NextTry, Note, Origin, RetryPolicy, State, Upsert
+from leadflow import ids
 from leadflow.errors import RecordRefused
 from leadflow.records import Address, ConsentGrant, LeadRecord, Money
 
@@ -195,3 +196,9 @@ def test_a_retry_is_never_before_what_the_crm_asked_for(attempts: int, seconds: 
     assert (found is None) == (attempts > 30)
     if found is not None:
         assert found.due_at >= now + max(wanted, POLICY.delays[found.tier])
+
+
+def test_the_crm_hears_nothing_of_a_test(records: Any) -> None:
+    lead_id = ids.test_lead_id("acme", "olga@acme.example")
+    assert item_of(records.sent("m1", lead_id=lead_id), ORIGIN) is None
+    assert item_of(records.sent("m1"), ORIGIN) is not None

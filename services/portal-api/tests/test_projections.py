@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -25,6 +26,7 @@ from portal_api.projections.tables import (
     MESSAGES,
     RAW_EVENTS,
     SUMMARIES,
+    TEST_SENDS,
 )
 from portal_api.projections.timeline import line
 
@@ -357,3 +359,18 @@ def test_merging_in_batches_is_merging_at_once(rows: list[dict[str, Any]], cut: 
     parts = [*first.of(NUMBERS), *second.of(NUMBERS)]
     merged = parts[0] if len(parts) == 1 else NUMBERS.merge(parts[0], parts[1])
     assert merged == whole.of(NUMBERS)[0]
+
+
+def test_a_test_stands_in_a_table_of_its_own_and_nowhere_else(about: About, received: Make) -> None:
+    lead_id = ids.test_lead_id("acme", "olga@acme.example")
+    batch = [
+        received(topic, replace(record, lead_id=lead_id))
+        for topic, record in a_message(about)
+        if topic != "enrollment-events"
+    ]
+    assert fresh(batch, set()) == batch, "it has no story in which a repeat would be found"
+    for order in (batch, batch[::-1]):
+        into = project(order)
+        assert [table.name for table in into.tables()] == ["test_sends"]
+        [row] = into.of(TEST_SENDS)
+        assert (row["state"], row["recipient"]) == ("sent", "maria@example.com")

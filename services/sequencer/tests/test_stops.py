@@ -165,3 +165,9 @@ def test_a_merged_lead_waits_and_goes_on_when_the_merge_is_undone(story: Any, wo
     told = story.when("LeadUpdated", 70, status="active", revision=3)
     assert words.types(told)[0] == "EnrollmentResumed"
     assert words.steps_sent(told) == ["later"]
+
+
+def test_a_test_that_bounced_makes_no_lead(story: Any, words: Any) -> None:
+    lead_id = ids.test_lead_id("acme", "olga@acme.example")
+    assert story.when("MessageBounced", lead_id=lead_id) == []
+    assert story.row is None
