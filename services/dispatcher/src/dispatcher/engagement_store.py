@@ -30,36 +30,40 @@ RECEIVE = text("""
     ON CONFLICT (event_id) DO NOTHING
 """)
 
-# A provider's id is its own: another provider may have given the same. Each way of naming a
-# message is a probe of its own index; as one condition it would be neither's.
-DUE = text("""
+# A provider's id is its own: another provider may have given the same. Each message is looked up
+# by an index, row by row: with the figures of a queue that was empty when it was measured a join
+# would read the whole ledger, or the whole table of reports.
+OF_MESSAGE = """
+    SELECT message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
+        recipient, provider, provider_id, state, in_doubt, created_at, changed_at
+    FROM ledger l
+"""
+DUE = text(f"""
     WITH due AS MATERIALIZED (
-        SELECT event_id FROM callbacks
+        SELECT event_id, source, kind, occurred_at, received_at, details,
+            tenant_id AS told_tenant_id, message_id AS told_message_id,
+            provider_id AS told_provider_id
+        FROM callbacks
         WHERE applied_at IS NULL AND ready_at <= now()
         ORDER BY ready_at LIMIT :limit FOR UPDATE SKIP LOCKED
-    ), named AS (
-        SELECT d.event_id, l.message_id FROM due d JOIN callbacks c USING (event_id)
-        JOIN ledger l ON l.message_id = c.message_id AND l.tenant_id = c.tenant_id
-        UNION ALL
-        SELECT d.event_id, l.message_id FROM due d JOIN callbacks c USING (event_id)
-        JOIN ledger l ON l.provider_id = c.provider_id AND l.tenant_id = c.tenant_id
-        WHERE c.message_id IS NULL
     )
-    SELECT c.event_id, c.source, c.kind, c.occurred_at, c.received_at, c.details,
-        c.tenant_id AS told_tenant_id, c.message_id AS told_message_id,
-        c.provider_id AS told_provider_id,
-        l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
-        l.channel, l.recipient, l.provider, l.provider_id, l.state, l.in_doubt, l.created_at,
-        l.changed_at
-    FROM due d JOIN callbacks c USING (event_id)
-    LEFT JOIN named n USING (event_id)
-    LEFT JOIN ledger l ON l.message_id = n.message_id
-    ORDER BY c.received_at, c.event_id
-""")
+    SELECT d.*, m.* FROM due d
+    LEFT JOIN LATERAL (
+        ({OF_MESSAGE} WHERE l.message_id = d.told_message_id AND l.tenant_id = d.told_tenant_id
+            LIMIT 1)
+        UNION ALL
+        ({OF_MESSAGE} WHERE d.told_message_id IS NULL AND l.provider_id = d.told_provider_id
+            AND l.tenant_id = d.told_tenant_id LIMIT 10)
+    ) AS m ON true
+    ORDER BY d.received_at, d.event_id
+""")  # noqa: S608 - no value stands in it
 
 TOLD = text("""
-    SELECT about, told, least(occurred_at, received_at) AS at FROM callbacks
-    WHERE about = ANY (CAST(:ids AS text[])) AND told IS NOT NULL
+    SELECT m.about, c.told, c.at FROM unnest(CAST(:ids AS text[])) AS m (about)
+    CROSS JOIN LATERAL (
+        SELECT told, least(occurred_at, received_at) AS at FROM callbacks
+        WHERE about = m.about AND told IS NOT NULL LIMIT 1000
+    ) AS c
 """)
 
 # What stands beside opens and clicks; more than so much of one message says nothing new.
