@@ -83,20 +83,41 @@ def test_answers_that_come_while_it_rests_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "good", "bad"),
+    ("answer", "is_well"),
     [
-        (Accepted(provider_id="1", response=""), 1, 0),
-        (refused("Rejected", retryable=False), 1, 0),
-        (refused("Busy", retryable=True), 0, 1),
-        (refused("Unreachable", retryable=True), 0, 1),
-        (refused("NoAnswer", retryable=True, maybe_accepted=True), 0, 1),
-        (refused("Unauthorized", retryable=False), 0, 1),
+        (Accepted(provider_id="1", response=""), True),
+        (refused("Rejected", retryable=False), True),
+        (refused("Busy", retryable=True), False),
+        (refused("Unreachable", retryable=True), False),
+        (refused("NoAnswer", retryable=True, maybe_accepted=True), False),
+        (refused("Unauthorized", retryable=False), False),
     ],
 )
 def test_a_refused_message_is_not_a_failing_provider(
-    answer: Accepted | Refused, good: int, bad: int
+    answer: Accepted | Refused, is_well: bool
 ) -> None:
-    assert breakers.counted([answer]) == (good, bad)
+    assert breakers.counted([answer]) == ((1, 0, 1) if is_well else (0, 1, 0))
+
+
+def test_a_batch_that_is_lost_is_one_failure() -> None:
+    lost = refused("NoAnswer", retryable=True, maybe_accepted=True)
+    fine = Accepted(provider_id="1", response="")
+    assert breakers.counted([lost] * 100) == (0, 1, 0)
+    assert breakers.counted([fine] * 99 + [lost]) == (1, 0, 99)
+    assert breakers.counted([]) == (0, 0, 0)
+
+
+def test_a_slow_start_grows_by_messages() -> None:
+    probing, _ = breakers.take(opened(), 100, NOW + 30, RULES)
+    after = breakers.observe(probing, 1, 0, NOW + 31, RULES, well=1)
+    taken, number = breakers.take(after, 100, NOW + 31, RULES)
+    assert number == 2
+    assert (
+        breakers.take(breakers.observe(taken, 1, 0, NOW + 32, RULES, well=2), 100, NOW + 32, RULES)[
+            1
+        ]
+        == 4
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(0, 100)), max_size=40))

@@ -46,7 +46,7 @@ def test_a_rest_opens_an_incident_and_its_end_closes_it(
     tell(portal, provider, opened=True)
     incident = wait_until(lambda: incident_of(admin, provider), "the incident")
     assert incident["kind"] == "delivery"
-    assert "21 of 30 answers" in incident["reason"]
+    assert "21 of 30 calls" in incident["reason"]
     assert incident["closed_at"] is None
     tell(portal, provider, opened=False)
     wait_until(lambda: incident_of(admin, provider)["closed_at"], "its end")

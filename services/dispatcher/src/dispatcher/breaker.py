@@ -11,7 +11,7 @@ what has piled up does not fall on a provider that has just come back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -26,7 +26,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Opens when of at least `at_least` answers within a window a share of `share` or more were
+    """Opens when of at least `at_least` calls within a window a share of `share` or more were
     failures. The first rest is `rest_seconds`, each that follows twice as long. Closes when
     `enough` were accepted half open; a probe of which nothing is heard is repeated after
     `probe_seconds`."""
@@ -56,21 +56,23 @@ class Breaker:
     left_over: int = 0
 
 
-def counted(answers: Iterable[Answer]) -> tuple[int, int]:
-    """How many say that the provider works, and how many that it does not.
+def counted(answers: Collection[Answer]) -> tuple[int, int, int]:
+    """What one call says of the provider: 1 for a good call, 1 for a bad one; and how many of its
+    messages were answered well.
 
-    A message that it refuses for good is answered well; what it cannot take now, what it leaves
-    unanswered and a credential that it does not know is not.
+    A call counts once, however many messages are in it: one lost batch is one failure. It is bad
+    where half of its answers or more are. A message that is refused for good is answered well;
+    what the provider cannot take now, what it leaves unanswered and a credential that it does not
+    know is not.
     """
-    good = bad = 0
-    for answer in answers:
-        if isinstance(answer, Accepted) or not (
-            answer.retryable or answer.maybe_accepted or answer.error_class == "Unauthorized"
-        ):
-            good += 1
-        else:
-            bad += 1
-    return good, bad
+    well = sum(
+        isinstance(answer, Accepted)
+        or not (answer.retryable or answer.maybe_accepted or answer.error_class == "Unauthorized")
+        for answer in answers
+    )
+    if not answers:
+        return 0, 0, 0
+    return (1, 0, well) if 2 * well > len(answers) else (0, 1, well)
 
 
 def take(breaker: Breaker, wanted: int, now: float, rules: Rules) -> tuple[Breaker, int]:
@@ -97,19 +99,23 @@ def give_back(breaker: Breaker, unused: int) -> Breaker:
     return replace(breaker, left_over=min(breaker.allowance, breaker.left_over + unused))
 
 
-def observe(breaker: Breaker, good: int, bad: int, now: float, rules: Rules) -> Breaker:
-    """What so many answers make of it; those of before it opened say nothing new."""
+def observe(
+    breaker: Breaker, good: int, bad: int, now: float, rules: Rules, *, well: int | None = None
+) -> Breaker:
+    """What so many calls make of it, in which `well` messages were answered well (one a call
+    where nothing is said); those of before it opened say nothing new."""
     if breaker.state is State.OPEN:
         return breaker
     if breaker.state is State.HALF_OPEN:
         if bad:
             return _open(breaker, now, rules)
-        if breaker.allowance + good >= rules.enough:
+        well = good if well is None else well
+        if breaker.allowance + well >= rules.enough:
             return closed(now, rules)
         return replace(
             breaker,
-            allowance=breaker.allowance + good,
-            left_over=min(breaker.allowance + good, breaker.left_over + 2 * good),
+            allowance=breaker.allowance + well,
+            left_over=min(breaker.allowance + well, breaker.left_over + 2 * well),
         )
     if now >= breaker.look_at:
         breaker = closed(now, rules)

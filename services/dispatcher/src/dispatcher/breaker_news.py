@@ -18,7 +18,7 @@ PREFIX = "provider:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A breaker that opened (after `bad` of `total` answers) or closed by its rule."""
+    """A breaker that opened (after `bad` of `total` calls) or closed by its rule."""
 
     provider: str
     opened: bool
@@ -39,7 +39,7 @@ def control_of(change: Change) -> Record:
             source="dispatcher",
             scope=scope,
             workflow="",
-            reason=f"{change.bad} of {change.total} answers of {change.provider} were failures",
+            reason=f"{change.bad} of {change.total} calls to {change.provider} failed",
             rollback="Send over another provider; what waits stays in the ledger, in its order.",
             verification_status="open",
             paused_by=BREAKER,

@@ -87,7 +87,7 @@ class SharedGate:
         self._to_publish = to_publish
         # By provider: until when its breaker is taken to be closed, and what was counted meanwhile.
         self._closed_until: dict[str, float] = {}
-        self._counts: dict[str, tuple[int, int]] = {}
+        self._counts: dict[str, tuple[int, int, int]] = {}
 
     async def allowance(self, provider: str, wanted: int) -> int:
         """How many messages may be claimed for it now; 0 while it is given a rest."""
@@ -110,12 +110,16 @@ class SharedGate:
         await self._change(provider, lambda row, now: breakers.give_back(row, number))
 
     async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
-        good, bad = breakers.counted(answers)
-        before = self._counts.get(provider, (0, 0))
-        self._counts[provider] = good, bad = before[0] + good, before[1] + bad
+        bad = self._count(provider, breakers.counted(answers))[1]
         if not bad and self._clock.monotonic() < self._closed_until.get(provider, 0.0):
             return  # told with the next look
         await self._change(provider, lambda row, now: row)
+
+    def _count(self, provider: str, calls: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Add to what is not told yet: good calls, bad ones, messages answered well."""
+        good, bad, well = self._counts.get(provider, (0, 0, 0))
+        self._counts[provider] = good + calls[0], bad + calls[1], well + calls[2]
+        return self._counts[provider]
 
     async def reset(self, provider: str, said_at: datetime) -> None:
         """A person says that it works again; a word from before it opened says nothing."""
@@ -135,7 +139,7 @@ class SharedGate:
         by_rule: bool = True,
     ) -> None:
         """Take a step, after what was counted since the last, and tell what it changed."""
-        good, bad = self._counts.pop(provider, (0, 0))
+        good, bad, well = counts = self._counts.pop(provider, (0, 0, 0))
         try:
             async with self._engine.begin() as connection:
                 found = (await connection.execute(BREAKER, {"provider": provider})).one()
@@ -151,7 +155,7 @@ class SharedGate:
                 )
                 counted = before
                 if good or bad:
-                    counted = breakers.observe(before, good, bad, found.now, self._rules)
+                    counted = breakers.observe(before, good, bad, found.now, self._rules, well=well)
                 after = step(counted, found.now)
                 if after != before:
                     await connection.execute(SAVE_BREAKER, {"provider": provider, **_row(after)})
@@ -160,8 +164,7 @@ class SharedGate:
                     topic, key, value = self._told(change)
                     await connection.execute(TELL, {"topic": topic, "key": key, "value": value})
         except BaseException:
-            again = self._counts.get(provider, (0, 0))
-            self._counts[provider] = good + again[0], bad + again[1]
+            self._count(provider, counts)
             raise
         if after.state is State.CLOSED:
             self._closed_until[provider] = self._clock.monotonic() + BELIEVE_SECONDS
