@@ -11,12 +11,13 @@ from starlette.requests import ClientDisconnect
 
 from leadflow.errors import BrokerError
 from portal_api.api.access import Ctx, allow, tenant_of
-from portal_api.auth import OPERATORS
+from portal_api.auth import OPERATORS, Principal
 from portal_api.context import Context
 from portal_api.inbound.events import event_of
 from portal_api.inbound.mime import MOST_BYTES, BadMail, read
 from portal_api.inbound.reports import Ignored
 from portal_api.problems import Problem
+from portal_api.store import writes
 from portal_api.webhooks.signatures import standard_id, standard_key
 
 router = APIRouter(prefix="/webhooks/inbound", tags=["webhooks"])
@@ -39,8 +40,15 @@ async def receive(tenant_id: str, request: Request, context: Ctx) -> JSONRespons
     say what is wrong with it.
     """
     if SIGNATURE not in request.headers:
-        tenant_of(await allow(OPERATORS)(request), tenant_id)
-        return await accept(context, tenant_id, await body_of(request))
+        principal = await allow(OPERATORS)(request)
+        tenant_of(principal, tenant_id)
+        try:
+            became = await accept(context, tenant_id, await body_of(request))
+        except Problem as problem:
+            await _audit(context, principal, tenant_id, problem.status, {})
+            raise
+        await _audit(context, principal, tenant_id, HTTPStatus.ACCEPTED, became)
+        return JSONResponse(became, HTTPStatus.ACCEPTED)
     if _unproved.locked():
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many mails at once: come again.")
     async with _unproved:  # the signature covers the body: until then it is anybody's
@@ -50,11 +58,14 @@ async def receive(tenant_id: str, request: Request, context: Ctx) -> JSONRespons
         headers = {name.lower(): value for name, value in request.headers.items()}
         if standard_id(keys, headers, data, context.clock.now()) is None:
             raise Problem(HTTPStatus.FORBIDDEN, "The signature does not hold.")
-    return await accept(context, tenant_id, data)
+    return JSONResponse(await accept(context, tenant_id, data), HTTPStatus.ACCEPTED)
 
 
-async def accept(context: Context, tenant_id: str, data: bytes) -> JSONResponse:
-    """Read a mail and publish what it is. Raises Problem 422."""
+async def accept(context: Context, tenant_id: str, data: bytes) -> dict[str, str]:
+    """Read a mail and publish what it is: `event_id` and `kind`, or why it is `ignored`.
+
+    Raises Problem 422 for what is no mail, 503 where the broker does not take it.
+    """
     try:
         # Up to ten megabytes of somebody's making: other requests go on meanwhile.
         mail = await asyncio.to_thread(read, data)
@@ -64,14 +75,24 @@ async def accept(context: Context, tenant_id: str, data: bytes) -> JSONResponse:
         ) from None
     found = event_of(mail, tenant_id=tenant_id, links=context.links, now=context.clock.now())
     if isinstance(found, Ignored):
-        return JSONResponse({"ignored": found.reason}, HTTPStatus.ACCEPTED)
+        return {"ignored": found.reason}
     try:
         await context.publish_raw([found])
     except BrokerError:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE, "It could not be written down: send it again."
         ) from None
-    return JSONResponse({"event_id": found.event_id, "kind": found.kind}, HTTPStatus.ACCEPTED)
+    return {"event_id": found.event_id, "kind": found.kind}
+
+
+async def _audit(
+    context: Context, principal: Principal, tenant_id: str, status: int, became: dict[str, str]
+) -> None:
+    now = context.clock.now()
+    async with context.engine.begin() as connection:
+        await writes.audit(
+            connection, principal, "mail.receive", tenant_id, status, dict(became), now
+        )
 
 
 async def body_of(request: Request, most: int = MOST_BYTES) -> bytes:
