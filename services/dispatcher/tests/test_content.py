@@ -149,6 +149,15 @@ def test_an_unknown_channel_is_refused(make_queued: Make, writer: Writer) -> Non
         writer.arrive(make_queued(channel="fax"))
 
 
+@pytest.mark.parametrize("name", ["tenant_id", "lead_id", "message_id"])
+def test_an_id_that_no_link_can_carry_is_refused(
+    make_queued: Make, writer: Writer, name: str
+) -> None:
+    for tail in ("\x1f", "\ud800", "\n"):
+        with pytest.raises(RecordRefused, match="malformed_id"):
+            writer.arrive(make_queued(**{name: f"id{tail}"}))
+
+
 def test_a_tenant_name_cannot_break_the_from_header(make_queued: Make, writer: Writer) -> None:
     variables = {
         "first_name": "Ann",

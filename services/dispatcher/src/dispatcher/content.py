@@ -73,10 +73,13 @@ class Writer:
         """The ledger's row for a queued message, rendered, or held by the rule that kept it back.
         `thread` are the mails before it.
 
-        Raises RecordRefused for a channel that does not exist.
+        Raises RecordRefused for a channel that does not exist, or an id that is none.
         """
         if queued.channel not in CHANNELS:
             raise RecordRefused("unknown_channel", f"{queued.channel[:40]!r} is not a channel")
+        for name in ("tenant_id", "lead_id", "message_id"):
+            if not getattr(queued, name).isprintable():  # no link could carry it
+                raise RecordRefused("malformed_id", f"{name} holds characters that no id has")
         content, held = None, TemplateError("")
         try:
             content = self.compose(queued, thread)
