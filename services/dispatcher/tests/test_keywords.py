@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dispatcher import keywords
+from dispatcher.content import Writer
 from dispatcher.decide import Decision, before_sending
 from dispatcher.hours import Closed
 from dispatcher.model import Entry, Known, Paused, State
@@ -70,6 +71,13 @@ def test_by_itself_leadflow_answers_nothing_for_the_provider_does() -> None:
 )
 def test_nothing_else_is_answered(values: dict[str, Any]) -> None:
     assert asked(reply(**values)) == []
+
+
+def test_an_answer_is_as_old_as_the_word_that_it_answers(writer: Writer) -> None:
+    [each] = asked(reply(occurred_at=NOW - timedelta(hours=2)))
+    assert keywords.arrival(each, TENANT, writer, again=False).due_at == NOW - timedelta(hours=2)
+    [ahead] = asked(reply(occurred_at=NOW + timedelta(hours=2)))
+    assert keywords.arrival(ahead, TENANT, writer, again=False).due_at == NOW
 
 
 def test_leads_that_share_a_number_get_one_answer_together() -> None:
@@ -170,10 +178,10 @@ def test_an_address_gets_five_answers_a_day(
 def test_start_waits_for_the_consent_that_it_gives_and_then_is_answered(
     answer: Callable[..., Decision],
 ) -> None:
-    early = answer("START", suppressed_by="opt_out", consent=False, age_seconds=1.0)
+    early = answer("START", suppressed_by="opt_out", consent=False, waited_seconds=1.0)
     assert (early.state, early.rule) == (State.QUEUED, "consent_awaited")
-    assert answer("START", consent=True, age_seconds=3.0).state is State.CLAIMED
-    late = answer("START", suppressed_by="opt_out", consent=False, age_seconds=90.0)
+    assert answer("START", consent=True, waited_seconds=3.0).state is State.CLAIMED
+    late = answer("START", suppressed_by="opt_out", consent=False, waited_seconds=90.0)
     assert (late.state, late.rule) == (State.SUPPRESSED, "suppression_list")
 
 

@@ -136,7 +136,8 @@ def arrival(each: Asked, tenant: Tenant, writer: Plain, *, again: bool) -> Arriv
         compliance_note=COMPLIANCE_NOTE,
         enrolled_at=None,
         stop_on=(),
-        due_at=record.recorded_at,
+        # When the person wrote: a dispatcher that was down reads it late.
+        due_at=min(record.occurred_at, record.recorded_at),
         content=writer.plain(each.recipient, text_of(each.keyword, tenant)),
         answers=AGAIN if again and each.keyword == STOP else each.keyword,
         answers_event=each.event_id,
@@ -169,5 +170,5 @@ def waits(entry: Entry) -> bool:
     return (
         entry.answers == START
         and (known.consent is False or known.suppressed_by in LIFTED_BY_OPT_IN)
-        and known.age_seconds < CONSENT_AWAITED_SECONDS
+        and known.waited_seconds < CONSENT_AWAITED_SECONDS
     )

@@ -85,7 +85,8 @@ KNOWN = text("""
             WHERE a.tenant_id = l.tenant_id AND a.channel = l.channel AND a.address = l.address
                 AND a.answers IS NOT NULL AND a.state = 'sent'
                 AND a.created_at > now() - interval '1 day') END AS answered,
-        extract(epoch FROM now() - l.created_at)::double precision AS age_seconds,
+        extract(epoch FROM now() - l.due_at)::double precision AS age_seconds,
+        extract(epoch FROM now() - l.created_at)::double precision AS waited_seconds,
         (SELECT c.granted FROM consents c
             WHERE c.lead_id = l.lead_id AND c.channel = l.channel) AS consent,
         (SELECT z.timezone FROM zones z WHERE z.lead_id = l.lead_id) AS timezone,
@@ -363,4 +364,5 @@ def _known(row: Row[Any]) -> Known:
         timezone=row.timezone,
         answered=row.answered,
         age_seconds=row.age_seconds,
+        waited_seconds=row.waited_seconds,
     )

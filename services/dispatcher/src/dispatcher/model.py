@@ -135,7 +135,8 @@ class Known:
     `suppressed_by` is the reason on the list for its address and channel; `stops` says when
     each stop of its lead was last recorded; `consent` is None where nobody said anything;
     `timezone` is the IANA name of where the lead is, None where no profile was seen. Of a message
-    that answers a keyword also how many such the address got within a day, and its age in seconds.
+    that answers a keyword also how many such the address got within a day, how old the keyword is,
+    and how long the answer has waited, in seconds.
     """
 
     suppressed_by: str | None = None
@@ -144,6 +145,7 @@ class Known:
     timezone: str | None = None
     answered: int = 0
     age_seconds: float = 0.0
+    waited_seconds: float = 0.0
 
 
 # Of an entry of which nobody has asked yet what is known.
