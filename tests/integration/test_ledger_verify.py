@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-LAST = 12  # ends, and so rows of the chain
+LAST = 13  # ends, and so rows of the chain
 FREE = "SET session_replication_role = replica"  # a superuser who switches triggers off
 
 
@@ -132,6 +132,10 @@ async def fill(world: World) -> dict[str, str]:
         await world.becomes(mail, "MessageSuppressed")
         await world.becomes(held, "MessageHeld")
     await world.no_faults()
+    mailed = queued(world.tenant, "smtp")
+    await world.publish(mailed)
+    async with world.running(LEADFLOW_EMAIL_VIA="smtp"):
+        await world.becomes(mailed, "MessageSent")
     named = {f"sent{number}": message.message_id for number, message in enumerate(sent)}
     return {
         **named,
@@ -139,6 +143,7 @@ async def fill(world: World) -> dict[str, str]:
         "failed": refused.message_id,
         "suppressed": mail.message_id,
         "held": held.message_id,
+        "mailed": mailed.message_id,
     }
 
 
@@ -214,6 +219,12 @@ TAMPERED: list[tuple[str, str, set[Kind]]] = [
         f"{CHAIN} SET provider_id = 'other' {OF}",
         {Kind.CHAIN_ROW_CHANGED, Kind.LEDGER_ROW_CHANGED},
     ),
+    (
+        "mailed",
+        f"{LEDGER} SET payload = "
+        f"convert_to(replace(convert_from(payload, 'UTF8'), 'Hi', 'Ho'), 'UTF8') {OF}",
+        {Kind.PAYLOAD_CHANGED, Kind.ACCEPTED_OTHER_BYTES},
+    ),
     ("sent8", f"{CHAIN} SET at = at - interval '1 day' {OF}", {Kind.CHAIN_ROW_CHANGED}),
 ]
 
@@ -270,12 +281,14 @@ async def test_a_removed_row_whose_followers_are_renumbered_is_named(filled: Fil
 
 async def test_a_cut_tail_is_named_by_the_head(filled: Filled) -> None:
     rows = await rows_of(filled)
-    await filled.tamper(f"DELETE FROM dispatcher.chain {IN_CHAIN} > 10", tenant=filled.world.tenant)
+    await filled.tamper(
+        f"DELETE FROM dispatcher.chain {IN_CHAIN} > {LAST - 2}", tenant=filled.world.tenant
+    )
     await filled.look()
     assert filled.said == {
         ("chain_cut", None),
-        ("not_in_chain", rows[11]),
-        ("not_in_chain", rows[12]),
+        ("not_in_chain", rows[LAST - 1]),
+        ("not_in_chain", rows[LAST]),
     }
 
 
@@ -285,9 +298,9 @@ async def test_a_tail_cut_from_chain_head_and_ledger_is_named_by_the_log_and_kep
     rows, kept = await rows_of(filled), await filled.look()
     await filled.tamper(
         "DELETE FROM dispatcher.ledger WHERE message_id = :id",
-        f"DELETE FROM dispatcher.chain {IN_CHAIN} > 11",
+        f"DELETE FROM dispatcher.chain {IN_CHAIN} > {LAST - 1}",
         "UPDATE dispatcher.chain_heads h SET seq = c.seq, hash = c.hash FROM dispatcher.chain c "
-        "WHERE c.tenant_id = h.tenant_id AND c.seq = 11",
+        f"WHERE c.tenant_id = h.tenant_id AND c.seq = {LAST - 1}",
         tenant=filled.world.tenant,
         id=rows[LAST],
     )
@@ -302,7 +315,7 @@ async def test_a_tail_cut_from_chain_head_and_ledger_is_named_by_the_log_and_kep
 async def test_numbers_left_out_are_a_gap(filled: Filled) -> None:
     rows = await rows_of(filled)
     await filled.tamper(
-        f"UPDATE dispatcher.chain SET seq = seq + 10 {IN_CHAIN} = 12",
+        f"UPDATE dispatcher.chain SET seq = seq + 10 {IN_CHAIN} = {LAST}",
         "UPDATE dispatcher.chain_heads SET seq = seq + 10",
         tenant=filled.world.tenant,
     )

@@ -36,6 +36,11 @@ class SandboxClient:
         page = self._get("/accepted", offset=offset, limit=PAGE)
         return page["items"], datetime.fromisoformat(page["since"])
 
+    def mail(self, accepted_id: str) -> bytes:
+        """A mail as it came over SMTP."""
+        whole = self._get(f"/accepted/{accepted_id}")
+        return str(whole["raw"]).encode()
+
     def crm_counts(self) -> dict[str, int]:
         """`contacts`, `notes` and `writes` of the CRM."""
         counts: dict[str, int] = self._get("/crm/counts")

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from leadflow.kafka.progress import reach_of
 from leadflow.topics import MESSAGES
@@ -32,6 +33,7 @@ from leadflow_cli.verify.kinds import Disagreement
 from leadflow_cli.verify.notes import Notes
 from leadflow_cli.verify.walk_ledger import LedgerWalk
 from leadflow_cli.verify.walk_log import LogWalk
+from leadflow_cli.verify.wire import SMTP, mail_sha256
 
 NOTE_ACCEPTED = "INSERT INTO accepted VALUES (?, ?, ?, ?, ?)"
 FOREIGN = """
@@ -104,9 +106,16 @@ def _accepted(
         notes.add(
             NOTE_ACCEPTED,
             [
-                (item["id"], item["key"], item["channel"], item["body_sha256"], int(early))
+                (item["id"], item["key"], item["channel"], _hash_of(sandbox, item), int(early))
                 for item in items
             ],
         )
         seen += len(items)
         tell("sends that the provider accepted", seen)
+
+
+def _hash_of(sandbox: SandboxClient, item: dict[str, Any]) -> str:
+    """The hash of what was accepted; of a mail without its date."""
+    if item["channel"] != SMTP:
+        return str(item["body_sha256"])
+    return mail_sha256(sandbox.mail(item["id"]))
