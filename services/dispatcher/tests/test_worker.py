@@ -12,12 +12,14 @@ import pytest
 from dispatcher.controls import Controls
 from dispatcher.decide import Retries
 from dispatcher.fence import Fence
+from dispatcher.gate import Admission, Gate, OpenGate
 from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Accepted, Answer, Entry, Known, State
 from dispatcher.pace import Wakeup
 from dispatcher.providers.base import NoAnswer, Outbound, Provider
 from dispatcher.worker import Pace, Route, Sender
 from leadflow.codec import Codec
+from leadflow.errors import BrokerError
 from leadflow.health import Health
 
 Make = Callable[..., Entry]
@@ -87,6 +89,7 @@ def sender(
     health: Health | None = None,
     to_send: Wakeup | None = None,
     fence: Fence | None = None,
+    gate: Gate | None = None,
 ) -> Sender:
     codec = Codec()
     return Sender(
@@ -100,6 +103,7 @@ def sender(
         to_send=to_send or Wakeup(),
         to_publish=Wakeup(),
         fence=fence,
+        gate=gate,
     )
 
 
@@ -203,6 +207,60 @@ async def test_who_may_have_been_spoken_of_since_waits_and_the_others_go(
     await sender(ledger, provider, clock, fence=fenced).round()
     assert provider.calls == [["m-2"]]
     assert states(ledger) == {"m-1": State.QUEUED, "m-2": State.SENT}
+
+
+async def test_nothing_comes_into_doubt_while_it_cannot_be_asked_what_was_said(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    """Left to their leases they would be unknown where a provider has no key."""
+
+    class Away:
+        async def behind(self, lead_ids: set[str], seconds: float) -> frozenset[str]:
+            raise BrokerError("cannot read offsets")
+
+    waited = "limit:tenant:acme"
+    entries = [make_entry(rule=waited), make_entry(message_id="m-2", in_doubt=True)]
+    ledger, provider = FakeLedger(entries), FakeProvider()
+    fenced: Any = Away()
+    with pytest.raises(BrokerError):
+        await sender(ledger, provider, clock, fence=fenced).round()
+    assert provider.calls == []
+    decisions = [each.decision for each in ledger.settled]
+    assert [each.state for each in decisions] == [State.QUEUED] * 2
+    assert [(each.in_doubt, each.presented) for each in decisions] == [
+        (False, False),
+        (True, False),
+    ]
+    assert decisions[0].rule == waited, "it has waited for its turn"
+
+
+async def test_an_answer_is_written_down_though_the_breaker_cannot_be_told(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    class Broken(OpenGate):
+        async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
+            raise ConnectionError
+
+    ledger = FakeLedger([make_entry(message_id="a"), make_entry(message_id="b", attempts=1)])
+    await sender(ledger, FakeProvider(), clock, gate=Broken()).round()
+    assert states(ledger) == {"a": State.SENT, "b": State.SENT}
+
+
+async def test_the_gate_is_asked_only_for_what_is_called(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    """What is admitted is counted, and a limit's tokens are not given back."""
+
+    class Counting(OpenGate):
+        async def admit(self, provider: str, entries: Sequence[Entry]) -> Admission:
+            asked.extend(each.message_id for each in entries)
+            return Admission(go=entries)
+
+    asked: list[str] = []
+    again = [make_entry(message_id=f"m-{number}", attempts=1) for number in range(6)]
+    provider = FakeProvider()
+    await sender(FakeLedger(again), provider, clock, gate=Counting()).round()
+    assert asked == [message_id for call in provider.calls for message_id in call]
 
 
 async def test_every_outcome_but_a_retry_has_its_event(make_entry: Make, clock: FakeClock) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -150,6 +151,26 @@ class Sender:
             if provider is not None:
                 await self._gate.unused(provider.name, limit)
             return 0
+        try:
+            groups, decided = await self._chosen(entries, limit)
+        except Exception:
+            # Nobody was called: with its lease it would run into a doubt that there is not.
+            with suppress(Exception):
+                await self._settle([_back(entry) for entry in entries])
+            raise
+        if provider is not None:
+            calls = [self._send(provider, group, deadline) for group in groups]
+            for answered in await asyncio.gather(*calls):
+                decided.extend(answered)
+        await self._settle(decided)
+        return len(entries)
+
+    async def _chosen(
+        self, entries: Sequence[Entry], limit: int
+    ) -> tuple[Sequence[Sequence[Entry]], list[tuple[Entry, Decision]]]:
+        """What goes to the provider now, by call, and what becomes of all else."""
+        route = self._route
+        provider = route.provider
         known, decided = await self._known(entries)
         to_send: list[Entry] = []
         paused = self._controls.paused
@@ -168,20 +189,19 @@ class Sender:
                 to_send.append(entry)
             else:
                 decided.append((entry, decision))
-        if provider is not None:
-            admission = await self._gate.admit(provider.name, to_send)
-            decided.extend(_waiting(wait) for wait in admission.wait)
-            groups = _groups(admission.go, provider.batch)
-            called = sum(len(group) for group in groups[: provider.at_once])
-            await self._gate.unused(provider.name, limit - called)
-            calls = [self._send(provider, group, deadline) for group in groups[: provider.at_once]]
-            for answered in await asyncio.gather(*calls):
-                decided.extend(answered)
-            # By the time of a second wave of calls somebody may have opted out or paused:
-            # the rest is claimed again, and looked at again.
-            decided.extend(_back(entry) for group in groups[provider.at_once :] for entry in group)
-        await self._settle(decided)
-        return len(entries)
+        if provider is None:
+            return (), decided
+        # By the time of a second wave of calls somebody may have opted out or paused: the rest is
+        # claimed again, and looked at again. The gate is not asked for it: it would be counted.
+        waves = _groups(to_send, provider.batch)
+        decided.extend(_back(entry) for group in waves[provider.at_once :] for entry in group)
+        first = {entry.message_id for group in waves[: provider.at_once] for entry in group}
+        admission = await self._gate.admit(
+            provider.name, [entry for entry in to_send if entry.message_id in first]
+        )
+        decided.extend(_waiting(wait) for wait in admission.wait)
+        await self._gate.unused(provider.name, limit - len(admission.go))
+        return _groups(admission.go, provider.batch), decided
 
     async def _known(
         self, entries: Sequence[Entry]
@@ -208,7 +228,13 @@ class Sender:
         except ProviderError as error:
             answers = [error.refused()] * len(group)
         self._credentials.heard(provider.name, answers)
-        await self._gate.observe(provider.name, answers)
+        try:
+            await self._gate.observe(provider.name, answers)
+        except Exception as error:
+            if not is_retryable(error):
+                raise
+            # The gate keeps its count; what was answered has to be written down all the same.
+            log.warning("cannot tell the breaker", reason=public_reason(error))
         metrics.PROVIDER_SECONDS.labels(provider.name).observe(self._clock.monotonic() - started)
         refused = sum(isinstance(answer, Refused) for answer in answers)
         metrics.ANSWERS.labels(provider.name, "refused").inc(refused)
@@ -254,8 +280,8 @@ def claimable(provider: Provider) -> int:
 
 
 def _back(entry: Entry) -> tuple[Entry, Decision]:
-    """To be claimed again as it was."""
-    return entry, Decision(state=State.QUEUED, in_doubt=entry.in_doubt)
+    """To be claimed again as it was, also if it has waited for its turn."""
+    return entry, Decision(state=State.QUEUED, rule=entry.rule or "", in_doubt=entry.in_doubt)
 
 
 def _behind(entry: Entry) -> Decision:
