@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from dispatcher.breaker_news import Change, teller
 from dispatcher.controls import Controls
 from leadflow.codec import Codec
 from leadflow.records import AutomationPaused, AutomationResumed
@@ -63,3 +64,18 @@ def test_a_rate_of_nothing_is_no_rate() -> None:
     never = CODEC.encode(AutomationResumed(**COMMON, resumed_by="ops", rate_per_minute=0))
     controls.apply(b"tenant:acme", never)
     assert controls.paused.rate("tenant:acme") == 60
+
+
+def test_what_a_person_paused_stays_paused_whatever_the_breaker_says() -> None:
+    """Its word has a key of its own, so that after compaction both are there."""
+    scope, tell = "provider:email-api", teller(CODEC)
+    controls = Controls(CODEC)
+    controls.apply(scope.encode(), PAUSED)
+    for opened in (True, False):
+        change = Change(provider="email-api", opened=opened, bad=20, total=20, at=NOW)
+        _, key, value = tell(change)
+        assert key != scope
+        controls.apply(key.encode(), value)
+        controls.apply(scope.encode(), value)  # as it was written before
+        assert controls.paused.scopes == {scope}
+    assert controls.words == {}

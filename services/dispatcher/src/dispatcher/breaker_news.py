@@ -14,6 +14,8 @@ from leadflow.records import AutomationPaused, AutomationResumed
 from leadflow.records.base import Record
 
 PREFIX = "provider:"
+# A key of its own: compaction must not put a breaker's word in the place of a person's pause.
+KEY_PREFIX = "breaker:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ def teller(codec: Codec) -> Callable[[Change], tuple[str, str, bytes]]:
         record = control_of(change)
         return (
             topics.AUTOMATION_CONTROLS.name,
-            f"{PREFIX}{change.provider}",
+            f"{KEY_PREFIX}{change.provider}",
             codec.encode(record),
         )
 

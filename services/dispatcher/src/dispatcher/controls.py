@@ -36,10 +36,11 @@ class Controls:
         """The key is the scope; a value that cannot be read pauses it, to be on the safe side."""
         scope = key.decode("utf-8", "replace")
         control = self._read(scope, value)
-        if isinstance(control, AutomationPaused) and control.paused_by == BREAKER:
-            # Ours, for people to see: the breaker itself lets nothing through but its probes.
+        if _is_breakers(control):
+            # Ours, for people to see: the breaker itself lets nothing through but its probes, and
+            # what a person paused stays paused until a person says otherwise.
             return
-        if isinstance(control, AutomationResumed) and control.resumed_by != BREAKER:
+        if isinstance(control, AutomationResumed):
             self._words = {**self._words, scope: control.occurred_at}
         rate = self._rate(value, control)
         before = self._paused
@@ -68,3 +69,12 @@ class Controls:
         if value is None:
             return DEFAULT_PER_MINUTE
         return rate_per_minute(control) if isinstance(control, AutomationResumed) else None
+
+
+def _is_breakers(control: Record | None) -> bool:
+    match control:
+        case AutomationPaused():
+            return control.paused_by == BREAKER
+        case AutomationResumed():
+            return control.resumed_by == BREAKER
+    return False
