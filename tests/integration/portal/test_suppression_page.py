@@ -35,6 +35,7 @@ def told(portal: Any) -> Any:
     """A few entries of a tenant, as they come about."""
     tenant = portal.tenants[0].tenant_id
     with portal.client("ops", tenant, "priya") as ops:
+        ops.headers["Prefer"] = "wait=10"
         for address, reason, note in (
             ("maria.okafor@example.com", "opt_out", "Asked on the phone to be left alone"),
             ("j.whitlock@example.com", "hard_bounce", "550 5.1.1 no such user"),

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 @pytest.fixture
 def ops(portal: Any) -> Iterator[httpx.Client]:
     with portal.client("ops", portal.tenants[0].tenant_id, "priya") as client:
+        client.headers["Prefer"] = "wait=10"  # until the list shows what was done
         yield client
 
 

@@ -130,13 +130,18 @@ async def begin_import(connection: AsyncConnection, new: Mapping[str, Any]) -> N
     )
 
 
-async def open_import(connection: AsyncConnection) -> dict[str, Any] | None:
-    """The oldest import that is not done, with its entries; locked until the commit."""
+async def open_import(connection: AsyncConnection, batch: int) -> dict[str, Any] | None:
+    """The oldest import that is not done, locked until the commit, with the next `batch` of its
+    entries: to fetch all of them for each would cost more than to tell them."""
     return await row(
         connection,
-        "SELECT import_id, tenant_id, file, begun_at, begun_by, accepted, told, entries "
+        "SELECT import_id, tenant_id, file, begun_at, begun_by, accepted, told, "
+        "jsonb_path_query_array(entries, CAST("
+        "'$[' || told || ' to ' || told + CAST(:batch AS integer) - 1 || ']' AS jsonpath)"
+        ") AS entries "
         "FROM suppression_imports WHERE ended_at IS NULL ORDER BY begun_at LIMIT 1 "
         "FOR UPDATE SKIP LOCKED",
+        {"batch": batch},
     )
 
 

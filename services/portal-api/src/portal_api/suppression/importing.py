@@ -24,7 +24,7 @@ from portal_api.suppression.records import IMPORT, added
 
 log = structlog.get_logger()
 
-BATCH = 500
+BATCH = 1_000
 IDLE_SECONDS = 5.0
 Entry = dict[str, Any]
 
@@ -91,11 +91,10 @@ class ImportRunner:
         """Tell one batch of the oldest import; False if there is none."""
         context = self._context
         async with context.engine.begin() as connection:
-            row = await store.open_import(connection)
+            row = await store.open_import(connection, self._batch)
             if row is None:
                 return False
             now = context.clock.now()
-            batch = row["entries"][row["told"] : row["told"] + self._batch]
             records = [
                 added(
                     row["tenant_id"],
@@ -109,13 +108,13 @@ class ImportRunner:
                     at=datetime.fromisoformat(each["at"]),
                     now=now,
                 )
-                for each in batch
+                for each in row["entries"]
             ]
             await context.publish(
                 topics.SUPPRESSIONS, [(each.suppression_id, each) for each in records]
             )
-            told = row["told"] + len(batch)
-            ended = now if told >= len(row["entries"]) else None
+            told = row["told"] + len(row["entries"])
+            ended = now if told >= row["accepted"] else None
             await store.told(connection, row["import_id"], told, ended)
         return True
 
