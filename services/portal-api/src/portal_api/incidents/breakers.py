@@ -52,8 +52,7 @@ async def follow(context: Context, now: datetime) -> int:
             changed += await _open(connection, each)
     for each in back:
         async with context.engine.begin() as connection:
-            await _close(connection, each, now)
-            changed += 1
+            changed += await _close(connection, each, now)
     if changed:
         desk.tell_pages(context, "")
     return changed
@@ -88,15 +87,21 @@ async def _open(connection: AsyncConnection, control: dict[str, Any]) -> bool:
     return opened
 
 
-async def _close(connection: AsyncConnection, incident: dict[str, Any], now: datetime) -> None:
+async def _close(connection: AsyncConnection, incident: dict[str, Any], now: datetime) -> bool:
+    """False if somebody else has closed it. It ends when the provider was back, not when that was
+    seen: another rest may have begun in between, and is an incident of its own."""
     await store.lock(connection, incident["scope"])
+    found = await store.one(connection, incident["incident_id"])
+    if found is None or found["closed_at"] is not None:
+        return False
     await store.close(
         connection,
         incident["incident_id"],
-        at=now,
+        at=incident["at"],
         by=SAID_BY,
         reason=incident["reason"],
         rate_per_minute=None,
     )
     detail = {"reason": incident["reason"]}
     await store.note(connection, incident["incident_id"], now, SAID_BY, "closed", detail)
+    return True
