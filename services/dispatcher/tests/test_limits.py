@@ -67,6 +67,19 @@ def test_no_turn_is_further_away_than_a_lifted_limit_may_be_felt() -> None:
     assert buckets["t"].tail <= NOW + LONGEST_WAIT_SECONDS
 
 
+def test_a_limit_that_was_lifted_and_a_clock_that_was_wrong_are_felt_no_longer_than_a_turn() -> (
+    None
+):
+    """Before: one a day, or a clock that was days ahead."""
+    (_, first), buckets = turns(asks(2, {"t": Rate(86_400.0)}), {}, NOW + 3 * 86_400)
+    assert first.seconds == LONGEST_WAIT_SECONDS
+    fast = {"t": Rate(0.1, 10)}
+    (turn,), changed = turns(asks(1, fast), buckets, NOW)
+    assert turn.seconds <= LONGEST_WAIT_SECONDS
+    given_turns, _ = turns(asks(2, fast, waited=True), buckets | changed, NOW + turn.seconds)
+    assert not any(turn.key for turn in given_turns)
+
+
 def test_without_limits_everything_goes_and_nothing_is_kept() -> None:
     given_turns, buckets = turns(asks(3, {}), {}, NOW)
     assert not any(turn.key for turn in given_turns)

@@ -123,8 +123,20 @@ def turns(
 ) -> tuple[list[Turn], dict[str, Bucket]]:
     """Who may go, in the order of asking, and the buckets that changed."""
     current = dict(buckets)
+    for each in asked:
+        for key, rate in each.rates.items():
+            current[key] = _plausible(buckets.get(key, Bucket()), rate, now)
     given = [_turn(each, current, now) for each in asked]
-    return given, {key: each for key, each in current.items() if each != buckets.get(key)}
+    return given, {key: each for key, each in current.items() if each != buckets.get(key, Bucket())}
+
+
+def _plausible(bucket: Bucket, rate: Rate, now: float) -> Bucket:
+    """Never more than empty, and no turn too far away: the rate was another one, or the clock was,
+    when more was written down."""
+    return Bucket(
+        min(bucket.full_at, now + rate.burst * rate.interval),
+        min(bucket.tail, now + LONGEST_WAIT_SECONDS),
+    )
 
 
 def _turn(asked: Asked, buckets: dict[str, Bucket], now: float) -> Turn:
