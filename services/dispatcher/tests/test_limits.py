@@ -40,6 +40,17 @@ def test_newcomers_queue_up_behind_those_who_wait() -> None:
     assert not turn.key
 
 
+def test_who_comes_back_just_before_a_token_that_is_late_keeps_its_place() -> None:
+    """Nobody comes back to the moment; whoever takes a token late makes the next one late."""
+    rates = {"t": Rate(10.0)}
+    _, buckets = turns(asks(50, rates), {}, NOW)
+    (turn,), changed = turns(asks(1, rates, waited=True), buckets, NOW + 10.4)
+    assert not turn.key
+    (turn, after), _ = turns(asks(2, rates, waited=True), buckets | changed, NOW + 20)
+    assert turn.seconds == pytest.approx(0.4)
+    assert after.seconds > 60, "two for one token: the other has to queue up"
+
+
 def test_the_smallest_of_several_limits_wins() -> None:
     rates = {"provider:p": Rate(1.0), "tenant:a": Rate(60.0), "domain:a:x": Rate(5.0)}
     given_turns, _ = turns(asks(2, rates), {}, NOW)

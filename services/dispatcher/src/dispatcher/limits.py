@@ -21,6 +21,8 @@ DAY_SECONDS = 86_400.0
 # A limit that somebody lifts is felt after so long at the latest.
 LONGEST_WAIT_SECONDS = 900.0
 SHORTEST_WAIT_SECONDS = 0.05
+# Who is back from its turn and finds no token waits for one of so many seconds, or for the next.
+SOON_SECONDS = 1.0
 ANY = "*"
 
 
@@ -126,7 +128,8 @@ def turns(
     for each in asked:
         for key, rate in each.rates.items():
             current[key] = _plausible(buckets.get(key, Bucket()), rate, now)
-    given = [_turn(each, current, now) for each in asked]
+    next_free: dict[str, float] = {}
+    given = [_turn(each, current, now, next_free) for each in asked]
     return given, {key: each for key, each in current.items() if each != buckets.get(key, Bucket())}
 
 
@@ -139,7 +142,10 @@ def _plausible(bucket: Bucket, rate: Rate, now: float) -> Bucket:
     )
 
 
-def _turn(asked: Asked, buckets: dict[str, Bucket], now: float) -> Turn:
+def _turn(
+    asked: Asked, buckets: dict[str, Bucket], now: float, next_free: dict[str, float]
+) -> Turn:
+    """`next_free`: by bucket, the token after those that were promised here to who is back."""
     slowest, at = "", now
     for key, rate in asked.rates.items():
         bucket = buckets.get(key, Bucket())
@@ -155,6 +161,12 @@ def _turn(asked: Asked, buckets: dict[str, Bucket], now: float) -> Turn:
             buckets[key] = replace(bucket, full_at=max(bucket.full_at, now) + rate.interval)
         return GO
     bucket, interval = buckets.get(slowest, Bucket()), asked.rates[slowest].interval
+    if asked.waited:
+        # Whoever went before came late, and so the token is: no reason to lose its place.
+        token_at = max(at, next_free.get(slowest, at))
+        if token_at <= now + max(interval, SOON_SECONDS):
+            next_free[slowest] = token_at + interval
+            return Turn(slowest, max(SHORTEST_WAIT_SECONDS, token_at - now))
     turn_at = min(max(at, bucket.tail), now + LONGEST_WAIT_SECONDS)
     tail = min(turn_at + interval, now + LONGEST_WAIT_SECONDS)
     buckets[slowest] = replace(bucket, tail=max(tail, bucket.tail))
