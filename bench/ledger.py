@@ -228,6 +228,27 @@ def only_posted(around: Around, count: int, *, single: bool) -> float:
     return float(json.loads(done.stdout)["rate"])
 
 
+@contextmanager
+def the_sandbox(port: int, smtp_port: int) -> Iterator[None]:
+    """The providers, as a process that listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandbox"],
+        env={
+            **os.environ,
+            "LEADFLOW_SANDBOX_PORT": str(port),
+            "LEADFLOW_SMTP_SINK_PORT": str(smtp_port),
+        },
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        assert b"listening" in process.stderr.readline()
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 @asynccontextmanager
 async def surroundings() -> AsyncIterator[Around]:
     with ExitStack() as stack:
@@ -243,19 +264,7 @@ async def surroundings() -> AsyncIterator[Around]:
         await asyncio.to_thread(database.provision, postgres.url, SECRET)
         url = database.role_url(postgres.url, "dispatcher", SECRET)
         await asyncio.to_thread(database.migrate, "dispatcher", url)
-        sandbox = subprocess.Popen(
-            [sys.executable, "-m", "sandbox"],
-            env={
-                **os.environ,
-                "LEADFLOW_SANDBOX_PORT": str(sandbox_port),
-                "LEADFLOW_SMTP_SINK_PORT": str(smtp_port),
-            },
-            stderr=subprocess.PIPE,
-        )
-        stack.callback(sandbox.wait, 30)
-        stack.callback(sandbox.terminate)
-        assert sandbox.stderr is not None
-        assert b"listening" in sandbox.stderr.readline()
+        stack.enter_context(the_sandbox(sandbox_port, smtp_port))
         yield Around(kafka.bootstrap, url, f"http://127.0.0.1:{sandbox_port}", folder)
 
 
