@@ -25,7 +25,7 @@ export function add(done) {
     ],
     work: async (form) => {
       const read = (name) => form.elements[name].value.trim();
-      const answer = await api("/suppressions", { method: "POST", body: { tenant_id: tenantIn(form), address: read("address"), channel: form.elements.channel.value, reason: read("reason"), note: read("note") } });
+      const answer = await api("/suppressions", { method: "POST", wait: 8, body: { tenant_id: tenantIn(form), address: read("address"), channel: form.elements.channel.value, reason: read("reason"), note: read("note") } });
       done(!answer.added ? "It was suppressed already." : answer.listed ? "Suppressed. Nothing more goes there." : "Noted. The list shows it in a moment.");
     },
   });
@@ -43,7 +43,7 @@ export function lift(entry, done) {
       field("Reason", text("reason", 2, { "data-missing": "Say why.", placeholder: ownWord ? "She asks for offers again" : "The mailbox works again" })),
     ],
     work: async (form) => {
-      const answer = await api(path("suppressions", entry.id), { method: "DELETE", body: { reason: form.elements.reason.value.trim(), evidence: form.elements.evidence?.value.trim() ?? "" } });
+      const answer = await api(path("suppressions", entry.id), { method: "DELETE", wait: 8, body: { reason: form.elements.reason.value.trim(), evidence: form.elements.evidence?.value.trim() ?? "" } });
       done(answer.listed ? "Lifted." : "Noted. The list shows it in a moment.");
     },
   });
