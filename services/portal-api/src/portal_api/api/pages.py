@@ -70,9 +70,7 @@ async def logout(request: Request, context: Ctx) -> Response:
 @router.get("/sequences")
 @router.get("/sequences/{sequence_id}")
 async def sequences_page(request: Request, sequence_id: str | None = None) -> Response:
-    return await _page(
-        request, "sequences.html", events=editing.EVENTS, variables=VARIABLES
-    )
+    return await _page(request, "sequences.html", events=editing.EVENTS, variables=VARIABLES)
 
 
 @router.get("/incidents")
