@@ -53,7 +53,7 @@ AUTOMATION_CONTROLS = Topic(
     ),
     partitions=1,
     retention="compact",
-    producers=("portal-api",),
+    producers=("portal-api", "dispatcher"),
     consumers=("sequencer", "dispatcher", "portal-api"),
 )
 SUPPRESSIONS = Topic(
