@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 ARGS ?=
-# Integration tests mostly wait: two workers, each with servers of its own, halve the time.
+# Two workers halve the time; in integration tests, which mostly wait, each has its own servers.
 WORKERS ?= 2
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -41,8 +41,8 @@ up: setup ## The demo without the data
 
 test: unit integration ## Unit tests, then integration tests on real Kafka and PostgreSQL
 
-unit: setup ## Unit tests: no socket, seconds
-	@$(RUN) pytest -q -m "not integration" $(ARGS)
+unit: setup ## Unit tests and the simulation: no socket, two minutes
+	@$(RUN) pytest -q -m "not integration" -n $(WORKERS) $(ARGS)
 
 integration: setup ## Integration tests; LEADFLOW_TEST_KAFKA=container|embedded forces the servers
 	@$(RUN) pytest -q -m integration -n $(WORKERS) --dist loadfile $(ARGS)
