@@ -22,7 +22,7 @@ from leadflow_cli.ports import Ports
 from leadflow_cli.processes import free_ports, port_is_free, process_name
 from leadflow_cli.stack import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 
 def kafka_in(folder: Path) -> KafkaServer:

@@ -13,7 +13,7 @@ import pytest
 
 from leadflow.health import STALLED_EXIT_CODE, Health, HealthServer
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 STALLS = """
 import threading

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 SEND = {"to": "ada@example.com", "subject": "Hello", "text": "Hi"}
 MAIL = b"From: rep@example.com\r\nSubject: Hello\r\nX-Leadflow-Message-Id: m-1\r\n\r\nHi\r\n"

@@ -21,7 +21,7 @@ from leadflow_cli.ports import check_ports
 from leadflow_cli.processes import free_ports, process_name
 from leadflow_cli.supervisor import Supervisor
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 STAY = "import signal\nprint('here', flush=True)\nsignal.pause()\n"

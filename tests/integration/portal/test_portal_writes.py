@@ -15,7 +15,7 @@ import pytest
 
 from leadflow import ids, records
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 HOUR = timedelta(hours=1)
 Wait = Callable[..., Any]
