@@ -141,6 +141,19 @@ async def test_a_breaker_is_everybodys_and_its_probe_is_one_dispatchers(database
         assert await other.allowance("p", 1) == 0
         await other.reset("p", datetime.now(UTC) + timedelta(seconds=1))
         assert await other.allowance("p", 100) == 100
+        # One that opened while the clock was a day ahead hears a word, too, now that it is right.
+        for _ in range(10):
+            await one.observe("p", [BAD])
+        async with engine.begin() as connection:
+            await connection.execute(
+                text(
+                    "UPDATE breakers SET since = since + interval '1 day', "
+                    "look_at = look_at + interval '1 day'"
+                )
+            )
+        assert await one.allowance("p", 1) == 0
+        await other.reset("p", datetime.now(UTC) + timedelta(seconds=1))
+        assert await other.allowance("p", 100) == 100
     finally:
         await engine.dispose()
 

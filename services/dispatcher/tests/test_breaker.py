@@ -139,3 +139,12 @@ def test_it_never_lets_more_go_than_was_asked_for_and_never_stands_still_for_goo
         if current.state is State.CLOSED:
             break
     assert current.state is State.CLOSED
+
+
+def test_a_clock_that_was_ahead_makes_no_rest_longer_than_the_longest() -> None:
+    ahead = opened(NOW + 86_400)
+    right = breakers.plausible(ahead, NOW, RULES)
+    assert right.since == NOW, "a person's word of a moment later is one of after it opened"
+    assert breakers.take(right, 1, NOW + 599, RULES)[1] == 0
+    assert breakers.take(right, 1, NOW + 600, RULES)[1] == 1
+    assert breakers.plausible(opened(), NOW + 1, RULES) == opened()

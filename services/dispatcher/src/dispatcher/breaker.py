@@ -75,6 +75,15 @@ def counted(answers: Collection[Answer]) -> tuple[int, int, int]:
     return (1, 0, well) if 2 * well > len(answers) else (0, 1, well)
 
 
+def plausible(breaker: Breaker, now: float, rules: Rules) -> Breaker:
+    """What began later than now, or ends later than any rule says, was written while the clock was
+    ahead: it would rest, and hear no person's word, for as long as that was."""
+    longest = max(rules.window_seconds, rules.longest_rest_seconds, rules.probe_seconds)
+    return replace(
+        breaker, since=min(breaker.since, now), look_at=min(breaker.look_at, now + longest)
+    )
+
+
 def take(breaker: Breaker, wanted: int, now: float, rules: Rules) -> tuple[Breaker, int]:
     """How many of `wanted` messages may be claimed."""
     if breaker.state is State.CLOSED:

@@ -153,9 +153,11 @@ class SharedGate:
                     allowance=found.allowance,
                     left_over=found.left_over,
                 )
-                counted = before
+                counted = breakers.plausible(before, found.now, self._rules)
                 if good or bad:
-                    counted = breakers.observe(before, good, bad, found.now, self._rules, well=well)
+                    counted = breakers.observe(
+                        counted, good, bad, found.now, self._rules, well=well
+                    )
                 after = step(counted, found.now)
                 if after != before:
                     await connection.execute(SAVE_BREAKER, {"provider": provider, **_row(after)})
