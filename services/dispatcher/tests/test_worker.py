@@ -90,6 +90,7 @@ def sender(
     to_send: Wakeup | None = None,
     fence: Fence | None = None,
     gate: Gate | None = None,
+    lease_seconds: float = 20,
 ) -> Sender:
     codec = Codec()
     return Sender(
@@ -99,7 +100,7 @@ def sender(
         codec=codec,
         clock=clock,
         health=health or Health(),
-        pace=Pace(lease_seconds=20, timeout_seconds=8, retries=Retries()),
+        pace=Pace(lease_seconds=lease_seconds, timeout_seconds=8, retries=Retries()),
         to_send=to_send or Wakeup(),
         to_publish=Wakeup(),
         fence=fence,
@@ -207,6 +208,21 @@ async def test_who_may_have_been_spoken_of_since_waits_and_the_others_go(
     await sender(ledger, provider, clock, fence=fenced).round()
     assert provider.calls == [["m-2"]]
     assert states(ledger) == {"m-1": State.QUEUED, "m-2": State.SENT}
+
+
+async def test_a_short_lease_does_not_end_for_the_others_while_one_lead_is_waited_for(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    class Slow:
+        async def behind(self, lead_ids: set[str], seconds: float) -> frozenset[str]:
+            clock.elapsed = [seconds]
+            return frozenset({"lead-1"})
+
+    ledger = FakeLedger([make_entry(), make_entry(message_id="m-2", lead_id="l-2")])
+    provider = FakeProvider()
+    slow: Any = Slow()
+    await sender(ledger, provider, clock, fence=slow, lease_seconds=9).round()
+    assert provider.calls == [["m-2"]]
 
 
 async def test_nothing_comes_into_doubt_while_it_cannot_be_asked_what_was_said(

@@ -210,7 +210,11 @@ class Sender:
         something was said about their leads before the claim that nobody has read yet."""
         if self._fence is None:
             return entries, []
-        behind = await self._fence.behind({each.lead_id for each in entries}, FENCE_SECONDS)
+        # Of a short lease something must be left for the others' call.
+        spare = (self._pace.lease_seconds - self._pace.timeout_seconds) / 2
+        behind = await self._fence.behind(
+            {each.lead_id for each in entries}, min(FENCE_SECONDS, spare)
+        )
         ready = [each for each in entries if each.lead_id not in behind]
         later = [(each, _behind(each)) for each in entries if each.lead_id in behind]
         return await self._ledger.look_up(ready), later
