@@ -7,7 +7,7 @@ import json
 import sys
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -299,25 +299,34 @@ async def test_several_go_side_by_side_over_connections_of_their_own(smtp: Open)
         assert 1 <= sent.count("EHLO") <= 3
 
 
-async def scripted(script: dict[str, bytes | None]) -> tuple[asyncio.Server, int]:
-    """A server that answers by the first word of a line; None: it hangs up."""
+@asynccontextmanager
+async def scripted(script: dict[str, bytes | None]) -> AsyncIterator[int]:
+    """The port of a server that answers by the first word of a line; None: it hangs up."""
+    speaking: set[asyncio.Task[None] | None] = set()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        speaking.add(asyncio.current_task())
         writer.write(b"220 hello\r\n")
         content = False
-        while line := await reader.readline():
-            word = line.split(b" ")[0].strip().decode()
-            if content and word != ".":
-                continue
-            answer = script.get(word, b"250 ok")
-            if answer is None:
-                break
-            content = answer.startswith(b"354")
-            writer.write(answer + b"\r\n")
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                word = line.split(b" ")[0].strip().decode()
+                if content and word != ".":
+                    continue
+                answer = script.get(word, b"250 ok")
+                if answer is None:
+                    break
+                content = answer.startswith(b"354")
+                writer.write(answer + b"\r\n")
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    return server, int(server.sockets[0].getsockname()[1])
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        yield int(server.sockets[0].getsockname()[1])
+        # The provider is closed by now: each of them hears the end and goes.
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(task for task in speaking if task is not None))
 
 
 EHLO = b"250-hello\r\n250 PIPELINING"
@@ -343,8 +352,7 @@ GO_ON = b"354 go on"
 async def test_only_content_that_was_sent_and_not_answered_is_in_doubt(
     smtp: Open, script: dict[str, bytes | None], error_class: str, maybe_accepted: bool
 ) -> None:
-    server, port = await scripted({"EHLO": EHLO, **script})
-    async with server:
+    async with scripted({"EHLO": EHLO, **script}) as port:
         provider = smtp(port)
         with pytest.raises(ProviderError) as caught:
             await provider.send([Message()])
@@ -355,8 +363,7 @@ async def test_only_content_that_was_sent_and_not_answered_is_in_doubt(
 
 async def test_a_silence_after_the_content_is_a_doubt_and_one_before_it_is_none() -> None:
     for word, error_class in ((".", "NoAnswer"), ("RCPT", "Unreachable")):
-        server, port = await scripted({"EHLO": EHLO, "DATA": GO_ON, word: b"250-to be continued"})
-        async with server:
+        async with scripted({"EHLO": EHLO, "DATA": GO_ON, word: b"250-to be continued"}) as port:
             provider = Smtp(SmtpAccount(host="127.0.0.1", port=port), SystemClock(), 0.3)
             with pytest.raises(ProviderError) as caught:
                 await provider.send([Message()])

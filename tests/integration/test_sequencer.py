@@ -57,7 +57,7 @@ def test_a_new_lead_gets_its_first_message_and_the_next_when_it_is_due(
         first, later = tail.kept
         assert first.message_id == message_id(lead, "hello")
         assert first.recipient == "ada@example.com"
-        assert first.variables == {"first_name": "Ada"}
+        assert first.variables == {"first_name": "Ada", "email": "ada@example.com"}
         assert later.message_id == message_id(lead, "later")
         assert later.recorded_at >= lead.recorded_at + timedelta(minutes=1)
         assert worker.stop() == 0

@@ -56,7 +56,12 @@ def pages(browser: Browser, portal: Any) -> Iterator[Opener]:
     contexts = []
 
     def open_(
-        viewport: dict[str, int], path: str = "/sequences", *, role: str = "ops", **more: Any
+        viewport: dict[str, int],
+        path: str = "/sequences",
+        *,
+        role: str = "ops",
+        tenant: str = "",
+        **more: Any,
     ) -> Page:
         context = browser.new_context(viewport=viewport, base_url=portal.url, **more)  # type: ignore[arg-type]
         contexts.append(context)
@@ -71,7 +76,7 @@ def pages(browser: Browser, portal: Any) -> Iterator[Opener]:
                 else None
             ),
         )
-        page.goto(portal.grant("ticket", role))
+        page.goto(portal.grant("ticket", role, tenant))
         page.goto(path)
         expect(page.locator(".item").first).to_be_attached(timeout=WAIT_MS)
         return page

@@ -72,6 +72,8 @@ def test_a_rest_that_began_before_the_end_of_the_last_was_seen_is_an_incident_of
         return incident["id"] != first["id"] and incident["closed_at"] is None
 
     wait_until(another, "the second incident")
+    tell(portal, provider, opened=False, at=began + timedelta(milliseconds=3))
+    wait_until(lambda: incident_of(admin, provider)["closed_at"], "its end")
 
 
 def test_a_person_who_closes_it_says_so_to_the_dispatcher(

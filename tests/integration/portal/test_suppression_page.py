@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ FILE = (
 
 @pytest.fixture
 def open_page(browser: Browser, portal: Any) -> Iterator[Opener]:
-    yield from pages(browser, portal)
+    """Of one tenant: other tests keep lists, too."""
+    tenant = portal.tenants[0].tenant_id
+    for open_ in pages(browser, portal):
+        yield partial(open_, tenant=tenant)
 
 
 @pytest.fixture(scope="module")
