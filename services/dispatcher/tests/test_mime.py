@@ -168,3 +168,18 @@ def test_a_boundary_cannot_be_written_into_a_part() -> None:
         parts = list(read(mail.content).iter_parts())
         assert len(parts) == 2
         assert LINES.split(parts[0].get_content()) == LINES.split(words)
+
+
+def test_a_long_part_of_a_single_line_has_no_bare_line_feed() -> None:
+    """RFC 5321, 2.3.8; servers that guard against smuggling refuse such a mail."""
+    send = {
+        "from": '"Acme" <acme@mail.example.com>',
+        "to": "ann@example.com",
+        "subject": "Hello",
+        "text": "Zoë, " + "a word or two more " * 20,
+        "html": "<p>" + "ein Wörtchen mehr " * 20 + "</p>",
+        "headers": {"X-Leadflow-Message-Id": "m-1", "Message-ID": "<m-1@mail.example.com>"},
+    }
+    content = mime_of(send).content
+    assert b"quoted-printable" in content
+    assert re.search(rb"(?<!\r)\n", content) is None

@@ -293,3 +293,21 @@ async def test_without_a_provider_it_is_recorded(make_entry: Make, clock: FakeCl
     ledger = FakeLedger([make_entry(channel="task")])
     await sender(ledger, None, clock).round()
     assert states(ledger) == {"m-1": State.RECORDED}
+
+
+async def test_an_error_of_ours_in_one_call_is_a_doubt_and_takes_no_other_answer_along(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    class Odd(FakeProvider):
+        batch = 1
+
+        async def send(self, messages: Sequence[Outbound]) -> Sequence[Answer]:
+            if messages[0].message_id == "m-1":
+                raise TypeError("an answer that nobody expected")
+            return await super().send(messages)
+
+    ledger = FakeLedger([make_entry(), make_entry(message_id="m-2", lead_id="l-2")])
+    await sender(ledger, Odd(), clock).round()
+    assert states(ledger) == {"m-1": State.QUEUED, "m-2": State.SENT}
+    [doubted] = [each for each in ledger.settled if each.entry.message_id == "m-1"]
+    assert doubted.decision.in_doubt

@@ -254,3 +254,12 @@ def test_text_loses_control_characters_and_keeps_its_lines() -> None:
     assert line({"m": ["x"]}, "m") is None
     # The same letters, composed (NFC) and not, are the same name.
     assert line({"m": "Jose\u0301"}, "m") == "José"
+
+
+def test_a_run_of_marks_that_no_language_has_is_cut_before_it_is_composed() -> None:
+    """Composing takes the square of its length: a hostile form must not hold up the rest."""
+    told = text({"text": "e" + "\u0301\u0323" * 200_000 + " STOP"}, "text", 2_000_000)
+    assert told is not None
+    assert told.endswith(" STOP")
+    assert len(told) < 50
+    assert text({"text": "Zoe\u0308"}, "text") == "Zo\u00eb"

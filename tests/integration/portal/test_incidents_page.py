@@ -118,6 +118,8 @@ def test_something_is_paused_verified_and_resumed_at_a_rate(
     expect(page.locator("[data-status=verified]")).to_be_visible()
     assert no_sideways_scroll(page)
 
+    # The preview comes a moment after the verification, and paints the way out anew.
+    expect(page.locator("[data-leg=Resume]")).to_contain_text("go out within a minute")
     page.locator("[data-leg=Resume] button").click()
     going = dialog.get_by_label("What goes out")
     expect(going).to_contain_text("5 messages go out")

@@ -34,15 +34,24 @@ def web_address(url: str) -> SplitResult | None:
 def ours(values: Mapping[str, str]) -> IsOurs:
     """Whether it is we who chose where a web address leads.
 
-    What a lead typed into a form never becomes a link: it would go out in a tenant's name.
+    What a lead typed into a form never becomes a link: it would go out in a tenant's name. The
+    hosts of the sender's own values are ours, whatever the lead typed: a lead in Austin takes no
+    link away from austinroofing.com.
     """
     typed = [values[name].lower() for name in LEAD_VARIABLES if values.get(name)]
+    sender = {
+        parts.hostname.lower()
+        for name, value in values.items()
+        if name not in LEAD_VARIABLES and (parts := web_address(value)) and parts.hostname
+    }
 
     def is_ours(url: str) -> bool:
         parts = web_address(url)
         if parts is None:
             return False
         host = (parts.hostname or "").lower()
+        if host in sender:
+            return True
         return not any(
             host in value or (len(value) >= SHORTEST_HOST_CHARS and value in host)
             for value in typed

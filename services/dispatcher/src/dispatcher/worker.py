@@ -27,7 +27,7 @@ from dispatcher.hours import closed_for
 from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Answer, Entry, Refused, State
 from dispatcher.pace import Wakeup, backoff
-from dispatcher.providers.base import Provider, ProviderError
+from dispatcher.providers.base import Broken, Provider, ProviderError
 from leadflow import topics
 from leadflow.clock import Clock
 from leadflow.codec import Codec
@@ -231,6 +231,12 @@ class Sender:
             answers = await provider.send(group)
         except ProviderError as error:
             answers = [error.refused()] * len(group)
+        except Exception as error:
+            # Ours to mend. It must not take the answers of the calls beside it along, nor come
+            # back with the same message and end the process again and again.
+            log.exception("a provider could not be used", provider=provider.name, error=error)
+            broken = Broken(f"{provider.name}: {type(error).__name__}")
+            answers = [broken.refused()] * len(group)
         self._credentials.heard(provider.name, answers)
         try:
             await self._gate.observe(provider.name, answers)

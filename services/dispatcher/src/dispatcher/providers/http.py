@@ -30,7 +30,11 @@ NOT_THE_MESSAGE = frozenset({401, 402, 403, 404, 405, 407, 410, 415})
 def http_client(timeout_seconds: float, connections: int = 32) -> httpx.AsyncClient:
     """A client that keeps its connections, for less long than servers do (uvicorn: 5 s)."""
     return httpx.AsyncClient(
-        timeout=timeout_seconds,
+        # A connection that is never made is known before the call's own time is over: nothing was
+        # sent then, and nothing is in doubt.
+        timeout=httpx.Timeout(
+            timeout_seconds, connect=timeout_seconds / 2, pool=timeout_seconds / 4
+        ),
         limits=httpx.Limits(
             max_connections=connections,
             max_keepalive_connections=connections,

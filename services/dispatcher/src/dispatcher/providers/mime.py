@@ -26,6 +26,7 @@ PLAIN = re.compile(r"[\t\x20-\x7e]*")
 # What may go as it is: short lines of ASCII, none of which could be a boundary, or be taken for
 # the beginning of a mail by what keeps mails in files.
 SEVEN_BIT = re.compile(r"(?:(?!--|From )[\t\x20-\x7e]{0,76}(?<![ \t])(?:\r\n|\Z))*")
+BARE_LF = re.compile(rb"(?<!\r)\n")
 LINE_ENDS = re.compile(r"\r\n|\r|\n")
 # A phrase that needs no quotes (RFC 5322, 3.2.3).
 ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -95,7 +96,8 @@ def _part(subtype: str, text: str) -> bytes:
         if (len(data) - len(text)) > BASE64_FROM * len(data):
             encoding, data = b"base64", encodebytes(data).rstrip().replace(b"\n", b"\r\n")
         else:
-            encoding, data = b"quoted-printable", b2a_qp(data)
+            # Its soft line breaks are bare where the text has no line of its own (RFC 5321, 2.3.8).
+            encoding, data = b"quoted-printable", BARE_LF.sub(b"\r\n", b2a_qp(data))
     return (
         b'Content-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: %s\r\n\r\n'
         % (subtype.encode(), encoding)

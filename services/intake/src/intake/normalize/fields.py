@@ -10,6 +10,10 @@ from typing import Any
 
 LONGEST_LINE = 500
 LONGEST_TEXT = 20_000
+MOST_MARKS = 30
+MARKS = re.compile(r"[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f"
+                   r"\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u302a-\u302f\u3099\u309a"
+                   r"\ufe20-\ufe2f]{31,}")  # fmt: skip
 TRUE = frozenset({"true", "yes", "y", "on", "1", "granted"})
 FALSE = frozenset({"false", "no", "n", "off", "0", "denied", "refused"})
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff\ud800-\udfff]")
@@ -30,6 +34,9 @@ def text(payload: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> 
         return None
     written = str(value)
     if not (written.isascii() and written.isprintable()):
+        # Composing takes the square of a run of marks: first no more than can stay, and no run
+        # longer than any language has (UAX 15, stream-safe text).
+        written = MARKS.sub(lambda run: run[0][:MOST_MARKS], written[: 2 * longest])
         written = CONTROLS.sub("", unicodedata.normalize("NFC", written))
     return written.strip()[:longest] or None
 

@@ -69,11 +69,13 @@ async def accept(context: Context, tenant_id: str, data: bytes) -> dict[str, str
     try:
         # Up to ten megabytes of somebody's making: other requests go on meanwhile.
         mail = await asyncio.to_thread(read, data)
+        found = await asyncio.to_thread(
+            event_of, mail, tenant_id=tenant_id, links=context.links, now=context.clock.now()
+        )
     except BadMail as error:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"This mail cannot be taken: {error}."
         ) from None
-    found = event_of(mail, tenant_id=tenant_id, links=context.links, now=context.clock.now())
     if isinstance(found, Ignored):
         return {"ignored": found.reason}
     try:

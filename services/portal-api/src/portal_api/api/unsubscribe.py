@@ -13,16 +13,17 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from urllib.parse import parse_qs
 
 import structlog
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from leadflow import ids
 from leadflow.errors import BrokerError
 from leadflow.tokens import BadToken
 from portal_api.api.access import Ctx
+from portal_api.api.inbound import body_of
 from portal_api.api.pages import templates
 from portal_api.context import Context
 from portal_api.optout import opt_out
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 router = APIRouter(include_in_schema=False)
 
 PATIENCE_SECONDS = 5.0
+MOST_BYTES = 16_384
 CHANNELS = {"email": "e-mails", "sms": "text messages", "whatsapp": "WhatsApp messages"}
 ALL = "all"
 
@@ -54,9 +56,7 @@ async def ask(request: Request, context: Ctx, token: str) -> Response:
 
 
 @router.post("/unsubscribe/{token}")
-async def act(
-    request: Request, context: Ctx, token: str, scope: Annotated[str, Form()] = ""
-) -> Response:
+async def act(request: Request, context: Ctx, token: str) -> Response:
     """The one click of a mail client, or the page's button; the same each time.
 
     `scope` is `all` for every channel. 503 where the log does not take it within seconds.
@@ -64,7 +64,10 @@ async def act(
     link = await _link(context, token)
     if link is None:
         return _page(request, context, None, "unknown")
-    every = scope == ALL
+    # After the token: of a stranger nothing is read.
+    form = parse_qs((await body_of(request, MOST_BYTES)).decode("utf-8", "replace"))
+    every = form.get("scope") == [ALL]
+    now = context.clock.now()
     if ids.is_test_lead(link.lead_id):
         # Somebody looks at a template: the page is as the lead would see it, and nothing changes.
         return _page(request, context, link, "done", every=every)
@@ -73,8 +76,14 @@ async def act(
         lead_id=link.lead_id,
         channel=ALL if every else link.channel,
         evidence=f"unsubscribe link of message {link.message_id}",
-        event_id=ids.derived_id("unsubscribe", link.message_id, *([ALL] if every else [])),
-        now=context.clock.now(),
+        # Once a minute: who took it back and says it again has to be heard again.
+        event_id=ids.derived_id(
+            "unsubscribe",
+            link.message_id,
+            now.strftime("%Y-%m-%dT%H:%M"),
+            *([ALL] if every else []),
+        ),
+        now=now,
     )
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -41,7 +41,7 @@ KEPT = (
 )  # fmt: skip
 # Where the address that a mail was sent to can stand.
 ADDRESSED = ("to", "cc", "delivered-to", "x-original-to", "x-forwarded-to", "envelope-to")
-_BOUNDARY = re.compile(rb"boundary\s*\*?\d*\*?\s*=", re.IGNORECASE)
+_BOUNDARY = re.compile(rb"boundary(?:\*\d{0,4}\*?)?[ \t]{0,8}=", re.IGNORECASE)
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"^[!-9;-~]+[ \t]*:", re.MULTILINE)
 

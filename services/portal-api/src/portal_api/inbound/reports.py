@@ -10,11 +10,10 @@ import re
 from dataclasses import dataclass
 from email import message_from_string
 from email.message import Message
-from email.policy import default
 from typing import Any
 from uuid import UUID
 
-from portal_api.inbound.mime import Mail, decoded, headers_of, one
+from portal_api.inbound.mime import POLICY, Mail, decoded, headers_of, one
 
 READ_CHARS = 200_000
 STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
@@ -142,7 +141,7 @@ def _blocks(part: Message[Any, Any]) -> list[Message[Any, Any]]:
     payload = part.get_payload()
     if isinstance(payload, list):
         return [each for each in payload[:50] if isinstance(each, Message)]
-    return [message_from_string(decoded(part), policy=default)]
+    return [message_from_string(decoded(part), policy=POLICY)]
 
 
 def _message_in(root: Message[Any, Any]) -> str | None:
