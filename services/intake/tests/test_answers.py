@@ -172,3 +172,18 @@ def test_an_automatic_answer_says_by_what_it_is_one(desk: Any, lead_id: str) -> 
     )
     assert (found.automatic, found.automatic_rule) == (True, "subject")
     assert found.returns_on == "2026-12-01"
+
+
+def test_a_stop_from_an_alias_is_about_both_addresses(desk: Any, lead_id: str) -> None:
+    records = desk.take(
+        "reply",
+        {"message_id": MESSAGE, "from": "alias@elsewhere.example", "text": "STOP",
+         "channel": "email"},
+    )  # fmt: skip
+    said = [
+        (each.address, each.event_id)
+        for each in records
+        if isinstance(each, ConsentChanged) and each.channel == "email"
+    ]
+    assert [address for address, _ in said] == ["maria@example.com", "alias@elsewhere.example"]
+    assert len({event_id for _, event_id in said}) == 2

@@ -99,11 +99,11 @@ class Received:
 def received(records: Iterable[Record]) -> list[Received]:
     """The mails of persons among records of lead-events, the last of each lead and message.
 
-    What a machine sent is nothing to be answered.
+    What a machine sent is nothing to be answered, and what somebody else wrote is not the lead's.
     """
     last: dict[tuple[str, str], Received] = {}
     for record in records:
-        if not isinstance(record, ReplyReceived) or record.automatic:
+        if not isinstance(record, ReplyReceived) or record.automatic or record.by_other:
             continue
         if record.channel != "email" or not is_mail_id(record.mail_id):
             continue

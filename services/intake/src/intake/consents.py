@@ -71,7 +71,7 @@ def apply(wish: Wish, leads: Sequence[Lead], prepared: Prepared, now: datetime) 
     for lead in leads:
         channels = [channel for channel in wish.channels if not _is_late(wish, lead, channel, raw)]
         for channel in channels:
-            records.append(_changed(wish, lead, channel, given, raw, now))
+            records.extend(_changed(wish, lead, channel, given, raw, now))
             if address := lead.address_for(channel):
                 addresses.add(Refusal(raw.tenant_id, channel, address.casefold()))
         lead = replace(lead, consent=_consent(wish, lead, channels, raw.occurred_at))
@@ -145,18 +145,24 @@ def _changed(
     given: dict[str, str | None],
     raw: RawEvent,
     now: datetime,
-) -> ConsentChanged:
+) -> list[ConsentChanged]:
+    """A refusal from another address than the lead's is about both: who says stop from an alias
+    means the mails that come to the other."""
     own = lead.address_for(channel)
     address = given["email" if channel == "email" else "phone"]
     # As the lead's own profile writes it, so that it equals the recipient of its messages.
     if own is not None and (address is None or own.casefold() == address):
         address = own
-    return ConsentChanged(
-        **facts.frame(ConsentChanged, lead.lead_id, lead.owner, raw, now, channel),
-        channel=channel,
-        granted=wish.granted,
-        address=address,
-        basis=OPT_IN if wish.granted else OPT_OUT,
-        keyword=wish.keyword,
-        evidence=wish.evidence,
-    )
+    about = [address] if wish.granted or own in (None, address) else [own, address]
+    return [
+        ConsentChanged(
+            **facts.frame(ConsentChanged, lead.lead_id, lead.owner, raw, now, channel, *also),
+            channel=channel,
+            granted=wish.granted,
+            address=each,
+            basis=OPT_IN if wish.granted else OPT_OUT,
+            keyword=wish.keyword,
+            evidence=wish.evidence,
+        )
+        for each, also in zip(about, ((), ("also",)), strict=False)
+    ]
