@@ -46,6 +46,10 @@ log = structlog.get_logger()
 Offset = TypeVar("Offset", int, "int | None")
 TICK_SECONDS = 1.0
 COMMIT_SECONDS = 1.0
+# To take rows over may last longer than any limit on the time between two fetches, and a member
+# that left its group meanwhile would begin anew for ever. Whether it gets on is the watchdog's
+# to see, whether it is there at all the session's.
+POLL_SECONDS = 7 * 86_400.0
 PART = "events"
 
 
@@ -227,7 +231,7 @@ class Worker:
         while True:
             idle = False
             if not self.app.rebalancing:
-                lag = await self._member.turns.lag()
+                lag = await self._member.look()
                 metrics.LAG.labels(LOOP).set(lag)
                 idle = lag == 0 and self._pipeline.offsets.unfinished() == 0
             if idle or self._pipeline.handled != done or self.table.moved():
@@ -300,6 +304,7 @@ def make_app(settings: WorkerSettings) -> Any:
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=2.0,
         broker_rebalance_timeout=60.0,
+        broker_max_poll_interval=POLL_SECONDS,
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
         web_enabled=False,

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 
 from leadflow.kafka.port import Message, TopicPartition
 
-WAITING_LIMIT = 20_000
-"""How many records may wait, in all partitions. Beyond it what is there is taken, in the order
-of its times: a worker under way had begun far fewer than its successor has then read."""
+WAITING_LIMIT = 5_000
+"""How many records of a partition may wait, whatever waits in others. Beyond it what is there is
+taken, in the order of its times: a worker under way had begun far fewer than its successor has
+then read."""
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class _Partition:
     ends: dict[str, int]
     """Of the topics that are not read yet to where they ended at the assignment."""
     waiting: dict[str, deque[Message]] = field(default_factory=dict)
+    count: int = 0
 
 
 class CausesFirst:
@@ -36,7 +38,6 @@ class CausesFirst:
     def __init__(self, topics: tuple[str, ...]) -> None:
         self._rank = {topic: number for number, topic in enumerate(topics)}
         self._behind: dict[int, _Partition] = {}
-        self._waiting = 0
 
     def start(
         self, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
@@ -51,24 +52,31 @@ class CausesFirst:
     def forget(self) -> None:
         """The partitions are being dealt out anew: nothing waits any more."""
         self._behind.clear()
-        self._waiting = 0
 
     def is_behind(self, partition: int) -> bool:
         """Whether something in the log from before the assignment is still to be handled."""
         return partition in self._behind
 
+    def awaited(self) -> dict[TopicPartition, int]:
+        """How far the logs have to be read before their partitions are behind no more."""
+        return {
+            TopicPartition(topic, number): end
+            for number, partition in self._behind.items()
+            for topic, end in partition.ends.items()
+        }
+
     def put(self, message: Message) -> None:
         """A record of a partition that is behind, to be asked back by `pop`."""
-        waiting = self._behind[message.partition].waiting
-        waiting.setdefault(message.topic, deque()).append(message)
-        self._waiting += 1
+        partition = self._behind[message.partition]
+        partition.waiting.setdefault(message.topic, deque()).append(message)
+        partition.count += 1
 
     def pop(self, number: int) -> Message | None:
         """The next record of a partition; None if it has not been read yet, or there is none."""
         partition = self._behind.get(number)
         if partition is None:
             return None
-        if self._waiting <= WAITING_LIMIT and any(
+        if partition.count <= WAITING_LIMIT and any(
             not partition.waiting.get(topic) for topic in partition.ends
         ):
             return None
@@ -79,7 +87,7 @@ class CausesFirst:
             return None
         first = min(heads, key=lambda each: (each.timestamp_ms, self._rank[each.topic]))
         partition.waiting[first.topic].popleft()
-        self._waiting -= 1
+        partition.count -= 1
         if first.offset + 1 >= partition.ends.get(first.topic, first.offset + 2):
             del partition.ends[first.topic]
         return first

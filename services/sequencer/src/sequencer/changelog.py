@@ -45,7 +45,15 @@ def gap(follows: int | None, low: int, end: int, young: Callable[[], int]) -> Ga
     """What a copy lacks that has seen `follows` last of a changelog from `low` to before `end`;
     None: nothing. `young` is the first offset that is younger than half the time for which the
     changelog tells of deletions, below 0 for none: a deletion that is missing here and that the
-    changelog no longer tells would leave a row that nobody else has."""
+    changelog no longer tells would leave a row that nobody else has.
+
+    Raises BrokerError if the copy has seen what the changelog does not have."""
+    if follows is not None and follows >= end:
+        raise BrokerError(
+            f"the copy of the rows has seen record {follows} of a changelog that ends at {end}: "
+            "that was made anew, or has lost records. If it is right, delete the copy "
+            "(LEADFLOW_DATA_DIR)"
+        )
     at = low if follows is None else follows + 1
     if at >= end:
         return None
@@ -145,6 +153,11 @@ class CatchUp:
                 continue
             if (error := message.error()) is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
+                    if offset < ends[partition]:
+                        raise BrokerError(
+                            f"{self._topic} {partition} ends at {offset} and did at "
+                            f"{ends[partition]}: it has lost records"
+                        )
                     # The last offsets of a partition may be gone, or be no records.
                     seen[partition] = max(seen.get(partition, -1), offset - 1)
                 elif error.fatal():

@@ -23,6 +23,7 @@ from leadflow.settings import Environment, ServiceSettings
 from leadflow.tenants import Tenant
 from sequencer.app import PART, Worker, WorkerSettings
 from sequencer.decide import calendar
+from sequencer.folder import only_ours
 from sequencer.lease import Lease, make_switch
 from sequencer.member import LEASE_SECONDS
 from sequencer.model import Setting
@@ -67,6 +68,7 @@ async def main(
         logging.getLogger(name).setLevel(logging.WARNING)
     group = env.text("GROUP", "sequencer")
     data_dir = env.path("DATA_DIR", str(Path(tempfile.gettempdir()) / "leadflow-sequencer"))
+    folder = only_ours(data_dir)
     tenants_file = env.text("TENANTS_FILE", "")
     known = tenants.load(Path(tenants_file) if tenants_file else None)
     check_calendars(known)
@@ -118,3 +120,4 @@ async def main(
         for view in views:
             await view.close()
         await producer.close()
+        folder.close()

@@ -41,6 +41,10 @@ DRAIN_SECONDS = 25.0
 SESSION_SECONDS = 10.0
 LEASE_SECONDS = 9.0
 LEASE_ENDS_SECONDS = 2.0
+# A broker that has just begun to lead a partition may not know its end for a moment: pauses
+# before it is asked again, and looks in a row that find a log too short.
+ASK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0)
+SHORT_LOOKS = 3
 
 
 class Group(turns.Reader, Protocol):
@@ -94,6 +98,8 @@ class Member:
         self._codec = codec
         self._clock = clock
         self._deal = 0
+        # Logs that were found shorter than they have been, and how often in a row.
+        self._short: dict[TopicPartition, int] = {}
 
     async def take(self, message: Message) -> None:
         """Begin with the next record of a partition (`turns.is_next`); wait while too many are
@@ -123,13 +129,14 @@ class Member:
 
     async def begin(self) -> bool:
         """The rows of the assignment are there: read on from where the group has committed.
-        False if it was dealt out anew meanwhile."""
+        False if it was dealt out anew meanwhile. Raises BrokerError if a log ends before that:
+        what it will get up to there would be taken for what is done already."""
         deal, group = self._deal, self._group
         places = {place for place in group.assignment() if place.topic in STREAM_TOPICS}
         committed = await group.committed()
         earliest = await group.earliest(places)
         starts = {each: max(committed.get(each) or 0, earliest[each]) for each in places}
-        ends = await group.ends(places)
+        ends = await self._ends(starts)
         await self._effects.look({each.partition for each in places})
         await group.seek_all(starts)
         if deal != self._deal:
@@ -138,6 +145,42 @@ class Member:
         self._causes.start(starts, ends)
         self._pipeline.offsets.start(starts)
         return True
+
+    async def _ends(self, starts: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        for pause in (*ASK_AGAIN_SECONDS, 0.0):
+            ends = await self._group.ends(starts)
+            short = next((each for each in starts if ends[each] < starts[each]), None)
+            if short is None:
+                return ends
+            await self._clock.sleep(pause)
+        raise BrokerError(
+            f"{short.topic} {short.partition} ends at {ends[short]}, and the group has committed "
+            f"{starts[short]}: it was made anew, or has lost records. Say where to read on "
+            f"(kafka-consumer-groups --reset-offsets --topic {short.topic})"
+        )
+
+    async def look(self) -> int:
+        """To be called every few seconds: records behind the ends of the partitions that are
+        ours. Raises BrokerError if a log stays shorter than what was read of it, or than it was
+        when it was taken over: the next member begins with what there is."""
+        lag = await self.turns.lag()
+        offsets, awaited = self._pipeline.offsets, self._causes.awaited()
+        read = {
+            each: max(offset, awaited.get(each, 0))
+            for each in self._group.assignment()
+            if (offset := offsets.next(each)) is not None
+        }
+        ends = await self._group.ends(read) if read else {}
+        self._short = {
+            each: self._short.get(each, 0) + 1 for each, end in ends.items() if end < read[each]
+        }
+        for place, times in self._short.items():
+            if times == SHORT_LOOKS:
+                raise BrokerError(
+                    f"{place.topic} {place.partition} ends at {ends[place]} and did at "
+                    f"{read[place]}: it has lost records"
+                )
+        return lag
 
     async def give_back(self) -> None:
         """Finish what is under way before anybody else may own these partitions."""
