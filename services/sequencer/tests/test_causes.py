@@ -101,3 +101,24 @@ def test_no_more_wait_than_memory_has_been_set_aside_for() -> None:
     many = [at(RESULTS, number, 100) for number in range(WAITING_LIMIT + 1)]
     assert order(causes, *many) == [(RESULTS, 0)]
     assert order(causes, at(EVENTS, 0, 50))[:2] == [(EVENTS, 0), (RESULTS, 1)]
+
+
+def test_what_waits_in_a_busy_partition_takes_no_room_from_another() -> None:
+    causes = CausesFirst(TOPICS)
+    starts = {TopicPartition(EVENTS, number): 0 for number in (0, 1)}
+    causes.start(starts, dict.fromkeys(starts, 1))
+    for number in range(WAITING_LIMIT + 1):
+        causes.put(at(RESULTS, number, 100))
+    assert order(causes, at(COMMANDS, 0, 300, partition=1)) == []
+    assert order(causes, at(EVENTS, 0, 100, partition=1)) == [(EVENTS, 0), (COMMANDS, 0)]
+
+
+def test_what_was_there_at_the_takeover_is_awaited_until_it_was_handled() -> None:
+    causes = behind(
+        places(events=0, commands=2, results=0), places(events=1, commands=4, results=0)
+    )
+    assert causes.awaited() == places(events=1, commands=4)
+    order(causes, at(EVENTS, 0, 100), at(COMMANDS, 2, 200))
+    assert causes.awaited() == places(commands=4)
+    order(causes, at(COMMANDS, 3, 300))
+    assert causes.awaited() == {}
