@@ -26,7 +26,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 Wait = Callable[..., Any]
 LEADS = 300
 # The sender waits for the test, the cancel for the sender.
-WAITING = "SELECT count(*) >= 2 FROM pg_locks WHERE NOT granted"
+# Whether somebody waits for somebody who waits for us.
+WAITING = (
+    "SELECT EXISTS (SELECT FROM pg_locks AS behind, unnest(pg_blocking_pids(behind.pid)) AS batch "
+    "WHERE NOT behind.granted AND pg_backend_pid() = ANY (pg_blocking_pids(batch)))"
+)
 GATE = {
     "owner": "dana",
     "incident_owner": "ops-lead",
