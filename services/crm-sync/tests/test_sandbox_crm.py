@@ -19,7 +19,8 @@ from crm_sync.crm.base import (
     CrmSignIn,
     CrmUnavailable,
 )
-from crm_sync.crm.sandbox import SandboxCrm, refusal
+from crm_sync.crm.http import refusal
+from crm_sync.crm.sandbox import SandboxCrm
 from crm_sync.model import Note
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -136,11 +137,12 @@ async def test_a_note_on_a_contact_that_is_not_there_says_so() -> None:
     [
         (400, CrmNever, False),
         (401, CrmSignIn, True),
-        (403, CrmNever, False),
+        (403, CrmSignIn, True),
         (404, CrmMissing, False),
         (408, CrmUnavailable, True),
         (409, CrmConflict, True),
         (422, CrmNever, False),
+        (423, CrmConflict, True),
         (425, CrmUnavailable, True),
         (429, CrmLimited, True),
         (500, CrmUnavailable, True),
@@ -150,5 +152,5 @@ async def test_a_note_on_a_contact_that_is_not_there_says_so() -> None:
 def test_a_status_says_whether_to_try_again(
     status: int, kind: type[CrmError], retryable: bool
 ) -> None:
-    error = refusal(status, "PUT of a contact")
+    error = refusal(status, f"PUT of a contact: HTTP {status}")
     assert (type(error), error.retryable) == (kind, retryable)

@@ -57,6 +57,21 @@ class Note:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something for a person to do. `task_id` is the message's id: written once.
+
+    `kind` is "task" or "call". It is due at once, `at`: the sequencer has waited already.
+    """
+
+    task_id: str
+    kind: str
+    title: str
+    text: str
+    at: datetime
+    owner: str | None = None
+
+
 class Origin(NamedTuple):
     """Where a record was read first."""
 
@@ -78,7 +93,7 @@ class Item:
     lead_id: str
     what: str
     origin: Origin
-    change: Upsert | Note
+    change: Upsert | Note | Task
     attempts: int = 0
     hop: int = 0
 

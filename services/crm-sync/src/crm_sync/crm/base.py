@@ -4,7 +4,8 @@
     ├── CrmUnavailable  no answer, an answer lost, or a failure of its own    (retryable)
     ├── CrmLimited      too many calls; retry_after says for how long         (retryable)
     ├── CrmConflict     somebody else is changing the same thing              (retryable)
-    ├── CrmSignIn       our credentials are not taken: theirs to mend         (retryable)
+    ├── CrmSignIn       our credentials are not taken, or the account is not set up for us:
+    │                   no call can succeed before a person mended that       (retryable)
     ├── CrmMissing      there is no such contact
     ├── CrmNever        it will never take this
     └── CrmGivenUp      tried as often as the policy says
@@ -17,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
-from crm_sync.model import Note
+from crm_sync.model import Note, Task
 from leadflow.errors import LeadflowError
 
 
@@ -70,11 +71,19 @@ class CrmGivenUp(CrmError):
 
 @dataclass(frozen=True, slots=True)
 class ContactWrite:
-    """The whole value of a contact. Two writes with one key are the same write."""
+    """The whole value of a contact. Two writes with one key are the same write.
+
+    `crm_id` is the CRM's id as an earlier write gave it, None for a contact that is new.
+    """
 
     external_id: str
     key: str
     fields: Mapping[str, Any]
+    crm_id: str | None = None
+
+
+# What the CRM has of a contact, in the CRM's own words.
+Kept: TypeAlias = Mapping[str, Any]
 
 
 class Crm(Protocol):
@@ -88,6 +97,22 @@ class Crm(Protocol):
 
     async def add_note(self, external_id: str, note: Note) -> None:
         """Write a note on a contact, once for each note id. Raises CrmError."""
+
+    async def add_task(self, external_id: str, task: Task) -> None:
+        """Give a person something to do about a contact, once for each task id. Raises CrmError."""
+
+    async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
+        """What the CRM has, by external id; contacts that it lacks are left out.
+
+        Raises CrmError; CrmNever where this CRM cannot be read.
+        """
+
+    def kept(self, fields: Mapping[str, Any]) -> Kept:
+        """What `read` gives back of a contact written with these fields, as long as nobody else
+        changes it; it may give back more. Raises CrmNever for fields that cannot be written."""
+
+    async def canary(self) -> None:
+        """One small call that changes nothing and succeeds when a write would. Raises CrmError."""
 
     async def close(self) -> None:
         """Let connections go."""

@@ -1,47 +1,22 @@
-"""The CRM of the sandbox (`sandbox/README.md`): batches of contacts, notes one by one."""
+"""The CRM of the sandbox (`sandbox/README.md`): batches of contacts, notes and tasks one by one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from crm_sync.crm.base import (
-    ContactWrite,
-    CrmConflict,
-    CrmError,
-    CrmLimited,
-    CrmMissing,
-    CrmNever,
-    CrmSignIn,
-    CrmUnavailable,
-)
-from crm_sync.model import Note
+from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmNever, CrmUnavailable, Kept
+from crm_sync.crm.http import refusal, retry_after
+from crm_sync.model import Note, Task
 
 BATCH = 100
 CALLS_AT_ONCE = 4
-
-
-def refusal(status: int, call: str, retry_after_seconds: float = 0) -> CrmError:
-    """The error that an HTTP status (RFC 9110, RFC 6585, RFC 8470) stands for."""
-    reason = f"{call}: HTTP {status}"
-    retry_after = timedelta(seconds=max(0.0, retry_after_seconds))
-    if status == 429:
-        return CrmLimited(reason, retry_after)
-    if status >= 500 or status in (408, 425):
-        return CrmUnavailable(reason, retry_after)
-    if status == 409:
-        return CrmConflict(reason, retry_after)
-    if status == 401:
-        return CrmSignIn(reason)
-    if status == 404:
-        return CrmMissing(reason)
-    return CrmNever(reason)
 
 
 class SandboxCrm:
@@ -101,7 +76,7 @@ class SandboxCrm:
         answer = await self._call(
             self._contact_calls,
             "PUT",
-            f"/contacts/{quote(write.external_id, safe='')}",
+            _path(write.external_id),
             write.fields,
             write.key,
         )
@@ -111,9 +86,38 @@ class SandboxCrm:
         await self._call(
             self._note_calls,
             "POST",
-            f"/contacts/{quote(external_id, safe='')}/notes",
+            f"{_path(external_id)}/notes",
             {"note_id": note.note_id, "text": note.text, "at": note.at.isoformat()},
         )
+
+    async def add_task(self, external_id: str, task: Task) -> None:
+        wanted = {
+            "task_id": task.task_id,
+            "kind": task.kind,
+            "title": task.title,
+            "text": task.text,
+            "at": task.at.isoformat(),
+            "owner": task.owner,
+        }
+        await self._call(self._note_calls, "POST", f"{_path(external_id)}/tasks", wanted)
+
+    async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
+        found = await asyncio.gather(*(self._read_one(each) for each in external_ids))
+        return {name: kept for name, kept in zip(external_ids, found, strict=True) if kept}
+
+    async def _read_one(self, external_id: str) -> Kept | None:
+        try:
+            answer = await self._call(self._contact_calls, "GET", _path(external_id), None)
+        except CrmMissing:
+            return None
+        contact: Kept = answer["contact"]
+        return contact
+
+    def kept(self, fields: Mapping[str, Any]) -> Kept:
+        return fields
+
+    async def canary(self) -> None:
+        await self._call(self._contact_calls, "GET", "/counts", None)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -121,30 +125,34 @@ class SandboxCrm:
     async def _call(
         self, room: asyncio.Semaphore, method: str, path: str, body: Any, key: str | None = None
     ) -> Any:
-        call = f"{method} of a {'note' if path.endswith('/notes') else 'contact'}"
+        last = path.rpartition("/")[2]
+        call = f"{method} of a {last[:-1] if last in ('notes', 'tasks') else 'contact'}"
         headers = {"Content-Type": "application/json"}
         if key is not None:
             headers["Idempotency-Key"] = key
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        content = None
+        if body is not None:
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         async with room:
             try:
                 answer = await self._client.request(method, path, content=content, headers=headers)
             except httpx.TransportError as error:
                 raise CrmUnavailable(f"{call}: {type(error).__name__}") from error
         if answer.status_code >= 300:
-            raise refusal(answer.status_code, call, _seconds(answer.headers.get("Retry-After")))
+            reason = f"{call}: HTTP {answer.status_code}"
+            raise refusal(answer.status_code, reason, retry_after(answer))
         try:
             return answer.json()
         except ValueError:
             raise CrmUnavailable(f"{call}: the answer is not JSON") from None
 
 
+def _path(external_id: str) -> str:
+    return f"/contacts/{quote(external_id, safe='')}"
+
+
 def _item_answer(item: dict[str, Any]) -> str | CrmError:
     if item["status"] == 200:
         return str(item["id"])
-    return refusal(item["status"], "POST of a contact", item.get("retry_after_seconds", 0))
-
-
-def _seconds(retry_after: str | None) -> float:
-    # The sandbox writes seconds; a date (RFC 9110, 10.2.3) would need a clock.
-    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0
+    wait = timedelta(seconds=item.get("retry_after_seconds", 0))
+    return refusal(item["status"], f"POST of a contact: HTTP {item['status']}", wait)

@@ -1,0 +1,120 @@
+"""What CRMs that speak HTTP share: connections, the room for calls, and statuses as errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeAlias
+
+import httpx
+
+from crm_sync.crm.base import (
+    CrmConflict,
+    CrmError,
+    CrmLimited,
+    CrmMissing,
+    CrmNever,
+    CrmSignIn,
+    CrmUnavailable,
+)
+
+# Asked before each single call. Raises CrmLimited where the account has no room for it: then the
+# call is not made.
+Gate: TypeAlias = Callable[[], Awaitable[None]]
+
+
+async def open_gate() -> None:
+    """The gate of an account without a budget."""
+
+
+class Caller:
+    """Calls to one account of a CRM at `url`; at most `at_once` at a time.
+
+    `timeout_seconds` bounds a call as a whole. `transport` replaces the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_seconds: float,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: httpx.BasicAuth | None = None,
+        at_once: int = 4,
+        gate: Gate = open_gate,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        # The address is given in full: proxies of the environment are not meant for it.
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            timeout=timeout_seconds,
+            headers={"User-Agent": "leadflow", **(headers or {})},
+            auth=auth,
+            transport=transport,
+            trust_env=False,
+            # Servers let go of idle connections after five seconds and more.
+            limits=httpx.Limits(max_connections=at_once, keepalive_expiry=3.0),
+        )
+        self._timeout = timeout_seconds
+        self._room = asyncio.Semaphore(at_once)
+        self._gate = gate
+
+    async def call(self, method: str, path: str, what: str, **request: Any) -> httpx.Response:
+        """The answer, whatever its status; `what` names the call in errors.
+
+        Raises CrmUnavailable without an answer, and what the gate raises.
+        """
+        async with self._room:
+            await self._gate()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._client.request(method, path, **request)
+            except (httpx.RequestError, TimeoutError) as error:
+                raise CrmUnavailable(f"{what}: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def refusal(status: int, reason: str, wait: timedelta = timedelta(0)) -> CrmError:
+    """The error that an HTTP status (RFC 9110, RFC 4918, RFC 6585, RFC 8470) stands for."""
+    if status == 429:
+        return CrmLimited(reason, wait)
+    if status >= 500 or status in (408, 425):
+        return CrmUnavailable(reason, wait)
+    if status in (409, 423):
+        return CrmConflict(reason, wait)
+    if status in (401, 402, 403, 407):
+        return CrmSignIn(reason)
+    if status == 404:
+        return CrmMissing(reason)
+    return CrmNever(reason)
+
+
+def retry_after(response: httpx.Response) -> timedelta:
+    """How long to wait (RFC 9110, 10.2.3): seconds, or a date, measured by the answer's own Date.
+
+    Zero where it is missing or makes no sense.
+    """
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return timedelta(seconds=int(value))
+    try:
+        then = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(response.headers.get("Date", ""))
+        return max(timedelta(0), then - now)
+    except (ValueError, TypeError):
+        return timedelta(0)
+
+
+def json_object(response: httpx.Response, what: str) -> dict[str, Any]:
+    """The answer as an object. Raises CrmUnavailable where it is none: nothing is known then."""
+    try:
+        value = response.json()
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise CrmUnavailable(f"{what}: the answer is not a JSON object")
+    return value
