@@ -13,6 +13,7 @@ and for each pending lead the memory of the process, and the bytes of index and 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
 import rocksdict
+from _figures import figure
 from _mix import definition
 from _rows import encoded_rows, lead_id, row
 
@@ -131,39 +134,59 @@ def bytes_in(folder: Path) -> int:
     return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
 
 
-def measure(pending: int) -> None:
+def measure(pending: int, folder: Path) -> None:
     """Print tick and index in milliseconds, bytes of memory, of the index and of the rows."""
-    with tempfile.TemporaryDirectory(prefix="due-index-") as name:
-        spare_the_collector()
-        before = memory()
-        now = datetime.now(UTC)
-        partition = Partition(Path(name))
-        partition.fill(pending, now)
-        partition.until_quiet()
-        watches = [partition.tick(now + timedelta(seconds=number)) for number in range(TICKS)]
-        print(
-            1_000 * median(each.all for each in watches),
-            1_000 * sum(each.index for each in watches) / TICKS,
-            1_000 * max(each.all for each in watches),
-            memory() - before,
-            bytes_in(partition.folder / "due"),
-            bytes_in(partition.folder / "rows"),
-        )
+    spare_the_collector()
+    before = memory()
+    now = datetime.now(UTC)
+    partition = Partition(folder)
+    partition.fill(pending, now)
+    partition.until_quiet()
+    watches = [partition.tick(now + timedelta(seconds=number)) for number in range(TICKS)]
+    print(
+        1_000 * median(each.all for each in watches),
+        1_000 * sum(each.index for each in watches) / TICKS,
+        1_000 * max(each.all for each in watches),
+        memory() - before,
+        bytes_in(folder / "due"),
+        bytes_in(folder / "rows"),
+        flush=True,
+    )
+
+
+def in_a_process(pending: int) -> list[float]:
+    """What `measure` prints, of a process of its own. Its files are deleted when it has ended:
+    as long as it lives its databases may write new ones."""
+    with tempfile.TemporaryDirectory(prefix="due-index-") as folder:
+        command = [sys.executable, __file__, "--one", str(pending), "--folder", folder]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ended.returncode != 0:
+            raise SystemExit(
+                f"{pending:,} pending: exit code {ended.returncode}, {what_is_free()}\n"
+                f"{ended.stderr.strip() or 'nothing was said'}"
+            )
+    return [float(each) for each in ended.stdout.split()]
+
+
+def what_is_free() -> str:
+    """10 million need 3 GB of disk and 600 MB of memory."""
+    disk = shutil.disk_usage(tempfile.gettempdir()).free // 2**20
+    memory_ = psutil.virtual_memory().available // 2**20
+    return f"{disk:,} MB of disk and {memory_:,} MB of memory free"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pending", type=int, nargs="+", default=SIZES)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        measure(options.one)
+        measure(options.one, options.folder)
         return
     smallest = 0.0, 0.0
     for pending in options.pending:
-        command = [sys.executable, __file__, "--one", str(pending)]
-        said = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()
-        tick, index, worst, grown, due, rows = map(float, said)
+        tick, index, worst, grown, due, rows = in_a_process(pending)
         smallest = smallest if any(smallest) else (tick, index)
         print(
             f"{pending:>10,} pending: {DUE} due take {tick:.1f} ms (at most {worst:.1f}), "
@@ -176,6 +199,17 @@ def main() -> None:
             f"           memory {grown / 2**20:,.0f} MB ({each[0]:,.0f} bytes each), on disk "
             f"{each[1]:.0f} bytes each in the index, {each[2]:.0f} in the rows",
             flush=True,
+        )
+        ratio = tick / smallest[0]
+        figure(
+            f"tick with {DUE} due among {pending:,} pending",
+            f"{tick:.0f} ms, ratio {ratio:.2f}",
+            f"ratio at most {AIM}",
+            ratio <= AIM,
+        )
+        figure(
+            f"a pending lead among {pending:,}",
+            f"{each[0]:,.0f} bytes of memory; on disk {each[1]:.0f} of index, {each[2]:.0f} of row",
         )
 
 

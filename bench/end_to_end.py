@@ -24,6 +24,7 @@ from typing import Any
 import confluent_kafka
 import httpx
 import psutil
+from _figures import at_least, figure
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from leadflow_cli.ports import Ports
@@ -31,6 +32,7 @@ from leadflow_cli.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 TENANT = "acme-roofing"
+AIM = 500
 
 
 def lead(number: int, run: str) -> tuple[bytes, bytes]:
@@ -194,6 +196,7 @@ def main() -> None:
         taken = steady(stack, sandbox, options.rate, options.seconds)
     best, shown = max(rates), ", ".join(f"{rate:.0f}" for rate in rates)
     print(f"end to end, {options.leads} leads at once: {shown} leads/s")
+    at_least(f"end to end, {options.leads:,} leads at once", rates, AIM, " leads/s")
     print(f"  beside Kafka alone in the same run: {alone:.0f} records/s, ratio {best / alone:.3f}")
     leads = 2 * options.leads
     shares = {name: (after[name] - before.get(name, 0.0)) / leads * 1000 for name in after}
@@ -203,7 +206,9 @@ def main() -> None:
             print(f"  {name:12} {share:5.2f} ms")
     p50, p99 = statistics.median(taken), taken[int(len(taken) * 0.99)]
     print(f"at {options.rate} leads/s for {options.seconds} s:")
-    print(f"  p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {taken[-1]:.0f} ms")
+    way = f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {taken[-1]:.0f} ms"
+    print(f"  {way}")
+    figure(f"end to end at {options.rate} leads/s", way)
 
 
 if __name__ == "__main__":

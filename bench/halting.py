@@ -26,6 +26,7 @@ from uuid import uuid4
 
 import confluent_kafka
 import httpx
+from _figures import figure, percentiles
 from end_to_end import ROOT, TENANT, accepted, lead, producer, wait_for
 from sqlalchemy import text
 
@@ -135,12 +136,6 @@ def load(bootstrap: str, run: str, rate: float, ended: threading.Event) -> None:
     writer.flush()
 
 
-def shown(name: str, seconds: Sequence[float]) -> str:
-    ordered = sorted(1000 * each for each in seconds)
-    p50, p99 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
-    return f"{name}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {ordered[-1]:.0f} ms"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--replies", type=int, default=300)
@@ -184,9 +179,12 @@ def main() -> None:
             for item in accepted(sandbox, run, 0)
         )
     print(f"{len(taken)} replies, {options.load:.0f} leads/s beside; from the portal's 202")
-    print("  " + shown("in lead-events", [log.seen[each] - at for each, at in taken.items()]))
-    print("  " + shown("in the dispatcher", [known[each] - at for each, at in taken.items()]))
+    for where, seen in (("in lead-events", log.seen), ("in the dispatcher", known)):
+        waited = percentiles([seen[each] - at for each, at in taken.items()])
+        print(f"  {where}: {waited}")
+        figure(f"reply taken until it stands {where}", waited)
     print(f"  accepted after its stop was known: {late}")
+    figure("sent after the stop of a reply was known", str(late), "0", not late)
     if late:
         raise SystemExit(1)
 

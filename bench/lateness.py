@@ -31,6 +31,7 @@ from typing import Any
 from uuid import uuid4
 
 import confluent_kafka
+from _figures import figure, percentiles
 
 from leadflow import ids, records, topics
 from leadflow.codec import Codec
@@ -200,11 +201,11 @@ class Bench:
                 raise SystemExit(f"{len(self.late[kind])} of {count} {kind} in {seconds:.0f} s")
 
 
-def percentiles(values: Sequence[float]) -> str:
-    """p50, p99 and the longest in milliseconds."""
-    ordered = sorted(values)
-    p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * q))] for q in (0.5, 0.99))
-    return f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms, max {ordered[-1] * 1000:,.0f} ms"
+def tell_late(load: str, late: Sequence[float]) -> None:
+    """How late, and that nothing was early."""
+    early = sum(each < 0 for each in late)
+    print(f"  late: {percentiles(late)}; early: {early}", flush=True)
+    figure(f"late, {load}", f"{percentiles(late)}; early {early}", "early 0", not early)
 
 
 def steady(bench: Bench, rate: int, seconds: int) -> None:
@@ -218,7 +219,7 @@ def steady(bench: Bench, rate: int, seconds: int) -> None:
     bench.until(f"{STEADY}:minute-1", rate * seconds, 120)
     late = bench.late[f"{STEADY}:minute-1"]
     print(f"steady, {rate} leads/s for {seconds} s: {len(late)} steps brought by a timer")
-    print(f"  late: {percentiles(late)}; early: {sum(each < 0 for each in late)}", flush=True)
+    tell_late(f"{rate} leads/s for {seconds} s", late)
 
 
 def burst(bench: Bench, bootstrap: str, group: str, count: int, minutes: int) -> None:
@@ -260,12 +261,18 @@ def burst(bench: Bench, bootstrap: str, group: str, count: int, minutes: int) ->
     during = [each for each in bench.waited if due <= each[0] <= over]
     blocked = sum(read > BLOCKED_SECONDS for _at, _decided, read in during)
     print(f"  all out {over - due:.1f} s after: {count / (over - due):,.0f} steps/s")
-    print(f"  late: {percentiles(late)}; early: {sum(each < 0 for each in late)}")
+    tell_late(f"burst of {count:,}", late)
     for when, found in (("before it", before), ("in it", during)):
         _at, decided, read = zip(*found, strict=True)
         print(f"  events of {len(found)} other leads {when}: decided {percentiles(decided)}")
         print(f"    their messages read {percentiles(read)}")
     print(f"  blocked for more than {BLOCKED_SECONDS:.0f} s: {blocked}", flush=True)
+    figure(
+        "events of other leads in the burst, until their message is read",
+        percentiles([read for _at, _decided, read in during]),
+        f"at most {BLOCKED_SECONDS:.0f} s",
+        not blocked,
+    )
 
 
 @contextmanager

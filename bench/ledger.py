@@ -35,6 +35,7 @@ import asyncpg
 import confluent_kafka
 import httpx
 import psutil
+from _figures import at_least, figure, shown
 
 from leadflow import database, ids, topics
 from leadflow.codec import Codec
@@ -50,6 +51,7 @@ TENANT = "acme-roofing"
 SECRET = "bench"
 READY_SECONDS = 60.0
 DONE_SECONDS = 300.0
+AIM_RATE, AIM_RATIO = 1_000, 0.5
 
 
 @dataclass(frozen=True)
@@ -280,24 +282,30 @@ async def main() -> None:
             ("batch calls", False, options.messages),
             ("single calls", True, options.single),
         ):
-            shown: dict[int, list[float]] = {}
+            seen: dict[int, list[float]] = {}
             for workers in (1, 2):
-                shown[workers], shares = await through_the_ledger(
+                seen[workers], shares = await through_the_ledger(
                     around, database_, workers, count, options.rounds, single=single
                 )
-                rates = ", ".join(f"{rate:,.0f}" for rate in shown[workers])
                 told = ", ".join(
                     f"{part} {ms:.2f}"
                     for part, ms in sorted(shares.items(), key=lambda item: -item[1])
                     if ms >= 0.005
                 )
-                print(f"{name}, {workers} dispatcher(s): {rates} messages/s")
+                what = f"{name}, {workers} dispatcher(s)"
+                print(f"{what}: {shown(seen[workers])} messages/s")
+                if single:
+                    figure(what, shown(seen[workers], " messages/s"))
+                else:
+                    at_least(what, seen[workers], AIM_RATE, " messages/s")
                 print(f"  processor time a message: {sum(shares.values()):.2f} ms ({told})")
             plain = [only_posted(around, count, single=single) for _ in range(options.rounds)]
             alone = median(plain)
-            print(f"{name}, the plain loop: {', '.join(f'{rate:,.0f}' for rate in plain)} /s")
-            for workers, seen in shown.items():
-                print(f"  {workers} dispatcher(s) beside it: {median(seen) / alone:.2f}")
+            print(f"{name}, the plain loop: {shown(plain)} /s")
+            for workers, rates in seen.items():
+                ratio = median(rates) / alone
+                print(f"  {workers} dispatcher(s) beside it: {ratio:.2f}")
+                at_least(f"{name}, {workers} beside the plain loop", [ratio], AIM_RATIO)
         await database_.close()
 
 

@@ -25,11 +25,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import confluent_kafka
 import uvloop
+from _figures import at_least, figure, shown
 from _mix import definition, mix, produce
 
 from leadflow import logs, topics
@@ -48,6 +49,7 @@ from sequencer.model import Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
 
+AIM = 0.35
 IDLE_SECONDS = 60.0
 ROLES = ("empty", "worker")
 SHARING = "sharing"
@@ -64,21 +66,30 @@ def settings(bootstrap: str, kind: str, group: str = "") -> WorkerSettings:
     )
 
 
-async def timed(counted: Any, total: int) -> float:
-    """Events a second from the first to the last of `total`."""
-    started = 0.0
+class Pace(NamedTuple):
+    """Events a second, and processor time of the process (all threads) an event."""
+
+    rate: float
+    microseconds: float
+
+
+async def timed(counted: Any, total: int) -> Pace:
+    """From the first to the last of `total`."""
+    started = spent = 0.0
     first = 0
     deadline = time.perf_counter() + IDLE_SECONDS
     while (now := counted()) < total:
         if now and not started:
-            started, first = time.perf_counter(), now
+            started, spent, first = time.perf_counter(), time.process_time(), now
         if time.perf_counter() > deadline:
             raise SystemExit(f"only {now} of {total} records within {IDLE_SECONDS:.0f} s")
         await asyncio.sleep(0.01)
-    return (total - first) / (time.perf_counter() - started)
+    events = total - first
+    seconds, spent = time.perf_counter() - started, time.process_time() - spent
+    return Pace(events / seconds, 1e6 * spent / events)
 
 
-async def empty(bootstrap: str, total: int) -> float:
+async def empty(bootstrap: str, total: int) -> Pace:
     """An agent that does nothing with the same records."""
     app = make_app(settings(bootstrap, "empty"))
     seen = 0
@@ -113,7 +124,7 @@ def make_worker(bootstrap: str, group: str, health: Health) -> Worker:
     )
 
 
-async def worker(bootstrap: str, total: int) -> float:
+async def worker(bootstrap: str, total: int) -> Pace:
     """One sequencer alone."""
     made = make_worker(bootstrap, "", Health())
     running = asyncio.ensure_future(made.run(asyncio.Event()))
@@ -233,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.role == SHARING:
                 await sharing(options.bootstrap, options.group)
             else:
-                print(await run(options.bootstrap, options.total), flush=True)
+                print(*await run(options.bootstrap, options.total), flush=True)
             os._exit(0)  # nothing of this run is worth a drain
 
         uvloop.run(measure())
@@ -247,20 +258,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asyncio.run(produce(bootstrap, mix(options.leads)))
         total = existing(bootstrap)
         print(f"{total} records", flush=True)
+        rates, ratios = [], []
         for number in range(1, options.rounds + 1):
-            empty_rate, rate = (in_a_process(bootstrap, role, total) for role in ROLES)
+            nothing, all_of_it = (in_a_process(bootstrap, role, total) for role in ROLES)
+            rates.append(all_of_it.rate)
+            ratios.append(all_of_it.rate / nothing.rate)
             print(
-                f"round {number}: empty agent {empty_rate:,.0f}/s, sequencer {rate:,.0f}/s, "
-                f"ratio {rate / empty_rate:.2f}",
+                f"round {number}: empty agent {nothing.rate:,.0f}/s, sequencer "
+                f"{all_of_it.rate:,.0f}/s, ratio {ratios[-1]:.2f}; processor time an event "
+                f"{nothing.microseconds:.0f} and {all_of_it.microseconds:.0f} µs",
                 flush=True,
             )
+        figure("sequencer, one worker", shown(rates, " events/s"))
+        at_least("one worker beside an empty agent", ratios, AIM)
+        pairs = []
         for number in range(1, options.rounds + 1):
             one, two = (shared_rate(bootstrap, count, options.leads) for count in (1, 2))
+            pairs.append((one, two))
             print(
                 f"round {number}: one worker {one:,.0f}/s, two workers {two:,.0f}/s, "
                 f"ratio {two / one:.2f}",
                 flush=True,
             )
+        figure("sequencer, two workers", shown([two for _one, two in pairs], " events/s"))
+        figure("two workers beside one", shown([two / one for one, two in pairs]))
 
 
 def own_kafka(until_done: ExitStack) -> str:
@@ -271,11 +292,12 @@ def own_kafka(until_done: ExitStack) -> str:
     return until_done.enter_context(server).bootstrap
 
 
-def in_a_process(bootstrap: str, role: str, total: int) -> float:
+def in_a_process(bootstrap: str, role: str, total: int) -> Pace:
     """What one of the two programs reaches, started anew."""
     command = [sys.executable, __file__, "--bootstrap", bootstrap]
     command += ["--role", role, "--total", str(total)]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()[-1])
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return Pace(*map(float, said.split()[-2:]))
 
 
 def existing(bootstrap: str) -> int:

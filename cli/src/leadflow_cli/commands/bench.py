@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
-from typing import Annotated
+import tempfile
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from leadflow_cli.errors import CliError
 from leadflow_cli.repository import shipped
@@ -22,6 +28,41 @@ SMALL: dict[str, tuple[str, ...]] = {
     "takeover": ("--rows", "20000"),
 }
 """Sizes with which each one only shows that it works."""
+
+COLLECTED_IN = "LEADFLOW_BENCH_FIGURES"
+"""The variable that tells a measurement where to note its figures (`bench/_figures.py`)."""
+
+
+class Figure(NamedTuple):
+    """What a measurement came to. `reached` is None where there is no aim."""
+
+    what: str
+    seen: str
+    aim: str
+    reached: bool | None
+
+
+def measured(path: Path, sizes: tuple[str, ...]) -> tuple[int, list[Figure]]:
+    """Run one file of bench/: its exit code, and what it noted until it ended."""
+    with tempfile.TemporaryDirectory(prefix="leadflow-figures-") as folder:
+        collected = Path(folder) / "figures"
+        collected.touch()
+        ended = subprocess.run(
+            [sys.executable, str(path), *sizes],
+            env={**os.environ, COLLECTED_IN: str(collected)},
+            check=False,
+        )
+        lines = collected.read_text().splitlines()
+    return ended.returncode, [Figure(*json.loads(line)) for line in lines]
+
+
+def show(figures: list[Figure]) -> None:
+    """All figures in one table."""
+    table = Table("what", "aim", "seen", "reached")
+    for each in figures:
+        reached = "" if each.reached is None else "yes" if each.reached else "no"
+        table.add_row(each.what, each.aim, each.seen, reached)
+    Console().print(table)
 
 
 def bench(
@@ -44,11 +85,14 @@ def bench(
     for name in names or found:
         if name not in found:
             raise CliError(f"there is no measurement {name}: there are {', '.join(found)}")
-    failed = []
+    figures, failed = list[Figure](), []
     for name in names or found:
         print(f"== {name}", flush=True)
-        sizes = SMALL.get(name, ()) if small else ()
-        if subprocess.run([sys.executable, str(found[name]), *sizes], check=False).returncode != 0:
+        code, noted = measured(found[name], SMALL.get(name, ()) if small else ())
+        figures += noted
+        if code != 0:
             failed.append(name)
+            figures.append(Figure(name, f"failed with exit code {code}, see above", "", False))
+    show(figures)
     if failed:
         raise CliError(f"failed: {', '.join(failed)}")
