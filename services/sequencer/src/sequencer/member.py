@@ -147,17 +147,19 @@ class Member:
         return True
 
     async def _ends(self, starts: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
-        for pause in (*ASK_AGAIN_SECONDS, 0.0):
+        pauses = iter(ASK_AGAIN_SECONDS)
+        while True:
             ends = await self._group.ends(starts)
             short = next((each for each in starts if ends[each] < starts[each]), None)
             if short is None:
                 return ends
+            if (pause := next(pauses, None)) is None:
+                raise BrokerError(
+                    f"{short.topic} {short.partition} ends at {ends[short]}, and the group has "
+                    f"committed {starts[short]}: it was made anew, or has lost records. Say where "
+                    f"to read on (kafka-consumer-groups --reset-offsets --topic {short.topic})"
+                )
             await self._clock.sleep(pause)
-        raise BrokerError(
-            f"{short.topic} {short.partition} ends at {ends[short]}, and the group has committed "
-            f"{starts[short]}: it was made anew, or has lost records. Say where to read on "
-            f"(kafka-consumer-groups --reset-offsets --topic {short.topic})"
-        )
 
     async def look(self) -> int:
         """To be called every few seconds: records behind the ends of the partitions that are
