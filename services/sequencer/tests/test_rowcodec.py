@@ -36,7 +36,7 @@ def test_the_header_says_when_the_next_step_is_due(story: Any, words: Any) -> No
     assert rowcodec.header(rowcodec.encode(story.row)) == (rowcodec.VERSION, 0, True)
 
 
-@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x05" + bytes(9), b"\x04" + bytes(9) + b"\xff"])
+@pytest.mark.parametrize("broken", [b"", b"\x01", b"\x06" + bytes(9), b"\x04" + bytes(9) + b"\xff"])
 def test_bytes_that_are_no_row_say_so(broken: bytes) -> None:
     with pytest.raises(Malformed):
         rowcodec.decode(b"lead", broken)
@@ -144,6 +144,30 @@ def test_a_row_of_the_fourth_format_is_read_and_written_again_in_the_newest(word
     assert (profile.street, profile.city) == ("1 Main St", "Austin")
     assert (profile.region, profile.postal_code, profile.country) == (None, None, None)
     assert row.away_until == words.at(2) + timedelta(days=1)
+    again = rowcodec.encode(row)
+    assert rowcodec.header(again).version == rowcodec.VERSION
+    assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+# Written by the program when rows had their fifth format.
+FIFTH_FORMAT = bytes.fromhex(
+    "05000001a19bcf0c40000861636d65020864616e6118776562736974652d666f726d0c616374697665010206"
+    "41646102104c6f76656c616365021e616461406578616d706c652e636f6d02182b3135313235353530313131"
+    "00000208726f6f66021231204d61696e205374020c41757374696e02045458020a373837303102045553001e"
+    "416d65726963612f4368696361676f0c6e6f726d616c02066e65770206686f740206736d73010a5354415254"
+    "c0c3ecb7b3680002b7a86a536aae53f7bec4aad993c5b6ba1061636d652e6f6e650202809ae5b7b3680280d4"
+    "9cbbb3680c6d616e75616c000863616c6c02066f6c6400021868656c6c6f3a6f70656e65640000021061636d"
+    "652e74776f02809ae5b7b36812636f6d706c6574656402000e80edf3b7b368c0c3ecb7b36880b1f8bcb36880"
+    "dda68ab468021661636d652e73696c656e740002809ae5b7b3680030d47f0dba738c0f9dad1163cf949c808c"
+    "c8d000f92448b4b0"
+)
+
+
+def test_a_row_of_the_fifth_format_is_read_and_written_again_in_the_newest(words: Any) -> None:
+    row = rowcodec.decode(words.LEAD.encode(), FIFTH_FORMAT)
+    profile = row.profile
+    assert (profile.region, profile.postal_code, profile.country) == ("TX", "78701", "US")
+    assert row.ahead == ()
     again = rowcodec.encode(row)
     assert rowcodec.header(again).version == rowcodec.VERSION
     assert rowcodec.decode(words.LEAD.encode(), again) == row

@@ -89,6 +89,17 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StopAhead:
+    """A stop by hand of an enrollment that is not in the row, and never was as far as the row
+    knows: if it begins, it ends at once (`decide/ahead.py`). `at` is when somebody asked."""
+
+    enrollment_id: str
+    event_id: str
+    requested_by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeadRow:
     """All that the sequencer keeps about a lead.
 
@@ -100,6 +111,7 @@ class LeadRow:
     `review_at` when it is looked at for what no event says (`decide/reviews.py`).
     `away_until` is when somebody whom an automatic answer said to be away is back.
     `sent` are the times of the last messages to the lead, as many as its tenant's cap counts.
+    `ahead` are stops of enrollments that have not begun.
     `applied` are the digests of the last events that concerned the lead. A repeat of one of
     them does nothing; beyond that many, ids of effects still are the same.
     """
@@ -125,6 +137,7 @@ class LeadRow:
     away_until: datetime | None = None
     dormant_in: tuple[str, ...] = ()
     sent: tuple[datetime, ...] = ()
+    ahead: tuple[StopAhead, ...] = ()
     applied: tuple[bytes, ...] = ()
 
     def next_due(self) -> datetime | None:

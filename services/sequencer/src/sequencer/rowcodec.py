@@ -22,9 +22,9 @@ import fastavro
 from fastavro import schemaless_reader, schemaless_writer
 
 from leadflow.errors import Malformed
-from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile
+from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile, StopAhead
 
-VERSION = 5
+VERSION = 6
 READABLE = range(1, VERSION + 1)
 HEADER = struct.Struct(">BqB")
 MARK_BYTES = 8
@@ -160,6 +160,15 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
         "away_until": _or_zero(row.away_until),
         "dormant_in": row.dormant_in,
         "sent": [to_ms(each) for each in row.sent],
+        "ahead": [
+            {
+                "enrollment_id": each.enrollment_id,
+                "event_id": each.event_id,
+                "requested_by": each.requested_by,
+                "at": to_ms(each.at),
+            }
+            for each in row.ahead
+        ],
         "applied": b"".join(row.applied),
     }
 
@@ -199,6 +208,9 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
         data[name] = from_ms(data[name]) if data[name] else None
     data["dormant_in"] = tuple(data["dormant_in"])
     data["sent"] = tuple(from_ms(each) for each in data["sent"])
+    data["ahead"] = tuple(
+        StopAhead(**{**each, "at": from_ms(each["at"])}) for each in data["ahead"]
+    )
     data["applied"] = tuple(
         applied[start : start + MARK_BYTES] for start in range(0, len(applied), MARK_BYTES)
     )

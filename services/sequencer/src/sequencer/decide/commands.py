@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from leadflow.errors import RecordRefused
 from leadflow.records import (
@@ -16,7 +16,7 @@ from leadflow.records import (
     EnrollRequested,
 )
 from leadflow.records.base import changed
-from sequencer.decide import facts, holds, migration, resending, stops, triggers
+from sequencer.decide import ahead, facts, holds, migration, resending, stops, triggers
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
 
@@ -85,9 +85,11 @@ def resume(case: Case, event: EnrollmentResumeRequested) -> None:
 
 
 def stop(case: Case, event: EnrollmentStopRequested) -> None:
-    enrollment = _live(case, event, "stop")
+    """End it. Of one that never began the stop is kept, though it is refused: whoever asked saw
+    an enrollment that is to be made again."""
+    enrollment = _live(case, event, "stop", never=lambda: ahead.keep(case, event))
     if enrollment is not None:
-        stops.end(case, event, enrollment, "manual", {"requested_by": event.requested_by})
+        stops.end(case, event, enrollment, BY_HAND, {"requested_by": event.requested_by})
 
 
 def migrate(case: Case, event: EnrollmentMigrateRequested) -> None:
@@ -100,9 +102,15 @@ def migrate(case: Case, event: EnrollmentMigrateRequested) -> None:
     migration.migrate(case, event, enrollment)
 
 
-def _live(case: Case, event: Command, command: str) -> Enrollment | None:
+def _live(
+    case: Case,
+    event: Command,
+    command: str,
+    never: Callable[[], Mapping[str, object]] = dict,
+) -> Enrollment | None:
     """The enrollment that a command is about, if it is still live; the command of any other is
-    refused, with how that ended as far as it is remembered."""
+    refused, with how that ended as far as it is remembered. `never`: what is done about one that
+    never was, and is to be told of it."""
     for each in case.row.live:
         if each.enrollment_id == event.enrollment_id:
             return each
@@ -115,7 +123,7 @@ def _live(case: Case, event: Command, command: str) -> Enrollment | None:
         None,
     )
     if over is None:
-        _refuse(case, event, command, "not_enrolled", {})
+        _refuse(case, event, command, "not_enrolled", never())
         return None
     looked_at = {"sequence_id": over.sequence_id}
     for line in case.row.finished:

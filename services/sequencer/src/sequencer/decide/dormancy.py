@@ -96,7 +96,7 @@ def enroll(case: Case, due_at: datetime) -> None:
             recorded_at=max(at, due_at),
         )
         triggers.enroll(case, cause, sequence, by="trigger")
-        if case.row.live:
+        if case.row.live or since(case.row) != silent:  # or it was stopped: it counts from now
             return
 
 

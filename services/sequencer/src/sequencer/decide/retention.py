@@ -2,8 +2,9 @@
 
 After the tenant's retention time a finished enrollment's line goes, unless a rule still needs it:
 `never` enter again needs it for good, `after_days` until then; a bounce or a complaint is a refusal
-and stays. A row without live enrollments, lines and refusals, that no event has concerned for as
-long, goes as a whole. Whoever comes back then comes with a LeadUpdated: intake sends one ahead of
+and stays. The stop of an enrollment that never began (`ahead.py`) goes after that time as well. A
+row without live enrollments, lines and refusals, that no event has concerned for as long, goes as a
+whole. Whoever comes back then comes with a LeadUpdated: intake sends one ahead of
 whatever it says of a lead that was long silent (`intake/returning.py`).
 """
 
@@ -23,16 +24,19 @@ def next_at(case: Case) -> datetime | None:
     row = case.row
     if not _days(case) or row.touched_at is None:
         return None
-    if row.finished:
-        return min((at for each in row.finished if (at := _until(case, each))), default=None)
-    if any(not each.granted for each in row.consent):
-        return None
+    times = [each.at + _time(case) for each in row.ahead]
+    times += [at for each in row.finished if (at := _until(case, each))]
+    if row.finished or any(not each.granted for each in row.consent):
+        return min(times, default=None)
     return row.touched_at + _time(case)
 
 
 def shrink(case: Case) -> None:
-    """Forget the lines that no rule needs any more."""
+    """Forget the lines that no rule needs any more, and stops of what never began."""
     row = case.row
+    if _days(case) and any(each.at + _time(case) <= case.now for each in row.ahead):
+        ahead = tuple(each for each in row.ahead if each.at + _time(case) > case.now)
+        row = case.row = changed(row, ahead=ahead)
     old = [each for each in row.finished if (at := _until(case, each)) and at <= case.now]
     if old:
         case.row = changed(

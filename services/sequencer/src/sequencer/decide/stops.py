@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadflow.records import EnrollmentStopped, LeadRecord
-from sequencer.decide.case import Case, inputs
+from sequencer.decide.case import Case, Cause, inputs
 from sequencer.model import Enrollment
 
 CLOSING_STAGES = frozenset({"won", "lost"})
@@ -38,7 +38,7 @@ def stage_left(case: Case, event: LeadRecord, left: str, entered: str) -> None:
 
 def end(
     case: Case,
-    event: LeadRecord,
+    event: LeadRecord | Cause,
     enrollment: Enrollment,
     rule: str,
     looked_at: dict[str, object],

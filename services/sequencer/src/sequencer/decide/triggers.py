@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from leadflow import ids
 from leadflow.records import Enrolled, EnrollmentRefused, LeadRecord, SequencePublished
-from sequencer.decide import scheduling, stops
+from sequencer.decide import ahead, scheduling, stops
 from sequencer.decide.case import Case, Cause, inputs
 from sequencer.model import Consent, Enrollment, LeadRow
 
@@ -71,7 +71,8 @@ def enroll(case: Case, event: LeadRecord | Cause, sequence: SequencePublished, *
         enrolled_by=by,
         trigger_event_id=event.event_id,
     )
-    scheduling.schedule(case, enrollment, sequence, 0, after=at)
+    if not ahead.ends(case, enrollment):
+        scheduling.schedule(case, enrollment, sequence, 0, after=at)
 
 
 def refuse(
