@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmNever, CrmUnavailable, Kept
-from crm_sync.crm.http import refusal, retry_after
+from crm_sync.crm.http import Gate, open_gate, refusal, retry_after
 from crm_sync.model import Note, Task
 
 BATCH = 100
@@ -32,7 +32,9 @@ class SandboxCrm:
         url: str,
         timeout_seconds: float,
         transport: httpx.AsyncBaseTransport | None = None,
+        gate: Gate = open_gate,
     ) -> None:
+        self._gate = gate
         # The address is given in full: proxies of the environment are not meant for it.
         self._client = httpx.AsyncClient(
             base_url=url,
@@ -134,6 +136,7 @@ class SandboxCrm:
         if body is not None:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         async with room:
+            await self._gate()
             try:
                 answer = await self._client.request(method, path, content=content, headers=headers)
             except httpx.TransportError as error:

@@ -1,0 +1,314 @@
+"""Follow Up Boss: a person for each lead, with notes and tasks (ADR 27).
+
+API v1, https://docs.followupboss.com/reference. A person is known by our id in a custom field.
+New ones come in as events, so that Follow Up Boss finds the person whom it has already, assigns
+and notifies. It knows no deal a lead: the stage is the person's, and so are notes and tasks.
+
+There are no idempotency keys and no unique fields. So nothing is created before it was looked
+for: a person by our id, a note or a task by the mark that ours end with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from crm_sync.crm.base import (
+    ContactWrite,
+    CrmError,
+    CrmMissing,
+    CrmNever,
+    CrmSignIn,
+    CrmUnavailable,
+    Kept,
+)
+from crm_sync.crm.defaults import FOLLOW_UP_BOSS
+from crm_sync.crm.http import Caller, Gate, json_object, open_gate, refusal, retry_after
+from crm_sync.crm.mapping import CrmMapping, translated, value_at
+from crm_sync.model import Note, Task
+
+URL = "https://api.followupboss.com/v1"
+LEAD = "customLeadflowLeadId"
+PAGE = 100
+NAME_CHARS = 200
+ADDRESS = {
+    "street": "address.street",
+    "city": "address.city",
+    "state": "address.region",
+    "code": "address.postal_code",
+    "country": "address.country",
+}
+CAMPAIGN = {name: f"attribution.{name}" for name in ("campaign", "medium", "term", "content")}
+Person = dict[str, Any]
+
+
+class FollowUpBossCrm:
+    """Implements `Crm` for one account. `system` and `system_key` are what Follow Up Boss gave
+    whoever runs leadflow (https://docs.followupboss.com/reference/identification)."""
+
+    name = "followupboss"
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        system: str = "",
+        system_key: str = "",
+        url: str = URL,
+        timeout_seconds: float = 10,
+        mapping: CrmMapping = FOLLOW_UP_BOSS,
+        gate: Gate = open_gate,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._mapping = mapping
+        self._caller = Caller(
+            url,
+            timeout_seconds,
+            headers={"X-System": system, "X-System-Key": system_key} if system else None,
+            auth=httpx.BasicAuth(api_key, ""),
+            gate=gate,
+            transport=transport,
+        )
+
+    async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
+        return await asyncio.gather(*(self._answer(write) for write in writes))
+
+    async def _answer(self, write: ContactWrite) -> str | CrmError:
+        try:
+            return await self._upsert(write)
+        except CrmError as error:
+            return error
+
+    async def _upsert(self, write: ContactWrite) -> str:
+        wanted = self._person(write)
+        person = await self._known(write) or await self._find(write.external_id)
+        if person is None:
+            person = await self._create(write, wanted)
+        changes = _changes(person, wanted)
+        if changes:
+            try:
+                await self._call("PUT", f"/people/{person['id']}", "update of a person", changes)
+            except CrmMissing as error:
+                # A new person cannot be reached before it is assigned (reference/common-issues).
+                raise CrmUnavailable(f"{error}, though it was found") from error
+        return str(person["id"])
+
+    def _person(self, write: ContactWrite) -> Person:
+        written = write.fields
+        wanted: Person = {**translated(written, self._mapping.contact), LEAD: write.external_id}
+        if (stage := self._mapping.stage(written)) is not None:
+            wanted["stage"] = stage
+        if (owner := self._mapping.owner(written)) is not None:
+            wanted["assignedUserId"] = int(owner)
+        if email := written.get("email"):
+            wanted["emails"] = [{"value": email, "type": "home"}]
+        if phone := written.get("phone"):
+            wanted["phones"] = [{"value": phone, "type": "mobile"}]
+        if address := translated(written, {ours: name for name, ours in ADDRESS.items()}):
+            wanted["addresses"] = [{"type": "home", **address}]
+        return wanted
+
+    async def _known(self, write: ContactWrite) -> Person | None:
+        """The person by its id, if it is still there and still the lead's."""
+        if write.crm_id is None:
+            return None
+        try:
+            found = await self._call(
+                "GET", f"/people/{write.crm_id}", "read of a person", params={"fields": "allFields"}
+            )
+        except CrmMissing:
+            return None
+        return found if found.get(LEAD) == write.external_id else None
+
+    async def _find(self, external_id: str) -> Person | None:
+        found = await self._people({LEAD: external_id})
+        mine = [person for person in found if person.get(LEAD) == external_id]
+        # Of several the oldest: whoever looks, finds the same one.
+        return min(mine, key=lambda person: int(person["id"]), default=None)
+
+    async def _people(self, by: Mapping[str, str]) -> list[Person]:
+        everywhere = {"includeTrash": "true", "includeUnclaimed": "true"}
+        params = {**by, "fields": "allFields", "limit": str(PAGE), **everywhere}
+        answer = await self._call("GET", "/people", "search for a person", params=params)
+        found: list[Person] = answer.get("people") or []
+        return found
+
+    async def _create(self, write: ContactWrite, wanted: Person) -> Person:
+        """The person of a new lead: one whom Follow Up Boss has already, unless it is another
+        lead's; that one would be overwritten by an event."""
+        written = write.fields
+        if await self._belongs_to_another(write):
+            return await self._call("POST", "/people", "creation of a person", wanted)
+        person = {name: value for name, value in wanted.items() if name != "assignedUserId"}
+        event: dict[str, Any] = {
+            "system": "leadflow",
+            "source": value_at(written, "attribution.channel") or written.get("source"),
+            "type": "Registration",
+            "person": person,
+        }
+        if campaign := translated(written, {ours: name for name, ours in CAMPAIGN.items()}):
+            event["campaign"] = campaign
+        # What the event does to a person who is there already is up to Follow Up Boss: the
+        # lead's fields are compared with the answer and written if need be.
+        return await self._call("POST", "/events", "event of a person", event)
+
+    async def _belongs_to_another(self, write: ContactWrite) -> bool:
+        for name in ("email", "phone"):
+            value = write.fields.get(name)
+            found = await self._people({name: value}) if value else []
+            if any(person.get(LEAD) not in (None, "", write.external_id) for person in found):
+                return True
+        return False
+
+    async def add_note(self, external_id: str, note: Note) -> None:
+        person = await self._required(external_id, "note")
+        mark = _mark(note.note_id)
+        if not await self._has("notes", person, "body", mark):
+            wanted = {"personId": person, "body": f"{note.text}\n\n{mark}", "isHtml": False}
+            await self._call("POST", "/notes", "creation of a note", wanted)
+
+    async def add_task(self, external_id: str, task: Task) -> None:
+        person = await self._required(external_id, "task")
+        mark = _mark(task.task_id)
+        if not await self._has("tasks", person, "name", mark):
+            # A task has a name and nothing else to say it with.
+            words = " ".join(": ".join(filter(None, (task.title, task.text))).split())
+            wanted: dict[str, Any] = {
+                "personId": person,
+                "name": f"{words[:NAME_CHARS]} {mark}",
+                "type": "Call" if task.kind == "call" else "Follow Up",
+                "dueDateTime": task.at.isoformat(timespec="seconds"),
+            }
+            if (owner := self._mapping.owner({"owner": task.owner})) is not None:
+                wanted["assignedUserId"] = int(owner)
+            await self._call("POST", "/tasks", "creation of a task", wanted)
+
+    async def _required(self, external_id: str, what: str) -> int:
+        person = await self._find(external_id)
+        if person is None:
+            raise CrmMissing(f"creation of a {what}: there is no person for the lead")
+        return int(person["id"])
+
+    async def _has(self, kind: str, person: int, field: str, mark: str) -> bool:
+        offset = 0
+        while True:
+            params = {"personId": str(person), "limit": str(PAGE), "offset": str(offset)}
+            answer = await self._call("GET", f"/{kind}", f"search for {kind}", params=params)
+            found = answer.get(kind) or []
+            if any(str(each.get(field) or "").endswith(mark) for each in found):
+                return True
+            offset += len(found)
+            if len(found) < PAGE:
+                return False
+
+    async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
+        found = await asyncio.gather(*(self._find(each) for each in external_ids))
+        return {
+            name: _kept(person)
+            for name, person in zip(external_ids, found, strict=True)
+            if person is not None
+        }
+
+    def kept(self, fields: Mapping[str, Any]) -> Kept:
+        person = self._person(ContactWrite("", "", fields))
+        del person[LEAD]
+        return _kept(person)
+
+    async def canary(self) -> None:
+        """Ask for the custom fields: of an account that is locked they are refused, and the one
+        that every write needs must be among them."""
+        names = await self._custom_fields()
+        if LEAD not in names:
+            raise CrmSignIn(f"the account has no custom field {LEAD}")
+
+    async def _custom_fields(self) -> set[str]:
+        params = {"limit": str(PAGE)}
+        answer = await self._call("GET", "/customFields", "canary call", params=params)
+        return {str(each.get("name")) for each in answer.get("customfields") or ()}
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+    async def _call(
+        self, method: str, path: str, what: str, body: Any = None, params: Any = None
+    ) -> dict[str, Any]:
+        request = {"json": body} if body is not None else {"params": params}
+        response = await self._caller.call(method, path, what, **request)
+        if response.status_code == 204:
+            # reference/events-post: the lead flow of this source is archived.
+            raise CrmNever(f"{what}: the account ignores leads of this source")
+        if response.is_success:
+            return json_object(response, what)
+        raise await self._refusal(response, what)
+
+    async def _refusal(self, response: httpx.Response, what: str) -> CrmError:
+        """https://docs.followupboss.com/reference/error-responses"""
+        status, reason = response.status_code, f"{what}: HTTP {response.status_code}"
+        if status == 400 and "Invalid fields" in response.text:
+            return CrmSignIn(f"{reason}: the account lacks a field that the mapping names")
+        if status == 403 and what != "canary call":
+            # An account that is locked, or a key that may see others but not this person.
+            try:
+                await self.canary()
+            except CrmError as error:
+                return error
+            return CrmNever(f"{reason}: the key may not see this person")
+        return refusal(status, reason, retry_after(response))
+
+
+def _mark(our_id: str) -> str:
+    return f"[leadflow {hashlib.sha256(our_id.encode()).hexdigest()[:16]}]"
+
+
+def _changes(person: Mapping[str, Any], wanted: Mapping[str, Any]) -> Person:
+    """What is to be written. Lists are replaced by a PUT (reference/people-id-put): what agents
+    have added is written again."""
+    changes: Person = {}
+    for name, value in wanted.items():
+        present = person.get(name)
+        if name in ("emails", "phones"):
+            mine = _values(value)
+            value = [*value, *(each for each in present or () if _value(each) not in mine)]
+            if _values(present) == _values(value):
+                continue
+        elif name == "addresses":
+            value = [*value, *(present or [])[1:]]
+            if present and _contains(present[0], value[0]):
+                continue
+        elif str(present or "") == str(value):
+            continue
+        changes[name] = value
+    return changes
+
+
+def _values(entries: Any) -> list[str]:
+    return [_value(each) for each in entries or ()]
+
+
+def _value(entry: Mapping[str, Any]) -> str:
+    """An address or a number to compare by: Follow Up Boss writes numbers in its own way."""
+    value = str(entry.get("value") or "").lower()
+    return value if "@" in value else "".join(filter(str.isdigit, value))[-10:]
+
+
+def _contains(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(present.get(name) == value for name, value in wanted.items())
+
+
+def _kept(person: Mapping[str, Any]) -> dict[str, Any]:
+    """A person as flat fields: of its addresses the first ones, of a number ten digits."""
+    flat = {
+        name: str(value)
+        for name, value in person.items()
+        if value is not None and not isinstance(value, (list, dict))
+    }
+    for name, entries in (("email", "emails"), ("phone", "phones")):
+        for each in (person.get(entries) or ())[:1]:
+            flat[name] = _value(each)
+    for each in (person.get("addresses") or ())[:1]:
+        flat |= {f"address.{name}": str(each[name]) for name in ADDRESS if each.get(name)}
+    return flat
