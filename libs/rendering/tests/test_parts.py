@@ -92,7 +92,8 @@ def test_no_address_that_programs_read_in_two_ways_is_one(url: str) -> None:
 
 
 def test_a_host_that_the_lead_named_is_not_ours() -> None:
-    is_ours = ours({"company": "Evil.example", "first_name": "Al", "tenant_name": "Acme"})
+    values = {"company": "Evil.example", "first_name": "Al", "tenant_name": "Acme"}
+    is_ours = ours(values, "https://al.example/{{ company }} https://acme.example")
     assert not is_ours("https://evil.example/x")
     assert not is_ours("https://www.evil.example/x")
     assert is_ours("https://al.example/evil.example")

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
+from rendering.scanning import scan_template
 from rendering.variables import LEAD_VARIABLES
 
 WEB = frozenset({"http", "https"})
 SCHEMES = frozenset({*WEB, "mailto", "tel"})
 MAX_URL_CHARS = 2_000
-# `a.co`: nothing shorter is a host of its own.
-SHORTEST_HOST_CHARS = 4
 
 IsOurs = Callable[[str], bool]
+
+# What a template holds beside its own words, and the texts that stand in it there.
+_MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+# An address whose host has come to its end where it stands: by a blank, a quotation mark, a slash.
+_HOST = re.compile(r"https?://([^\s<>\"'/?#\\]{1,255})(?=([\s<>\"'/?#\\]|\Z))", re.IGNORECASE)
+# What closes a sentence is no part of an address (rendering.plain).
+SENTENCE_ENDS = ".,;:!?)"
 
 
 def web_address(url: str) -> SplitResult | None:
@@ -31,30 +40,48 @@ def web_address(url: str) -> SplitResult | None:
     return parts
 
 
-def ours(values: Mapping[str, str]) -> IsOurs:
-    """Whether it is we who chose where a web address leads.
+def ours(values: Mapping[str, str], *templates: str) -> IsOurs:
+    """Whether it is we who chose where a web address leads: its host is written out in one of the
+    templates, or in a value of the sender.
 
-    What a lead typed into a form never becomes a link: it would go out in a tenant's name. The
-    hosts of the sender's own values are ours, whatever the lead typed: a lead in Austin takes no
-    link away from austinroofing.com.
+    What a lead typed into a form never becomes a link: it would go out in a tenant's name. It may
+    stand behind the host, and it may read like one: a lead in Bath takes no link away from
+    bathhomes.example.
     """
-    typed = [values[name].lower() for name in LEAD_VARIABLES if values.get(name)]
-    sender = {
-        parts.hostname.lower()
-        for name, value in values.items()
-        if name not in LEAD_VARIABLES and (parts := web_address(value)) and parts.hostname
-    }
+    hosts = set[str]().union(*map(hosts_written_in, templates))
+    for name, value in values.items():
+        if name not in LEAD_VARIABLES and "://" in value:
+            hosts |= _hosts(value, closed=True)
 
     def is_ours(url: str) -> bool:
         parts = web_address(url)
-        if parts is None:
-            return False
-        host = (parts.hostname or "").lower()
-        if host in sender:
-            return True
-        return not any(
-            host in value or (len(value) >= SHORTEST_HOST_CHARS and value in host)
-            for value in typed
-        )
+        return parts is not None and (parts.hostname or "").lower() in hosts
 
     return is_ours
+
+
+@lru_cache(maxsize=512)
+def hosts_written_in(template: str) -> frozenset[str]:
+    """The hosts of the addresses that a template writes out, in its own words or as texts that it
+    names. One that a value may go on (`https://acme{{ city }}.example`) is not written out. Raises
+    TemplateError for what is no template."""
+    scan_template(template)  # a search for the ends of what does not end would take for ever
+    found, position = set[str](), 0
+    for markup in _MARKUP.finditer(template):
+        found |= _hosts(template[position : markup.start()], closed=False)
+        for quoted in _QUOTED.findall(markup[0]):
+            found |= _hosts("".join(quoted), closed=True)
+        position = markup.end()
+    return frozenset(found | _hosts(template[position:], closed=True))
+
+
+def _hosts(text: str, *, closed: bool) -> set[str]:
+    """Hosts of the addresses in a text; `closed`: nothing comes behind it."""
+    hosts = set()
+    for found in _HOST.finditer(text):
+        if not found[2] and not closed:
+            continue
+        parts = web_address(f"https://{found[1].rstrip(SENTENCE_ENDS)}")
+        if parts is not None and parts.hostname:
+            hosts.add(parts.hostname.lower())
+    return hosts

@@ -43,13 +43,13 @@ def render(template: Template, values: Values, *, footer: bool) -> Parts:
     text = render_text(template.body, values)
     if template.channel != "email":
         return _full(Parts(subject=subject, text=text, html=""))
-    is_ours = ours(values)
     html = ""
     if template.body_html.strip():
-        html = sanitize(render_html(template.body_html, values), is_ours)
+        said = render_html(template.body_html, values)
+        html = sanitize(said, ours(values, template.body_html))
         text = text or text_of(html)
     elif text:
-        html = html_of(text, is_ours)
+        html = html_of(text, ours(values, template.body))
     if not subject:
         raise TemplateError("template_empty", part="subject")
     parts = _full(Parts(subject=subject, text=text, html=html))

@@ -6,7 +6,7 @@ import html as escaping
 import re
 from html.parser import HTMLParser
 
-from rendering.links import IsOurs
+from rendering.links import SENTENCE_ENDS, IsOurs
 
 _BLOCKS = frozenset({"blockquote", "div", "h1", "h2", "h3", "h4", "ol", "p", "pre", "table", "ul"})
 _URL = re.compile(r"https?://[^\s<>\"']+")
@@ -19,7 +19,7 @@ def html_of(text: str, is_ours: IsOurs) -> str:
     """The text as simple HTML: paragraphs, line breaks, and links where we chose the address."""
 
     def linked(found: re.Match[str]) -> str:
-        url = found[0].rstrip(".,;:!?)")
+        url = found[0].rstrip(SENTENCE_ENDS)
         rest = found[0][len(url) :]
         address = escaping.unescape(url)
         if not is_ours(address):
