@@ -114,3 +114,38 @@ def test_a_chain_that_was_rewritten_whole_is_named_by_what_was_kept() -> None:
     assert found(rewritten, heads(rewritten[-1])) == []
     assert kinds(found(rewritten, heads(rewritten[-1]), kept)) == ["chain_rewritten"]
     assert kinds(found(links[:1], heads(links[0]), kept)) == ["chain_rewritten"]
+
+
+def of_format_2(link: Link, previous: bytes) -> Link:
+    now = replace(
+        link, format=2, lead_id="lead-1", channel="email", to_sha256="t0", previous=previous
+    )
+    return replace(now, hash=now.computed())
+
+
+def test_a_row_of_format_2_says_whose_the_message_was() -> None:
+    """docs/adr/0019: the format comes first, whose it was last."""
+    [first] = chain(1)
+    link = of_format_2(first, b"")
+    said = (
+        '[2, "acme", 1, "m-1", "sent", null, "b0", "email-api", "Grüße 1", null, 1795000000000001,'
+        ' "lead-1", "email", "t0"]'
+    )
+    assert link.hash == hashlib.sha256(said.encode()).digest()
+
+
+def test_a_chain_may_go_on_in_a_newer_format_and_never_back() -> None:
+    links = chain(3)
+    links[1] = of_format_2(links[1], links[0].hash)
+    links[2] = of_format_2(links[2], links[1].hash)
+    assert found(links, heads(links[-1])) == []
+    back = replace(links[2], format=1)
+    links[2] = replace(back, hash=back.computed())
+    assert kinds(found(links, heads(links[-1]))) == ["chain_row_changed"]
+
+
+@pytest.mark.parametrize("column", ["lead_id", "channel", "to_sha256"])
+def test_a_row_that_says_another_ones_message_is_named(column: str) -> None:
+    [first] = chain(1)
+    link = replace(of_format_2(first, b""), **{column: "other"})
+    assert kinds(found([link], heads(link))) == ["chain_row_changed"]

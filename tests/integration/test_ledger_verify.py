@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-LAST = 13  # ends, and so rows of the chain
+LAST = 23  # ends, and so rows of the chain
 FREE = "SET session_replication_role = replica"  # a superuser who switches triggers off
 
 
@@ -113,7 +113,7 @@ async def copied(filled: Filled) -> AsyncIterator[None]:
 
 async def fill(world: World) -> dict[str, str]:
     """Messages with every end; returns their ids by a name."""
-    sent = [queued(world.tenant, number) for number in range(9)]
+    sent = [queued(world.tenant, number) for number in range(19)]
     mail = queued(world.tenant, "out")
     call = queued(world.tenant, "task", channel="task", recipient="dana")
     refused = queued(world.tenant, "never")
@@ -136,9 +136,11 @@ async def fill(world: World) -> dict[str, str]:
     await world.publish(mailed)
     async with world.running(LEADFLOW_EMAIL_VIA="smtp"):
         await world.becomes(mailed, "MessageSent")
-    named = {f"sent{number}": message.message_id for number, message in enumerate(sent)}
+    named = {f"sent{number}": message.message_id for number, message in enumerate(sent[:9])}
+    more = {f"for{number}": message.message_id for number, message in enumerate(sent[9:])}
     return {
         **named,
+        **more,
         "recorded": call.message_id,
         "failed": refused.message_id,
         "suppressed": mail.message_id,
@@ -170,6 +172,8 @@ async def test_a_ledger_that_nobody_touched_agrees(filled: Filled) -> None:
 
 
 LEDGER, CHAIN, OF = "UPDATE dispatcher.ledger", "UPDATE dispatcher.chain", "WHERE message_id = :id"
+UNLIKE_ALL = {Kind.LEDGER_ROW_CHANGED, Kind.TOPIC_DIFFERS}
+CHANGED = {Kind.CHAIN_ROW_CHANGED, Kind.LEDGER_ROW_CHANGED}
 # Message, statement, and every kind that is to be named for it: each of another message.
 TAMPERED: list[tuple[str, str, set[Kind]]] = [
     (
@@ -177,6 +181,18 @@ TAMPERED: list[tuple[str, str, set[Kind]]] = [
         f"DELETE FROM dispatcher.ledger {OF}",
         {Kind.LEDGER_ROW_REMOVED, Kind.TOPIC_NOT_IN_LEDGER, Kind.EVENT_WITHOUT_END},
     ),
+    ("for0", f"{LEDGER} SET recipient = 'eve@evil.example' {OF}", UNLIKE_ALL),
+    ("for1", f"{LEDGER} SET lead_id = 'another' {OF}", UNLIKE_ALL),
+    ("for2", f"{LEDGER} SET address = 'eve@evil.example' {OF}", UNLIKE_ALL),
+    ("for3", f"{LEDGER} SET channel = 'sms' {OF}", UNLIKE_ALL),
+    ("for4", f"{LEDGER} SET salt = gen_random_uuid() {OF}", {Kind.LEDGER_ROW_CHANGED}),
+    ("for5", f"{LEDGER} SET recipient = '', address = '', salt = NULL {OF}", set()),
+    ("for6", f"{CHAIN} SET lead_id = 'another' {OF}", CHANGED),
+    ("for7", f"{CHAIN} SET channel = 'sms' {OF}", CHANGED),
+    ("for8", f"{CHAIN} SET to_sha256 = encode(sha256('eve'), 'hex') {OF}", CHANGED),
+    ("for9", f"{CHAIN} SET format = 1 {OF}", {Kind.CHAIN_ROW_CHANGED}),
+    # It has not come to an end: no chain knows it yet.
+    ("held", f"{LEDGER} SET recipient = 'eve@evil.example' {OF}", {Kind.TOPIC_DIFFERS}),
     (
         "sent2",
         f"{LEDGER} SET provider_id = 'other' {OF}",

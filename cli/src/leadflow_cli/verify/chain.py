@@ -17,7 +17,10 @@ from leadflow_cli.verify.kinds import Disagreement, Kind
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A row of the chain. `at_us`: microseconds since 1970. The first row's `previous` is empty."""
+    """A row of the chain. `at_us`: microseconds since 1970. The first row's `previous` is empty.
+
+    Whose the message was is said from format 2 on; `to_sha256` is the hash of where it went.
+    """
 
     tenant_id: str
     seq: int
@@ -31,10 +34,14 @@ class Link:
     at_us: int
     previous: bytes
     hash: bytes
+    format: int = 1
+    lead_id: str | None = None
+    channel: str | None = None
+    to_sha256: str | None = None
 
     def computed(self) -> bytes:
         """The hash that follows from what the row says."""
-        said = [
+        said: list[str | int | None] = [
             self.tenant_id,
             self.seq,
             self.message_id,
@@ -46,6 +53,8 @@ class Link:
             self.response_sha256,
             self.at_us,
         ]
+        if self.format > 1:
+            said = [self.format, *said, self.lead_id, self.channel, self.to_sha256]
         return hashlib.sha256(
             self.previous + json.dumps(said, ensure_ascii=False).encode()
         ).digest()
@@ -79,6 +88,8 @@ class ChainWalk:
         self._last = link
         if link.computed() != link.hash:
             yield self._at(link, Kind.CHAIN_ROW_CHANGED, "does not have the hash of what it says")
+        elif last is not None and link.format < last.format:
+            yield self._at(link, Kind.CHAIN_ROW_CHANGED, "says less than the row before it")
         expected_seq, previous = (1, b"") if last is None else (last.seq + 1, last.hash)
         follows = link.previous == previous
         if link.seq > expected_seq:

@@ -19,30 +19,54 @@ class Question:
     asked: str
 
 
+def differing(columns: dict[str, str]) -> tuple[str, str]:
+    """Two pieces of SQL: the names of the columns in which two rows differ, and whether they do in
+    any. `columns` says when, by the name."""
+    names = " || ".join(
+        f"CASE WHEN {when} THEN {name} || ', ' ELSE '' END" for name, when in columns.items()
+    )
+    return f"rtrim({names}, ', ')", " OR ".join(f"({when})" for when in columns.values())
+
+
+# What was erased, of a person's address or of an answer, has no hash any more.
+OF_CHAIN, UNLIKE_CHAIN = differing(
+    {
+        "'tenant_id'": "l.tenant_id <> c.tenant_id",
+        "'state (' || c.state || ', now ' || l.state || ')'": "l.state <> c.state",
+        "'rule'": "l.rule IS NOT c.rule",
+        "'body_sha256'": "l.body_sha256 IS NOT c.body_sha256",
+        "'provider'": "l.provider IS NOT c.provider",
+        "'provider_id'": "l.provider_id IS NOT c.provider_id",
+        "'response'": "l.response_sha256 IS NOT NULL "
+        "AND l.response_sha256 IS NOT c.response_sha256",
+        "'lead_id'": "c.format > 1 AND l.lead_id IS NOT c.lead_id",
+        "'channel'": "c.format > 1 AND l.channel IS NOT c.channel",
+        "'recipient or address'": "c.format > 1 AND l.to_sha256 IS NOT NULL "
+        "AND l.to_sha256 IS NOT c.to_sha256",
+    }
+)
+# An answer to a keyword stands in no topic: of it no lead is noted.
+OF_TOPIC, UNLIKE_TOPIC = differing(
+    {
+        "'tenant_id'": "l.tenant_id <> q.tenant_id",
+        "'lead_id'": "l.lead_id <> q.lead_id",
+        "'channel'": "l.channel <> q.channel",
+        "'recipient'": "q.lead_id IS NOT NULL AND l.recipient_sha256 IS NOT NULL "
+        "AND l.recipient_sha256 IS NOT q.recipient_sha256",
+        "'address'": "q.lead_id IS NOT NULL AND l.address_sha256 IS NOT NULL "
+        "AND l.address_sha256 IS NOT q.address_sha256",
+    }
+)
+
 # Asked while ledger and chain are those of one moment.
 OF_THE_CHAIN = (
     Question(
         Kind.LEDGER_ROW_CHANGED,
-        """
+        f"""
         SELECT c.tenant_id, c.message_id,
-            'the chain (row ' || c.seq || ') and the ledger differ in ' || rtrim(
-                CASE WHEN l.tenant_id <> c.tenant_id THEN 'tenant_id, ' ELSE '' END
-                || CASE WHEN l.state <> c.state
-                    THEN 'state (' || c.state || ', now ' || l.state || '), ' ELSE '' END
-                || CASE WHEN l.rule IS NOT c.rule THEN 'rule, ' ELSE '' END
-                || CASE WHEN l.body_sha256 IS NOT c.body_sha256 THEN 'body_sha256, ' ELSE '' END
-                || CASE WHEN l.provider IS NOT c.provider THEN 'provider, ' ELSE '' END
-                || CASE WHEN l.provider_id IS NOT c.provider_id THEN 'provider_id, ' ELSE '' END
-                || CASE WHEN l.response_sha256 <> c.response_sha256
-                    OR (l.response_sha256 IS NOT NULL AND c.response_sha256 IS NULL)
-                    THEN 'response, ' ELSE '' END,
-            ', ') AS detail
-        FROM chained c JOIN ledger l USING (message_id)
-        WHERE l.tenant_id <> c.tenant_id OR l.state <> c.state OR l.rule IS NOT c.rule
-            OR l.body_sha256 IS NOT c.body_sha256 OR l.provider IS NOT c.provider
-            OR l.provider_id IS NOT c.provider_id OR l.response_sha256 <> c.response_sha256
-            OR (l.response_sha256 IS NOT NULL AND c.response_sha256 IS NULL)
-        """,
+            'the chain (row ' || c.seq || ') and the ledger differ in ' || {OF_CHAIN}
+        FROM chained c JOIN ledger l USING (message_id) WHERE {UNLIKE_CHAIN}
+        """,  # noqa: S608 # constants
     ),
     Question(
         Kind.LEDGER_ROW_REMOVED,
@@ -82,6 +106,14 @@ OF_THE_LOG = (
         FROM places p LEFT JOIN dead d USING (partition, offset)
         WHERE p.message_id IS NULL AND d.offset IS NULL
         """,
+    ),
+    Question(
+        Kind.TOPIC_DIFFERS,
+        f"""
+        SELECT l.tenant_id, l.message_id,
+            'what was queued and the ledger differ in ' || {OF_TOPIC}
+        FROM queued q JOIN ledger l USING (message_id) WHERE {UNLIKE_TOPIC}
+        """,  # noqa: S608 # constants
     ),
     Question(
         Kind.LEDGER_NOT_IN_TOPIC,

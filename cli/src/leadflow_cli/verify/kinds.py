@@ -11,6 +11,7 @@ class Kind(StrEnum):
 
     TOPIC_NOT_IN_LEDGER = "topic_not_in_ledger"
     UNREADABLE_NOT_DEAD = "unreadable_not_dead"
+    TOPIC_DIFFERS = "topic_differs"
     LEDGER_NOT_IN_TOPIC = "ledger_not_in_topic"
     END_WITHOUT_EVENT = "end_without_event"
     EVENT_WITHOUT_END = "event_without_end"

@@ -23,20 +23,29 @@ ROWS_AT_ONCE = 5_000
 Found = Callable[[Disagreement], None]
 Tell = Callable[[str, int], None]
 
+# What stands for a person is noted as hashes. The last is the one that the chain has (ADR 19); what
+# was erased has none.
 COLUMNS = """
     message_id, tenant_id, channel, state, rule, body_sha256, provider, provider_id,
     encode(sha256(convert_to(response, 'UTF8')), 'hex') AS response_sha256, in_doubt,
     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_at_us,
     CASE WHEN provider NOT LIKE '%-api' AND state IN ('sent', 'unknown') THEN payload END
         AS payload,
-    answers, answers_event, recipient,
+    answers, answers_event, recipient, lead_id,
+    CASE WHEN recipient <> '' THEN encode(sha256(convert_to(recipient, 'UTF8')), 'hex') END
+        AS recipient_sha256,
+    CASE WHEN address <> '' THEN encode(sha256(convert_to(address, 'UTF8')), 'hex') END
+        AS address_sha256,
+    CASE WHEN recipient <> '' OR address <> '' THEN encode(sha256(convert_to(
+        json_build_array(salt, recipient, address)::text, 'UTF8')), 'hex') END AS to_sha256,
     payload IS NOT NULL AND encode(sha256(payload), 'hex') IS DISTINCT FROM body_sha256 AS changed
 """
 LEDGER = "SELECT " + COLUMNS + "FROM dispatcher.ledger WHERE $1::text IS NULL OR tenant_id = $1"
 AGAIN = "SELECT " + COLUMNS + "FROM dispatcher.ledger WHERE message_id = ANY ($1::text[])"
 CHAIN = """
     SELECT tenant_id, seq, message_id, state, rule, body_sha256, provider, provider_id,
-        response_sha256, (extract(epoch FROM at) * 1000000)::bigint AS at_us, previous, hash
+        response_sha256, (extract(epoch FROM at) * 1000000)::bigint AS at_us, previous, hash,
+        format, lead_id, channel, to_sha256
     FROM dispatcher.chain WHERE $1::text IS NULL OR tenant_id = $1
     ORDER BY tenant_id COLLATE "C", seq
 """
@@ -45,11 +54,13 @@ HEADS = """
 """
 OUTBOX = "SELECT value FROM dispatcher.outbox"
 
-NOTE_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+NOTE_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?" + ", ?" * 15 + ")"
 # The dispatcher queues it itself: it stands in no topic.
-NOTE_ANSWER = "INSERT INTO queued VALUES (?, ?, 0) ON CONFLICT DO NOTHING"
+NOTE_ANSWER = (
+    "INSERT INTO queued (message_id, tenant_id, read) VALUES (?, ?, 0) ON CONFLICT DO NOTHING"
+)
 # Ordered by number: a message's last row stays.
-NOTE_CHAINED = "INSERT OR REPLACE INTO chained VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+NOTE_CHAINED = "INSERT OR REPLACE INTO chained VALUES (?" + ", ?" * 12 + ")"
 
 
 class LedgerWalk:
@@ -175,6 +186,10 @@ def _noted(row: Any) -> tuple[Any, ...]:
         row["in_doubt"],
         row["changed_at_us"],
         wire_sha256(row["provider"], row["body_sha256"], row["payload"]),
+        row["lead_id"],
+        row["recipient_sha256"],
+        row["address_sha256"],
+        row["to_sha256"],
     )
 
 
@@ -189,4 +204,8 @@ def _chained(link: Link) -> tuple[Any, ...]:
         link.provider,
         link.provider_id,
         link.response_sha256,
+        link.format,
+        link.lead_id,
+        link.channel,
+        link.to_sha256,
     )

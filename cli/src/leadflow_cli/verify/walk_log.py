@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dispatcher.facts import address_key
 from leadflow import records
 from leadflow.codec import Codec
 from leadflow.errors import CodecError
@@ -13,10 +15,12 @@ from leadflow.topics import DISPATCHER_DLQ, MESSAGE_EVENTS, MESSAGES
 from leadflow_cli.ledger import FINAL
 from leadflow_cli.reading import Reader
 from leadflow_cli.verify.notes import Notes
+from rendering.cleaning import cleaned
 
 AT_ONCE = 5_000
 QUEUE = """
-    INSERT INTO queued VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET read = max(read, excluded.read)
+    INSERT INTO queued VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET read = max(read, excluded.read)
 """
 PLACE = "INSERT OR IGNORE INTO places VALUES (?, ?, ?)"
 DEAD = "INSERT OR IGNORE INTO dead VALUES (?, ?)"
@@ -66,7 +70,7 @@ class LogWalk:
         if self._tenant_id not in (None, record.tenant_id):
             return
         if isinstance(record, records.MessageQueued) and queue:
-            self._note(QUEUE, (record.message_id, record.tenant_id, int(read)))
+            self._note(QUEUE, queued_of(record, read=read))
             self._note(PLACE, (record.message_id, message.partition, message.offset))
         elif (said := told_of(record)) is not None:
             self._note(TELL, said)
@@ -78,6 +82,18 @@ class LogWalk:
         for statement, rows in self._waiting.items():
             self._notes.add(statement, rows)
         self._waiting.clear()
+
+
+def queued_of(record: records.MessageQueued, *, read: bool) -> tuple[Any, ...]:
+    """Whose message was queued, as the ledger is to have it; addresses as hashes."""
+    recipient = cleaned(record.recipient).strip()
+    address = address_key(record.channel, recipient)
+    hashes = [
+        hashlib.sha256(each.encode()).hexdigest() if each else None for each in (recipient, address)
+    ]
+    return (
+        record.message_id, record.tenant_id, int(read), record.lead_id, record.channel, *hashes
+    )  # fmt: skip
 
 
 def told_of(record: Any) -> tuple[Any, ...] | None:

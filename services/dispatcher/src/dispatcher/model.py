@@ -15,11 +15,12 @@ The states of a message in the ledger, and what takes it from one to the next:
     claimed     recorded     for a person to do
     held        queued       what held it is over, or a reviewer let it out
     held        suppressed   a reviewer rejected it
+    held        unknown      a reviewer rejected it, but a provider may have it already
     unknown     sent         a person, or the provider's own report, says that it went out
     unknown     failed       a person says that it did not
 
 Everything from `claimed` on is written for the claim's own epoch only. What comes to an end is
-added to its tenant's chain by the database (migrations/0003_chain.py), in the same statement.
+added to its tenant's chain by the database (migrations/0010_whose.py), in the same statement.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
                 State.RECORDED,
             }
         ),
-        State.HELD: frozenset({State.QUEUED, State.SUPPRESSED}),
+        State.HELD: frozenset({State.QUEUED, State.SUPPRESSED, State.UNKNOWN}),
         State.SENT: frozenset(),
         State.FAILED: frozenset(),
         State.UNKNOWN: frozenset({State.SENT, State.FAILED}),
