@@ -7,6 +7,7 @@ import hashlib
 import importlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+import dispatcher.migrations
 from dispatcher.decide import Decision
 from dispatcher.doubts import accepted_after_all, settled_by_people
 from dispatcher.ledger import Ledger, Settled, arrive
@@ -30,7 +32,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 LINKS = """
     SELECT tenant_id, seq, message_id, state, rule, body_sha256, provider, provider_id,
-        response_sha256, (extract(epoch FROM at) * 1000000)::bigint AS at_us, previous, hash
+        response_sha256, (extract(epoch FROM at) * 1000000)::bigint AS at_us, previous, hash,
+        format, lead_id, channel, to_sha256
     FROM chain ORDER BY tenant_id COLLATE "C", seq
 """
 INSERT = """
@@ -38,6 +41,10 @@ INSERT = """
         compliance_note, stop_on, due_at, ready_at, payload, state)
     VALUES (:id, :tenant_id, 'l', 'email', 1, 'a', 'a', '', '{}', now(), now(), '{}', 'queued')
 """
+
+
+FOLDER = Path(dispatcher.migrations.__path__[0])
+LATER = {path.stem for path in FOLDER.glob("0*.py") if path.stem > "0003_chain"}
 
 
 @pytest.fixture
@@ -129,6 +136,18 @@ async def test_every_end_is_a_row_that_goes_on_from_the_one_before(engine: Async
     }
     assert links[0].previous == b""
     assert links[1].previous == links[0].hash
+    async with engine.connect() as connection:
+        ledger = await connection.execute(text("SELECT * FROM ledger"))
+        whose = {row.message_id: row for row in ledger}
+    for link in links:
+        row = whose[link.message_id]
+        to = f'["{row.salt}", "ann@example.com", "ann@example.com"]'
+        assert (link.format, link.lead_id, link.channel, link.to_sha256) == (
+            2,
+            row.lead_id,
+            "email",
+            hashlib.sha256(to.encode()).hexdigest(),
+        )
 
 
 async def test_somebody_at_a_prompt_does_not_get_round_it(
@@ -158,6 +177,12 @@ REFUSED = (
     "DELETE FROM chain_heads",
     "DELETE FROM ledger",
     "TRUNCATE ledger",
+    "UPDATE ledger SET lead_id = 'other'",
+    "UPDATE ledger SET channel = 'sms'",
+    "UPDATE ledger SET recipient = 'other'",
+    "UPDATE ledger SET address = 'other'",
+    "UPDATE ledger SET tenant_id = 'other'",
+    "UPDATE ledger SET salt = gen_random_uuid()",
     "UPDATE ledger SET provider_id = 'other'",
     "UPDATE ledger SET response = 'other'",
     "UPDATE ledger SET payload = 'other'",
@@ -183,7 +208,10 @@ async def test_bytes_and_answers_may_be_erased_and_the_chain_stays(engine: Async
     await send_all(engine, limit=1)
     async with engine.begin() as connection:
         await connection.execute(
-            text("UPDATE ledger SET payload = NULL, response = NULL, recipient = '', address = ''")
+            text(
+                "UPDATE ledger SET payload = NULL, response = NULL, recipient = '', address = '',"
+                " salt = NULL"
+            )
         )
     links, found = await wrong(engine)
     assert (len(links), found) == (1, [])
@@ -242,10 +270,21 @@ async def test_what_was_in_the_ledger_before_the_chain_begins_it(
             await connection.execute(
                 text("UPDATE ledger SET state = :state WHERE tenant_id = 'c'"), {"state": state}
             )
+        # Links that do not say whose a message was stay, and others go on from them.
+        others = await connection.scalar(text("SELECT count(*) FROM chain"))
+        await run(connection, *sorted(LATER))
+        await connection.execute(text(INSERT), {"tenant_id": "a", "id": "m-new"})
+        for state in ("claimed", "sent"):
+            await connection.execute(
+                text("UPDATE ledger SET state = :state WHERE message_id = 'm-new'"),
+                {"state": state},
+            )
+    assert others == 4
     links, found = await wrong(engine)
     assert found == []
-    assert [(link.tenant_id, link.seq, link.state) for link in links] == [
-        ("a", 1, "sent"), ("a", 2, "sent"), ("b", 1, "sent"), ("c", 1, "failed")
+    assert [(link.tenant_id, link.seq, link.state, link.format) for link in links] == [
+        ("a", 1, "sent", 1), ("a", 2, "sent", 1), ("a", 3, "sent", 2), ("b", 1, "sent", 1),
+        ("c", 1, "failed", 1),
     ]  # fmt: skip
 
 

@@ -312,3 +312,34 @@ def test_what_a_lead_typed_never_becomes_a_link(make_queued: Make, writer: Write
     assert len(found) == 2
     of_text = make_queued(variables=variables, body="See {{ first_name }}")
     assert "evil" not in " ".join(Links(sent(writer.arrive(of_text))["html"]).hrefs)
+
+
+# --- what nobody has heard of -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("purpose", ["newsletter", "Sequence", "", "reply "])
+def test_a_purpose_that_nobody_knows_is_an_advertisement(
+    make_queued: Make, writer: Writer, purpose: str
+) -> None:
+    """15 U.S.C. 7704(a)(5) asks for address and opt-out where a mail might be commercial."""
+    queued = make_queued(purpose=purpose, body="Hi")
+    send, url = sent(writer.arrive(queued)), writer.unsubscribe_url(queued)
+    assert send["text"] == f"Hi\n\n{ADDRESS}\nUnsubscribe: {url}"
+    assert send["headers"]["List-Unsubscribe"] == f"<{url}>"
+    edited = writer.edited(
+        queued, "ann@example.com", subject="Hi", text="Yes", made_of={"purpose": purpose}
+    )
+    assert ADDRESS in edited.send()["text"]
+
+
+def test_what_wants_a_postal_address_keeps_its_bytes_and_gets_the_footer_later(
+    make_queued: Make, writer: Writer
+) -> None:
+    queued = make_queued(variables={"first_name": "Ann"}, body="Hi")
+    nowhere = with_tenant(writer, track_clicks=False, track_opens=False)
+    held = nowhere.arrive(queued)
+    assert held.rule == "compliance_footer_missing"
+    assert held.content is not None
+    assert nowhere.with_address(queued, held.content) is None
+    at_once = writer.arrive(queued).content
+    assert writer.with_address(queued, held.content) == at_once

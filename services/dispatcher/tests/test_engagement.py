@@ -364,3 +364,25 @@ def test_one_link_twice_or_another_one_later_is_a_person() -> None:
 def test_a_read_receipt_is_the_persons_own() -> None:
     sms = replace(MESSAGE, channel="whatsapp", provider="twilio-whatsapp")
     assert by(report("opened", 0.1, source="twilio"), message=sms) is None
+
+
+# --- whose mailbox came back ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_a_mail_that_comes_back_from_where_it_was_forwarded_to_says_nothing_of_the_lead(
+    kind: str,
+) -> None:
+    """RFC 3464, 2.3.2: the final recipient may be another address than the one written to."""
+    came_back = report("bounced", bounce_type=kind, recipient="ann.old@elsewhere.example")
+    assert verdict(came_back) == Refuse("other_recipient")
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    ["ann@example.com", "<Ann@Example.com>", "bob@example.com, ann@example.com", "unknown", ""],
+)
+def test_a_mail_that_comes_back_from_the_lead_or_from_nobody_knows_where_counts(
+    recipient: str,
+) -> None:
+    assert isinstance(verdict(report("bounced", bounce_type="hard", recipient=recipient)), Tell)

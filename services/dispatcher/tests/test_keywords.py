@@ -188,3 +188,14 @@ def test_start_waits_for_the_consent_that_it_gives_and_then_is_answered(
 def test_a_pause_holds_answers_too(answer: Callable[..., Decision]) -> None:
     decision = answer("HELP", paused=Paused(frozenset({"tenant:acme"})))
     assert (decision.state, decision.rule) == (State.HELD, "paused")
+
+
+def test_keywords_of_one_address_are_answered_one_after_the_other() -> None:
+    said = [("STOP", "+1"), ("STOP", "+2"), ("STOP", "+1"), ("HELP", "+1"), ("STOP", "+2")]
+    records = [
+        reply(keyword=keyword, from_address=address, cause_id=f"raw-{number}")
+        for number, (keyword, address) in enumerate(said)
+    ]
+    found = [[each.event_id for each in some] for some in keywords.in_turn(asked(*records))]
+    assert found == [["raw-0", "raw-1"], ["raw-2", "raw-4"], ["raw-3"]]
+    assert list(keywords.in_turn([])) == []

@@ -100,3 +100,9 @@ def test_an_edited_message_of_a_sequence_says_who_sends_it_and_how_to_stop_it() 
 @pytest.mark.parametrize("rule", ["review", "paused", "template_error"])
 def test_a_rejection_ends_it(rule: str) -> None:
     assert isinstance(judged(word("rejected"), rule, "h"), Reject)
+
+
+def test_no_approval_lets_out_a_message_that_does_not_say_who_sends_it() -> None:
+    refused = judged(word("approved", "h"), "compliance_footer_missing", "h")
+    assert isinstance(refused, Refuse)
+    assert refused.rule == "compliance_footer_missing"

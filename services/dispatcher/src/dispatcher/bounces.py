@@ -29,11 +29,11 @@ DELIVERED = text("""
     ON CONFLICT (tenant_id, channel, address) DO UPDATE SET at = excluded.at
     WHERE excluded.at > d.at
 """)
-# Since the last delivery, and since a person lifted it.
+# Since the last delivery, and since a person lifted it; in the days before `last`.
 COUNT = text("""
     SELECT count(*) FROM soft_bounces
     WHERE tenant_id = :tenant_id AND channel = :channel AND address = :address
-        AND at > CAST(:now AS timestamptz) - CAST(:days AS interval)
+        AND at > CAST(:last AS timestamptz) - CAST(:days AS interval)
         AND at > coalesce((
             SELECT d.at FROM deliveries d
             WHERE (d.tenant_id, d.channel, d.address) = (:tenant_id, :channel, :address)
@@ -44,12 +44,17 @@ COUNT = text("""
                 AND s.reason = 'soft_bounces' AND NOT s.active
         ), '-infinity')
 """)
+# A suppression that stands: since when, and when the last of the bounces was that it counted; none
+# where it came from elsewhere.
 STANDS = text("""
-    SELECT EXISTS (
-        SELECT FROM suppressions s
-        WHERE (s.tenant_id, s.channel, s.address) = (:tenant_id, :channel, :address)
-            AND s.reason = 'soft_bounces' AND s.active
-    )
+    SELECT s.changed_at, (
+        SELECT max(b.at) FROM soft_bounces b
+        WHERE (b.tenant_id, b.channel, b.address) = (:tenant_id, :channel, :address)
+            AND EXISTS (SELECT FROM soft_bounces c WHERE c.event_id = s.cause_id)
+    ) AS counted
+    FROM suppressions s
+    WHERE (s.tenant_id, s.channel, s.address) = (:tenant_id, :channel, :address)
+        AND s.reason = 'soft_bounces' AND s.active
 """)
 
 
@@ -63,25 +68,29 @@ async def count(
     """Note a soft bounce or a delivery; what follows for the address, if anything does.
 
     Reports come in any order: a delivery that is reported late lifts what it would have kept
-    from happening.
+    from happening, and one of before the bounces lifts nothing. Of bounces that somebody else
+    counted only the time of the suppression is known: what was delivered after it lifts it.
     """
     if callback.kind not in ("bounced", "delivered"):
         return []
     tenant = tenants.get(message.tenant_id) or Tenant(tenant_id=message.tenant_id)
     address = address_key(message.channel, message.recipient)
     of = {"tenant_id": message.tenant_id, "channel": message.channel, "address": address}
-    at = min(callback.occurred_at, now)
+    at = last = min(callback.occurred_at, now)
     delivered = callback.kind == "delivered"
     if delivered:
         await connection.execute(DELIVERED, {**of, "at": at})
-        if not await connection.scalar(STANDS, of):
+        stands = (await connection.execute(STANDS, of)).one_or_none()
+        if stands is None or (stands.counted is None and at <= stands.changed_at):
             return []
+        last = stands.counted or at
     elif bounce_type(callback.details) != "soft" or not tenant.soft_bounces:
         return []
     else:
         await connection.execute(NOTE, {**of, "event_id": callback.event_id, "at": at})
+        last = now
     days = timedelta(days=tenant.soft_bounce_days)
-    number = int(await connection.scalar(COUNT, {**of, "now": now, "days": days}) or 0)
+    number = int(await connection.scalar(COUNT, {**of, "last": last, "days": days}) or 0)
     if (number >= tenant.soft_bounces) == delivered:
         return []
     return [

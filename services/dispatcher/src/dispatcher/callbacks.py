@@ -79,6 +79,7 @@ def read(raw: RawEvent) -> Callback:
             "bounce_type",
             "diagnostic",
             "mail_id",
+            "recipient",
         )
         if isinstance(payload, dict) and isinstance(payload.get(name), str) and payload[name]
     }
@@ -140,6 +141,19 @@ def event_of(
 def bounce_type(details: dict[str, str]) -> str:
     """`soft` where the provider says that it may pass, else `hard`."""
     return "soft" if details.get("bounce_type", "").lower() in SOFT_BOUNCES else "hard"
+
+
+def is_about_another(callback: Callback, message: Reported) -> bool:
+    """Whether a mail came back from an address that it was not written to: whoever got it has it
+    forwarded to a mailbox that is dead, and may well have read it."""
+    named = callback.details.get("recipient", "")
+    bounced = {address_key("email", each.strip(" <>")) for each in named.split(",") if "@" in each}
+    return (
+        callback.kind == "bounced"
+        and message.channel == "email"
+        and bool(bounced)
+        and address_key("email", message.recipient) not in bounced
+    )
 
 
 def facts_of_callback(

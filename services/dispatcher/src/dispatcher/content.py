@@ -35,8 +35,15 @@ PHONE = re.compile(r"\+[1-9][0-9]{5,14}")  # E.164
 OWN = ("tenant_name", "postal_address", "booking_link")
 SEQUENCE, REPLY, TEST = "sequence", "reply", "test"
 PERSONAL = "personal"  # a person's own words
-# Which the law takes for advertisements; a test shows what the lead would get.
-COMMERCIAL = frozenset({SEQUENCE, TEST})
+# All else the law takes for advertisements, also what nobody has heard of yet: a footer too many
+# does no harm. A test shows what the lead would get.
+NOT_COMMERCIAL = frozenset({REPLY, PERSONAL})
+FOOTER_MISSING = "compliance_footer_missing"
+
+
+def is_commercial(purpose: str) -> bool:
+    """Whether an e-mail of this purpose says who sends it from where, and how to stop it."""
+    return purpose not in NOT_COMMERCIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,8 @@ class Writer:
                 raise RecordRefused("malformed_id", f"{name} holds characters that no id has")
         content, held = None, TemplateError("")
         try:
-            content = self.compose(queued, thread)
+            content, footless = self._composed(queued, thread)
+            held = footless or held
         except TemplateError as error:
             held = error
         return Arrival(
@@ -110,8 +118,11 @@ class Writer:
             },
         )
 
-    def compose(self, queued: MessageQueued, thread: Thread = NO_THREAD) -> Content:
-        """The send of a message, rendered. Raises TemplateError."""
+    def _composed(
+        self, queued: MessageQueued, thread: Thread
+    ) -> tuple[Content, TemplateError | None]:
+        """The send of a message, rendered, and why it must not go out like this: what can be put
+        below it is missing. Raises TemplateError."""
         _check(queued.channel, queued.recipient)
         unsubscribe_url = self.unsubscribe_url(queued)
         own = {"postal_address": self._tenant(queued.tenant_id).postal_address}
@@ -124,11 +135,17 @@ class Writer:
                 body_html=queued.body_html,
             ),
             values,
-            footer=queued.channel == "email" and queued.purpose in COMMERCIAL,
+            footer=False,
         )
         envelope = Envelope(
             message_id=queued.message_id,
             tenant_id=queued.tenant_id,
+        missing: TemplateError | None = None
+        if queued.channel == "email" and is_commercial(queued.purpose):
+            try:
+                parts = with_footer(parts, values)
+            except TemplateError as error:
+                missing = error
             lead_id=queued.lead_id,
             channel=queued.channel,
             recipient=queued.recipient,
@@ -136,7 +153,23 @@ class Writer:
             sender_name=values.get("tenant_name", ""),
             thread=thread,
         )
-        return self._written(envelope, _in_thread(parts, queued, thread), unsubscribe_url)
+        written = self._written(envelope, _in_thread(parts, queued, thread), unsubscribe_url)
+        return written, missing
+
+    def with_address(self, message: AboutMessage, content: Content) -> Content | None:
+        """The bytes of an e-mail that was held for want of a postal address, with the footer that
+        its tenant has by now; None where it still has none."""
+        send, unsubscribe_url = content.send(), self.unsubscribe_url(message)
+        parts = Parts(subject=send["subject"], text=send["text"], html=send["html"])
+        own = {
+            "postal_address": self._tenant(message.tenant_id).postal_address,
+            "unsubscribe_url": unsubscribe_url,
+        }
+        try:
+            parts = with_footer(parts, own)
+        except TemplateError:
+            return None
+        return _content({**send, "text": parts.text, "html": parts.html})
 
     def edited(
         self,
@@ -159,7 +192,7 @@ class Writer:
             **made_of,
         }
         # A person wrote it, whatever it was to be: no machine answers here.
-        purpose = SEQUENCE if made_of.get("purpose", SEQUENCE) in COMMERCIAL else PERSONAL
+        purpose = SEQUENCE if is_commercial(made_of.get("purpose", SEQUENCE)) else PERSONAL
         parts = Parts(
             subject=" ".join(cleaned(subject).split()) or thread.subject(""),
             text=cleaned(text, keep_lines=True).strip(),
@@ -173,7 +206,7 @@ class Writer:
             known = {unsubscribe_url, own["booking_link"]}
             html = html_of(parts.text, lambda url: url in known)
             parts = Parts(subject=parts.subject, text=parts.text, html=html)
-            if purpose in COMMERCIAL:
+            if is_commercial(purpose):
                 parts = with_footer(parts, {**own, "unsubscribe_url": unsubscribe_url})
         envelope = Envelope(
             message_id=message.message_id,
@@ -222,7 +255,7 @@ class Writer:
         )
         if address is not None:
             headers["Reply-To"] = _named(envelope.sender_name, address)
-        if envelope.purpose in COMMERCIAL:
+        if is_commercial(envelope.purpose):
             headers["List-Unsubscribe"] = f"<{unsubscribe_url}>"
             headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         elif envelope.purpose == REPLY:

@@ -29,6 +29,7 @@ SETTLE = text("""
     WITH doubts AS (
         SELECT message_id, changed_at AS doubted_at FROM ledger
         WHERE message_id = ANY (CAST(:message_ids AS text[])) AND state = 'unknown'
+            AND (CAST(:tenant_id AS text) IS NULL OR tenant_id = :tenant_id)
         ORDER BY message_id FOR UPDATE
     )
     UPDATE ledger l SET state = :state, rule = :rule, in_doubt = false, changed_at = now(),
@@ -54,6 +55,7 @@ async def settled_by_people(
             [word.message_id],
             State(word.outcome),
             BY_A_PERSON,
+            tenant_id=word.tenant_id,
             provider_id=word.provider_id,
         )
         events = [
@@ -70,7 +72,8 @@ async def settled_by_people(
 async def accepted_after_all(
     connection: AsyncConnection, message_ids: Iterable[str], codec: Codec, now: datetime
 ) -> int:
-    """Of messages that their provider reported on, those in doubt were sent."""
+    """Of messages that their provider reported on, those in doubt were sent. Reports have been
+    held to their tenant by now (`engagement_store`)."""
     wanted = sorted(set(message_ids))
     if not wanted:
         return 0
@@ -85,6 +88,7 @@ async def _settle(
     state: State,
     rule: str,
     *,
+    tenant_id: str | None = None,
     provider_id: str | None = None,
 ) -> Sequence[Row[Any]]:
     result = await connection.execute(
@@ -93,6 +97,7 @@ async def _settle(
             "message_ids": list(message_ids),
             "state": state,
             "rule": rule,
+            "tenant_id": tenant_id,
             "provider_id": provider_id,
         },
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dispatcher.callbacks import Callback, Reported, bounce_type
+from dispatcher.callbacks import Callback, Reported, bounce_type, is_about_another
 from dispatcher.engagement_agents import by_agent, by_network
 from dispatcher.model import State
 
@@ -176,6 +176,8 @@ def judge(
         return Refuse("before_the_message")
     if callback.kind in SEEN_KINDS:
         return _seen(callback, message, standing, told, around)
+    if is_about_another(callback, message):
+        return Refuse("other_recipient")
     what = callback.kind
     if callback.kind == "bounced":
         what = f"bounced:{bounce_type(callback.details)}"

@@ -15,6 +15,7 @@ from dispatcher.callbacks import Callback, Reported
 from dispatcher.engagement import Standing
 from dispatcher.model import State
 from dispatcher.store import reported
+from leadflow.tenants import Tenant
 
 # One worker at a time judges reports: what was told of a message so far is then all there is.
 LOCK = text("SELECT pg_try_advisory_xact_lock(7360)")
@@ -101,6 +102,31 @@ POSTPONE = text("""
     SET ready_at = now() + least(greatest(now() - received_at, :first), :longest)
     WHERE event_id = ANY (CAST(:ids AS text[]))
 """)
+# Tenant by tenant by probes of an index, however much of other tenants is kept longer.
+FORGET = text("""
+    WITH RECURSIVE tenants (tenant_id) AS (
+        SELECT min(tenant_id) FROM callbacks WHERE applied_at IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(c.tenant_id) FROM callbacks c
+            WHERE c.applied_at IS NOT NULL AND c.tenant_id > t.tenant_id)
+        FROM tenants t WHERE t.tenant_id IS NOT NULL
+    ), old AS MATERIALIZED (
+        SELECT c.event_id FROM tenants t
+        LEFT JOIN json_each_text(CAST(:days AS json)) AS k (tenant_id, days) USING (tenant_id)
+        CROSS JOIN LATERAL (
+            SELECT event_id FROM callbacks
+            WHERE tenant_id = t.tenant_id AND applied_at IS NOT NULL
+                AND applied_at < now() - make_interval(days => coalesce(k.days::integer, :others))
+            ORDER BY applied_at LIMIT :limit
+        ) AS c
+        WHERE t.tenant_id IS NOT NULL AND k.days IS DISTINCT FROM '0'
+        LIMIT :limit
+    )
+    DELETE FROM callbacks USING old WHERE callbacks.event_id = old.event_id
+""")
+# As long as the topic raw-events keeps a report it may be read again, and longer nobody waits.
+LEAST_DAYS = 90 + 7
+
 FIRST_WAIT = timedelta(seconds=0.5)
 LONGEST_PAUSE = timedelta(minutes=5)
 
@@ -197,6 +223,24 @@ async def postpone(connection: AsyncConnection, event_ids: Sequence[str]) -> Non
     await connection.execute(
         POSTPONE, {"ids": list(event_ids), "first": FIRST_WAIT, "longest": LONGEST_PAUSE}
     )
+
+
+def kept_days(tenants: Mapping[str, Tenant]) -> Mapping[str, int]:
+    """For how long reports are remembered, by tenant; 0: for good."""
+    return {
+        tenant_id: tenant.retention_days and max(LEAST_DAYS, tenant.retention_days)
+        for tenant_id, tenant in tenants.items()
+    }
+
+
+async def forget(connection: AsyncConnection, days: Mapping[str, int], *, limit: int) -> int:
+    """Drop up to `limit` reports that were settled longer ago; returns how many."""
+    asked = {
+        "days": json.dumps(dict(days)),
+        "others": Tenant(tenant_id="").retention_days,
+        "limit": limit,
+    }
+    return (await connection.execute(FORGET, asked)).rowcount
 
 
 def _callback(row: Row[Any]) -> Callback:

@@ -43,6 +43,13 @@ class AboutMessage(Protocol):
 
 
 def about(message: AboutMessage) -> dict[str, Any]:
+class Presented(AboutMessage, Protocol):
+    """The same of a message that a provider was given."""
+
+    @property
+    def provider(self) -> str | None: ...
+
+
     """The fields that a record takes over from its message."""
     return {
         "tenant_id": message.tenant_id,
@@ -83,6 +90,18 @@ def suppressed(message: AboutMessage, rule: str, inputs: Any, now: datetime) -> 
 
 
 def of_decision(
+def unknown(message: Presented, reason: str, now: datetime) -> MessageUnknown:
+    return MessageUnknown(
+        **about(message),
+        event_id=derived_id("MessageUnknown", message.message_id),
+        occurred_at=now,
+        recorded_at=now,
+        provider=message.provider or "unknown",
+        provider_id=None,
+        reason=reason,
+    )
+
+
     entry: Entry, decision: Decision, now: datetime, *, provider: str
 ) -> LeadRecord | None:
     """The event of a decision about a claimed message; None where it only waits for a retry or

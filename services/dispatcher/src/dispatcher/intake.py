@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import monotonic
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -15,18 +17,23 @@ from dispatcher.model import Arrival
 from dispatcher.pace import Wakeup
 from dispatcher.reviews import Approve, Refuse, Reject, judge
 from dispatcher.thread_store import About
-from dispatcher.threads import NO_THREAD, received
+from dispatcher.threads import NO_THREAD, Thread, received
 from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.kafka.loop import Received, Stateless
 from leadflow.records import DoubtSettled, MessageQueued, MessageReviewed
+
+# A template may take a tenth of a second: what is rendered by then is entered, then the rest.
+RENDER_SECONDS = 0.25
+REJECTED_IN_DOUBT = "rejected by a person after it may have been accepted"
 
 
 class LeadHandler(Stateless):
     """lead-events, messages and message-reviews of the partitions that one worker owns.
 
     Returns once the batch is committed to PostgreSQL: the ledger is the durable effect.
-    What lead-events say goes in before the messages of the same batch.
+    What lead-events say goes in before the messages of the same batch, in a transaction of its
+    own: nothing is locked, and the event loop goes on, while templates are rendered.
     """
 
     def __init__(
@@ -62,33 +69,43 @@ class LeadHandler(Stateless):
         asked = keywords.asked(records, self._writer.tenants)
         if not (queued or facts or mails or asked or reviews or words):
             return
-        async with self._engine.begin() as connection:
-            await self._answer(connection, asked)
-            await store.remember(connection, facts)
-            if facts:
-                await suppress.tell(connection, self._codec, self._clock.now())
-            await thread_store.remember(connection, mails)
-            await self._arrive(connection, queued)
-            for review in reviews:
-                await self._review(connection, review)
-            await doubts.settled_by_people(connection, words, self._codec, self._clock.now())
+        if facts or mails or asked:
+            async with self._engine.begin() as connection:
+                await self._answer(connection, asked)
+                await store.remember(connection, facts)
+                if facts:
+                    await suppress.tell(connection, self._codec, self._clock.now())
+                await thread_store.remember(connection, mails)
+        await self._arrive(queued)
+        if reviews or words:
+            async with self._engine.begin() as connection:
+                for review in reviews:
+                    await self._review(connection, review)
+                await doubts.settled_by_people(connection, words, self._codec, self._clock.now())
         self._to_send.set()
         self._to_publish.set()
 
-    async def _arrive(self, connection: AsyncConnection, queued: Sequence[MessageQueued]) -> None:
-        threads = await thread_store.threads_of(
-            connection, (_about(each) for each in queued if each.channel == "email")
-        )
-        arrivals = [
-            self._writer.arrive(each, threads.get(each.message_id, NO_THREAD)) for each in queued
-        ]
-        await ledger.arrive(connection, [self._with_event(each) for each in arrivals])
+    async def _arrive(self, queued: Sequence[MessageQueued]) -> None:
+        if not queued:
+            return
+        async with self._engine.connect() as connection:
+            threads = await thread_store.threads_of(
+                connection, (_about(each) for each in queued if each.channel == "email")
+            )
+        done = 0
+        while done < len(queued):
+            arrivals = await asyncio.to_thread(rendered, self._writer, queued[done:], threads)
+            done += len(arrivals)
+            async with self._engine.begin() as connection:
+                await ledger.arrive(connection, [self._with_event(each) for each in arrivals])
+            self._to_send.set()
 
     async def _answer(self, connection: AsyncConnection, asked: Sequence[Asked]) -> None:
         """Enter the answers to keywords, while the lists are still as the keywords found them."""
-        if asked:
-            before = await thread_store.stopped_before(connection, asked)
-            tenants = self._writer.tenants
+        tenants = self._writer.tenants
+        # One keyword of each address at a time: the second STOP finds the answer to the first.
+        for some in keywords.in_turn(asked):
+            before = await thread_store.stopped_before(connection, some)
             arrivals = [
                 keywords.arrival(
                     each,
@@ -96,7 +113,7 @@ class LeadHandler(Stateless):
                     self._writer,
                     again=each.message_id in before,
                 )
-                for each in asked
+                for each in some
             ]
             await ledger.arrive(connection, [self._with_event(each) for each in arrivals])
 
@@ -108,20 +125,26 @@ class LeadHandler(Stateless):
         return arrival, self._codec.encode(held)
 
     async def _review(self, connection: AsyncConnection, review: MessageReviewed) -> None:
-        found = await store.held_message(connection, review.message_id)
+        found = await store.held_message(connection, review.tenant_id, review.message_id)
         if found is None:
             return  # nothing waits for this word, or it has been heard before
-        message, rule, epoch, sha256, made_of = found
+        message, rule, epoch, sha256, made_of, in_doubt = found
         threads = await thread_store.threads_of(connection, [_about(message)])
         thread = threads.get(message.message_id, NO_THREAD)
-        judgement = judge(review, message, rule, sha256, self._writer, thread, made_of)
+        judgement = await asyncio.to_thread(
+            judge, review, message, rule, sha256, self._writer, thread, made_of
+        )
         now = self._clock.now()
         match judgement:
             case Approve():
                 await store.approve(connection, review.message_id, judgement.content)
             case Reject():
                 await store.reject(connection, review.message_id)
-                event = events.suppressed(message, "rejected", judgement.inputs, now)
+                event = (
+                    events.unknown(message, REJECTED_IN_DOUBT, now)
+                    if in_doubt
+                    else events.suppressed(message, "rejected", judgement.inputs, now)
+                )
                 await store.tell(connection, [(message.lead_id, self._codec.encode(event))])
             case Refuse():
                 held = events.held(
@@ -133,6 +156,19 @@ class LeadHandler(Stateless):
                     cause=review.event_id,
                 )
                 await store.tell(connection, [(message.lead_id, self._codec.encode(held))])
+
+
+def rendered(
+    writer: Writer, queued: Sequence[MessageQueued], threads: Mapping[str, Thread]
+) -> list[Arrival]:
+    """The first of the messages as they enter the ledger: at least one, and as many as are
+    rendered in RENDER_SECONDS. Raises RecordRefused."""
+    until, arrivals = monotonic() + RENDER_SECONDS, list[Arrival]()
+    for each in queued:
+        arrivals.append(writer.arrive(each, threads.get(each.message_id, NO_THREAD)))
+        if monotonic() >= until:
+            break
+    return arrivals
 
 
 def _about(message: AboutMessage) -> About:

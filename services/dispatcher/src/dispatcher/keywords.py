@@ -8,7 +8,8 @@ minutes. docs/adr/0022 has the rules and their reasons.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,6 +96,19 @@ def asked(records: Iterable[Record], tenants: Mapping[str, Tenant]) -> list[Aske
         )
         found.setdefault(each.message_id, each)
     return list(found.values())
+
+
+def in_turn(asked: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+    """The keywords in groups, in their order, each group with at most one of an address."""
+    rounds: list[list[Asked]] = []
+    before: Counter[tuple[str, str, str]] = Counter()
+    for each in asked:
+        address = (each.tenant_id, each.channel, each.address)
+        if before[address] == len(rounds):
+            rounds.append([])
+        rounds[before[address]].append(each)
+        before[address] += 1
+    yield from rounds
 
 
 def text_of(keyword: str, tenant: Tenant) -> str:

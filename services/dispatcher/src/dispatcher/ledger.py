@@ -165,16 +165,6 @@ WAITING = {rule: held_by(WAITING_SCOPES, rule) for rule in ("paused", CREDENTIAL
 RELEASE = {rule: held_by(RELEASE_SCOPE, rule) for rule in WAITING}
 LONGEST_SAVED = timedelta(seconds=2)
 
-# A refusal releases too: the message is then suppressed, instead of waiting for ever.
-RELEASE_CONSENTED = text("""
-    UPDATE ledger SET state = 'queued', rule = NULL, ready_at = now(), changed_at = now()
-    WHERE message_id IN (
-        SELECT l.message_id FROM ledger l JOIN consents c USING (lead_id, channel)
-        WHERE l.state = 'held' AND l.rule = 'no_consent'
-        ORDER BY l.position LIMIT :limit FOR UPDATE OF l SKIP LOCKED
-    )
-""")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
@@ -235,17 +225,15 @@ class Ledger:
             count = await connection.scalar(SETTLE, {"rows": orjson.dumps(rows).decode()})
         return int(count or 0)
 
-    async def release(self, paused: Paused, *, limit: int = 1000) -> int:
-        """Queue again what no pause covers any more, at the rate of its scope, and what waited
-        for a word of consent."""
+    async def release(self, paused: Paused) -> int:
+        """Queue again what no pause covers any more, at the rate of its scope."""
         released = 0
         async with self._engine.connect() as connection:
             for scope in await connection.scalars(WAITING["paused"]):
                 if scope not in paused.scopes:
                     apart = timedelta(minutes=1) / paused.rate(scope)
                     released += await _let_go(connection, "paused", scope, apart)
-            consented = await connection.execute(RELEASE_CONSENTED, {"limit": limit})
-        return released + consented.rowcount
+        return released
 
     async def release_refused(self, credentials: Credentials) -> int:
         """Queue again what providers refused because of us, slowly while they still do."""

@@ -21,6 +21,7 @@ from dispatcher.model import RECORDED_CHANNELS
 from dispatcher.outbox import Publisher
 from dispatcher.pace import Wakeup
 from dispatcher.providers.base import Around
+from dispatcher.releases import Releases
 from dispatcher.settings import Settings
 from dispatcher.shared_gate import SharedGate
 from dispatcher.upkeep import Upkeep
@@ -170,12 +171,14 @@ async def main(
             gate=gate,
             credentials=credentials,
             codec=codec,
+            Releases(engine, settings.writer),
             clock=clock,
             health=health,
             to_send=to_send,
         )
         # What is here by now stays: looking through it for cycles again and again is waste, and a
         # pause for everybody.
+            tenants=settings.tenants,
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

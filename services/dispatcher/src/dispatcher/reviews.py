@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dispatcher.callbacks import Reported
-from dispatcher.content import Writer
+from dispatcher.content import FOOTER_MISSING, Writer
 from dispatcher.model import Content
 from dispatcher.threads import NO_THREAD, Thread
 from leadflow.records import MessageReviewed
@@ -69,6 +69,8 @@ def judge(
             return Approve(content)
         except TemplateError as error:
             return Refuse(error.rule, error.inputs)
+    if rule == FOOTER_MISSING:  # its bytes are kept, for the footer to be put below them
+        return Refuse(rule, {"decision": review.decision})
     if review.decision == "approved" and sha256 is not None and review.body_hash == sha256:
         return Approve(None)
     return Refuse("approval_covers_other_bytes", {"held_by": rule, "decision": review.decision})

@@ -25,11 +25,12 @@ UPSERT_STOPS = text("""
 # One at a time: which of two wins depends on the first. A profile's yes does not undo an
 # explicit no; at the same moment no wins.
 UPSERT_CONSENT = text("""
-    INSERT INTO consents AS c (lead_id, channel, granted, explicit, at)
-    SELECT lead_id, channel, granted, explicit, at FROM json_to_record(CAST(:row AS json))
+    INSERT INTO consents AS c (lead_id, channel, granted, explicit, at, noted_at)
+    SELECT lead_id, channel, granted, explicit, at, now() FROM json_to_record(CAST(:row AS json))
         AS r (lead_id text, channel text, granted boolean, explicit boolean, at timestamptz)
     ON CONFLICT (lead_id, channel) DO UPDATE SET
-        granted = excluded.granted, explicit = excluded.explicit, at = excluded.at
+        granted = excluded.granted, explicit = excluded.explicit, at = excluded.at,
+        noted_at = excluded.noted_at
     WHERE (excluded.at > c.at OR excluded.at = c.at AND NOT excluded.granted)
         AND NOT (c.explicit AND NOT c.granted AND excluded.granted AND NOT excluded.explicit)
 """)
@@ -54,8 +55,9 @@ TELL = text("""
 
 HELD_MESSAGE = text("""
     SELECT message_id, tenant_id, lead_id, owner, enrollment_id, sequence_id, step_id, channel,
-        recipient, provider, provider_id, rule, epoch, body_sha256, made_of
-    FROM ledger WHERE message_id = :message_id AND state = 'held'
+        recipient, provider, provider_id, rule, epoch, body_sha256, made_of, in_doubt
+    FROM ledger
+    WHERE message_id = :message_id AND tenant_id = :tenant_id AND state = 'held'
     FOR UPDATE
 """)
 
@@ -66,8 +68,10 @@ APPROVE = text("""
     WHERE message_id = :message_id AND state = 'held'
 """)
 
+# What a provider may have accepted is not kept back by a word: it stays a doubt.
 REJECT = text("""
-    UPDATE ledger SET state = 'suppressed', rule = 'rejected', changed_at = now()
+    UPDATE ledger SET state = CASE WHEN in_doubt THEN 'unknown' ELSE 'suppressed' END,
+        rule = 'rejected', changed_at = now()
     WHERE message_id = :message_id AND state = 'held'
 """)
 
@@ -132,15 +136,16 @@ async def tell(connection: AsyncConnection, events: Sequence[tuple[str, bytes]])
 
 
 async def held_message(
-    connection: AsyncConnection, message_id: str
-) -> tuple[Reported, str, int, str | None, dict[str, str]] | None:
-    """A held message with its rule, epoch, the hash of its bytes, and what it was made of (see
-    `Arrival.made_of`); locked until the commit."""
-    row = (await connection.execute(HELD_MESSAGE, {"message_id": message_id})).one_or_none()
+    connection: AsyncConnection, tenant_id: str, message_id: str
+) -> tuple[Reported, str, int, str | None, dict[str, str], bool] | None:
+    """A held message of a tenant with its rule, epoch, the hash of its bytes, what it was made of
+    (see `Arrival.made_of`) and whether a provider may have it; locked until the commit."""
+    asked = {"tenant_id": tenant_id, "message_id": message_id}
+    row = (await connection.execute(HELD_MESSAGE, asked)).one_or_none()
     if row is None:
         return None
     made_of = row.made_of if isinstance(row.made_of, dict) else json.loads(row.made_of)
-    return reported(row), row.rule, row.epoch, row.body_sha256, made_of
+    return reported(row), row.rule, row.epoch, row.body_sha256, made_of, row.in_doubt
 
 
 async def approve(connection: AsyncConnection, message_id: str, content: Content | None) -> None:

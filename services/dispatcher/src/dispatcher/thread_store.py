@@ -47,12 +47,24 @@ WRITTEN = text("""
 """)
 
 
-# Which of these addresses had said stop before the event that is being answered.
+# Which of these addresses had said stop before the event that is being answered: the list says so,
+# or a STOP was answered of which the list has not heard yet. A START that was answered since, or an
+# opt-out that was lifted since, makes the next STOP a first one again.
 STOPPED = text("""
-    SELECT DISTINCT r.ord FROM json_to_recordset(CAST(:rows AS json))
+    SELECT r.ord FROM json_to_recordset(CAST(:rows AS json))
         AS r (ord integer, tenant_id text, channel text, address text, cause_id text)
-    JOIN suppressions s USING (tenant_id, channel, address)
-    WHERE s.reason = 'opt_out' AND s.active AND s.cause_id <> r.cause_id
+    LEFT JOIN suppressions s ON s.reason = 'opt_out' AND s.cause_id <> r.cause_id
+        AND (s.tenant_id, s.channel, s.address) = (r.tenant_id, r.channel, r.address)
+    LEFT JOIN LATERAL (
+        SELECT a.answers, a.due_at FROM ledger a
+        WHERE (a.tenant_id, a.channel, a.address) = (r.tenant_id, r.channel, r.address)
+            AND a.answers IS NOT NULL AND a.answers <> 'HELP' AND a.answers_event <> r.cause_id
+            AND a.created_at > now() - interval '1 day'
+        ORDER BY a.created_at DESC, a.position DESC LIMIT 1
+    ) AS last ON true
+    WHERE CASE WHEN last.answers IS NULL OR last.answers = 'START'
+        THEN s.active AND s.changed_at > coalesce(last.due_at, '-infinity')
+        ELSE coalesce(s.active OR s.changed_at <= last.due_at, true) END
 """)
 
 

@@ -1,32 +1,37 @@
-"""What has to be looked at again and again: ended pauses, late consents, early
-callbacks, and what people said about providers."""
+"""What has to be looked at again and again: ended pauses, late consents, early callbacks, what
+people said about providers, and what nobody will ask about any more."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatcher import calls, suppress
+from dispatcher import calls, engagement_store, suppress
 from dispatcher.breaker_news import PREFIX
 from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
 from dispatcher.engagement_apply import CallbackApplier
 from dispatcher.ledger import Ledger
 from dispatcher.pace import Wakeup
+from dispatcher.releases import Releases
 from dispatcher.shared_gate import SharedGate
 from leadflow.clock import Clock
 from leadflow.codec import Codec
 from leadflow.errors import is_retryable, public_reason
 from leadflow.health import Health
+from leadflow.tenants import Tenant
 
 log = structlog.get_logger()
 
 EVERY_SECONDS = 1.0
 BATCH = 1_000
 OLD_CALLS = 100
+# Looking for reports that are old enough to go costs a probe for each tenant.
+FORGET_SECONDS = 60.0
 
 
 class Upkeep:
@@ -38,6 +43,7 @@ class Upkeep:
         ledger: Ledger,
         controls: Controls,
         applier: CallbackApplier,
+        releases: Releases,
         *,
         gate: SharedGate,
         credentials: Credentials,
@@ -45,7 +51,11 @@ class Upkeep:
         clock: Clock,
         health: Health,
         to_send: Wakeup,
+        tenants: Mapping[str, Tenant],
     ) -> None:
+        self._releases = releases
+        self._kept_days = engagement_store.kept_days(tenants)
+        self._forgot_at: float | None = None
         self._gate = gate
         self._credentials = credentials
         self._heard: dict[str, datetime] = {}
@@ -76,17 +86,32 @@ class Upkeep:
     async def round(self) -> bool:
         """Whether there may be more to do at once."""
         await self._obey_words()
-        released = await self._ledger.release(self._controls.paused, limit=BATCH)
+        released = await self._ledger.release(self._controls.paused)
         released += await self._ledger.release_refused(self._credentials)
+        released += await self._releases.consented(limit=BATCH)
+        released += await self._releases.addressed()
+        postponed = await self._releases.postponed()
         if released:
             self._to_send.set()
         async with self._engine.begin() as connection:
             applied = await self._applier.apply(connection, limit=BATCH)
             told = await suppress.tell(connection, self._codec, self._clock.now(), limit=BATCH)
             await calls.forget(connection, limit=OLD_CALLS)
+        await self._gate.forget(limit=OLD_CALLS)
+        await self._forget()
         if applied or told:
             self._applier.to_publish.set()
-        return max(released, applied, told) >= BATCH
+        return max(released, postponed, applied, told) >= BATCH
+
+    async def _forget(self) -> None:
+        """Drop reports that are older than their tenant wants to remember."""
+        now = self._clock.monotonic()
+        if self._forgot_at is not None and now - self._forgot_at < FORGET_SECONDS:
+            return
+        async with self._engine.begin() as connection:
+            gone = await engagement_store.forget(connection, self._kept_days, limit=BATCH)
+        if gone < BATCH:
+            self._forgot_at = now
 
     async def _obey_words(self) -> None:
         """Close the breaker of a provider of which somebody said that it works again."""
