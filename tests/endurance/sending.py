@@ -32,7 +32,8 @@ from typing import Any
 
 import httpx
 from sqlalchemy import text
-from tests.integration.dispatching import FINAL, queued, read_all, said
+from tests.integration.dispatching import FINAL, queued, said
+from tests.integration.reading import read_all
 
 from leadflow import database, topics
 from leadflow.codec import Codec
@@ -165,6 +166,7 @@ def _world(folder: Path, email: str) -> Iterator[World]:
                 "LEADFLOW_TENANTS_FILE": str(tenants),
                 "LEADFLOW_PROVIDERS_URL": f"{base}/providers",
                 "LEADFLOW_RESEND_URL": f"{base}/resend",
+                "LEADFLOW_RESEND_CALLS_PER_SECOND": "1000",
                 "LEADFLOW_TWILIO_URL": f"{base}/twilio",
                 "LEADFLOW_SANDBOX_URL": base,
                 # A kill in the middle of a batch is made up for after a lease, not after minutes.

@@ -10,15 +10,18 @@ import pytest
 from sqlalchemy import text
 
 from dispatcher.credentials import Credentials
-from dispatcher.decide import Retries, after_answer
+from dispatcher.decide import Retries, after_answer, before_sending
 from dispatcher.ledger import Ledger, Settled, arrive
-from dispatcher.model import Accepted, Arrival, Content, Refused
+from dispatcher.model import Accepted, Arrival, Content, Entry, Paused, Refused, State
+from dispatcher.providers.base import KEY_SECONDS, Busy, NoAnswer
 from leadflow import database
+from leadflow.clock import SystemClock
 
 from .dispatching import own_database, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
+NOW = Retries(first_seconds=0.0)
 REFUSED = Refused(
     error_class="Unauthorized", reason="answered 401", retryable=False, maybe_accepted=False
 )
@@ -51,7 +54,7 @@ async def test_refused_messages_wait_and_go_on_once_the_provider_takes_something
 ) -> None:
     async with own_database(admin_url, secret) as url:
         engine = database.engine(url, pool_size=2)
-        ledger, credentials = Ledger(engine, "w"), Credentials()
+        ledger, credentials = Ledger(engine, "w"), Credentials(SystemClock())
         try:
             async with engine.begin() as connection:
                 await arrive(connection, [(arrival(), None) for _ in range(30)])
@@ -76,6 +79,9 @@ async def test_refused_messages_wait_and_go_on_once_the_provider_takes_something
                 assert [tuple(row) for row in held] == [
                     ("held", "credential_refused", "credential:email-api", 0)
                 ]
+            # Another process, which sends over another provider, waits for nothing.
+            others = Credentials(SystemClock(), ["smtp"])
+            assert others.release_every("email-api") < credentials.release_every("email-api")
             # Half a minute from one to the next while it refuses.
             assert [await ledger.release_refused(credentials) for _ in range(3)] == [0, 0, 0]
             credentials.heard("email-api", [Accepted(provider_id=None, response="")])
@@ -88,5 +94,58 @@ async def test_refused_messages_wait_and_go_on_once_the_provider_takes_something
 
             await until(all_of_them, "all are let go")
             assert len(await ledger.claim("email", "email-api", limit=50, lease_seconds=20)) == 30
+        finally:
+            await engine.dispose()
+
+
+async def test_the_ledger_remembers_how_long_a_doubt_and_an_outage_have_lasted(
+    admin_url: str, secret: str
+) -> None:
+    async with own_database(admin_url, secret) as url:
+        engine = database.engine(url, pool_size=2)
+        ledger = Ledger(engine, "w")
+
+        async def claimed(lease_seconds: float = 20) -> Entry:
+            (entry,) = await ledger.claim(
+                "email", "email-api", limit=1, lease_seconds=lease_seconds
+            )
+            (known,) = await ledger.look_up([entry])
+            return known
+
+        async def settled(entry: Entry, answer: Refused) -> None:
+            decision = after_answer(entry, answer, NOW, provider="email-api", keyed=True)
+            outcome = Settled(entry=entry, decision=decision, event=None)
+            assert await ledger.settle([outcome]) == 1
+
+        async def pass_by(hours: int) -> None:
+            moved = ", ".join(
+                f"{name} = {name} - interval '{hours} hours'"
+                for name in ("doubt_since", "tried_at", "ready_at")
+            )
+            async with engine.begin() as connection:
+                await connection.execute(text(f"UPDATE ledger SET {moved}"))
+
+        try:
+            async with engine.begin() as connection:
+                await arrive(connection, [(arrival(), None)])
+            for hours in (0, 5, 10):
+                entry = await claimed()
+                assert not entry.in_doubt
+                assert entry.trying_seconds == pytest.approx(hours * 3600, abs=60)
+                await settled(entry, Busy("answered 503").refused())
+                await pass_by(5)
+            dies = await claimed(lease_seconds=0)  # with the message, and nobody knows
+            await pass_by(22)
+            entry = await claimed()
+            assert (dies.in_doubt, entry.in_doubt) == (False, True)
+            assert entry.doubt_seconds == pytest.approx(22 * 3600, abs=60)
+            await settled(entry, NoAnswer("no answer").refused())
+            await pass_by(2)
+            entry = await claimed()
+            assert entry.doubt_seconds == pytest.approx(24 * 3600, abs=60), "from the first call on"
+            decision = before_sending(
+                entry, Paused(), provider="email-api", keyed=True, key_seconds=KEY_SECONDS
+            )
+            assert decision.state is State.UNKNOWN
         finally:
             await engine.dispose()

@@ -75,6 +75,7 @@ class World:
             "PROVIDERS_URL": f"{url}/providers",
             "RESEND_URL": f"{url}/resend",
             "RESEND_API_KEY": API_KEY,
+            "RESEND_CALLS_PER_SECOND": "1000",
             "TWILIO_URL": f"{url}/twilio",
             "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
             "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
@@ -181,7 +182,7 @@ async def test_twilio_says_what_is_wrong_with_us_and_what_is_only_for_now(world:
     full = world.provider("sms", "twilio", TWILIO_SMS_FROM="+15005550008")
     whatsapp = world.provider("whatsapp", "twilio")
     assert (await refused(wrong_token, sms)).error_class == "Unauthorized"
-    assert (await refused(wrong_sender, sms)).error_class == "Unauthorized"
+    assert (await refused(wrong_sender, sms)).error_class == "SenderRefused"
     assert (await refused(full, sms)).error_class == "Busy"
     late = await refused(whatsapp, Message(to="+15005550016"))
     assert late.error_class == "OutsideWindow"
@@ -330,7 +331,7 @@ async def test_whoever_has_lost_a_claim_makes_no_call_with_it(
     frozen = await claimed(engine, "ann", "bob", lease_seconds=0)
     ids([(await provider.send([entry]))[0] for entry in await claimed_again(engine)])
     answer = await refused_all(provider, frozen)
-    assert (answer.error_class, answer.maybe_accepted) == ("Busy", False)
+    assert (answer.error_class, answer.maybe_accepted) == ("NotCalled", False)
     assert (await world.client.get("/accepted/counts")).json()["total"] == 2
 
 

@@ -44,6 +44,7 @@ async def test_kills_in_the_middle_of_batches_send_everything_once_and_leave_not
         "LEADFLOW_EMAIL_VIA": "resend",
         "LEADFLOW_RESEND_URL": f"{str(world.sandbox.base_url).rstrip('/')}/resend",
         "LEADFLOW_RESEND_API_KEY": API_KEY,
+        "LEADFLOW_RESEND_CALLS_PER_SECOND": "1000",
         # On a busy machine a second is not enough for a silence to mean anything.
         "LEADFLOW_PROVIDER_TIMEOUT_SECONDS": "2",
         "LEADFLOW_LEASE_SECONDS": "4",

@@ -236,7 +236,7 @@ async def test_a_refusal_says_whom_it_is_about_and_the_connection_goes_on(
             (Message(to="nobody@example.com"), "BadAddress"),
             (Message(to="later@example.com"), "Busy"),
             (Message(to="policy@example.com"), "Rejected"),
-            (Message(sender="stranger@mail.example"), "Unauthorized"),
+            (Message(sender="stranger@mail.example"), "SenderRefused"),
         ):
             with pytest.raises(ProviderError) as caught:
                 await provider.send([message])

@@ -163,6 +163,7 @@ class World:
 
     name = "fake"
     keyed = True
+    key_seconds = 23 * 3600.0
     batch = 1
     at_once = 1
 

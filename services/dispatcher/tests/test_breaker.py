@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dispatcher import breaker as breakers
 from dispatcher.breaker import Breaker, Rules, State
 from dispatcher.model import Accepted, Refused
+from dispatcher.providers.base import NotCalled, QuotaExceeded, Unauthorized
 
 RULES = Rules()
 NOW = 1_000_000.0
@@ -90,13 +91,27 @@ def test_answers_that_come_while_it_rests_change_nothing() -> None:
         (refused("Busy", retryable=True), False),
         (refused("Unreachable", retryable=True), False),
         (refused("NoAnswer", retryable=True, maybe_accepted=True), False),
-        (refused("Unauthorized", retryable=False), False),
+        (refused("SenderRefused", retryable=False), True),
     ],
 )
 def test_a_refused_message_is_not_a_failing_provider(
     answer: Accepted | Refused, is_well: bool
 ) -> None:
     assert breakers.counted([answer]) == ((1, 0, 1) if is_well else (0, 1, 0))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Unauthorized("answered 401").refused(),
+        QuotaExceeded("answered 429").refused(),
+        NotCalled("no turn").refused(),
+    ],
+)
+def test_what_is_not_about_the_provider_opens_no_breaker(answer: Refused) -> None:
+    fine = Accepted(provider_id="1", response="")
+    assert breakers.counted([answer] * 5) == (0, 0, 0)
+    assert breakers.counted([answer] * 5 + [fine]) == (1, 0, 1)
 
 
 def test_a_batch_that_is_lost_is_one_failure() -> None:

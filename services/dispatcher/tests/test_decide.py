@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.credentials import Credentials
 from dispatcher.decide import Decision, Retries, after_answer, before_sending
 from dispatcher.model import Accepted, Entry, Known, Paused, Refused, State
+from dispatcher.providers.base import KEY_SECONDS, QuotaExceeded
 
 Make = Callable[..., Entry]
 
@@ -138,6 +139,7 @@ def refused(**changes: bool | float | str | None) -> Refused:
         "reason": "email-api answered 503",
         "retryable": True,
         "maybe_accepted": False,
+        "judged": False,
     }
     return Refused(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -196,15 +198,61 @@ def test_a_later_no_does_not_settle_an_earlier_doubt(make_entry: Make) -> None:
     assert after(entry, refused()).in_doubt
 
 
-def test_after_eight_attempts_it_has_failed(make_entry: Make) -> None:
-    assert after(make_entry(attempts=6), refused()).state is State.QUEUED
-    decision = after(make_entry(attempts=7), refused())
+def test_after_eight_judgements_it_has_failed(make_entry: Make) -> None:
+    together = refused(error_class="RefusedTogether", judged=True)
+    assert after(make_entry(attempts=6), together).state is State.QUEUED
+    decision = after(make_entry(attempts=7), together)
     assert (decision.state, decision.rule) == (State.FAILED, "retries_exhausted")
 
 
-def test_after_eight_attempts_a_doubt_is_unknown(make_entry: Make) -> None:
+def test_after_eight_silences_a_doubt_is_unknown(make_entry: Make) -> None:
     entry = make_entry(attempts=7, in_doubt=True, provider="email-api")
-    assert after(entry, refused()).state is State.UNKNOWN
+    answer = refused(error_class="Broken", maybe_accepted=True, judged=True)
+    assert after(entry, answer).state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("error_class", ["Busy", "Unreachable"])
+def test_what_a_provider_could_not_take_is_no_attempt_and_ends_by_time_alone(
+    make_entry: Make, error_class: str
+) -> None:
+    """An outage of hours, met a thousand times, loses nothing; a day of it does."""
+    outage = refused(error_class=error_class)
+    entry = make_entry(attempts=7, trying_seconds=86_399.0)
+    decision = after(entry, outage)
+    assert (decision.state, decision.presented, decision.trying) == (State.QUEUED, False, True)
+    decision = after(make_entry(trying_seconds=86_400.0), outage)
+    assert (decision.state, decision.rule) == (State.FAILED, "retries_exhausted")
+    doubted = make_entry(trying_seconds=86_400.0, in_doubt=True, provider="email-api")
+    assert after(doubted, outage).state is State.UNKNOWN
+
+
+def test_while_it_cannot_be_taken_the_waits_grow_as_between_attempts() -> None:
+    waits, since = [], 0.0
+    for _ in range(8):
+        waits.append(Retries().delay_within(since))
+        since += waits[-1]
+    assert waits == [5, 15, 45, 135, 405, 1215, 3600, 3600]
+
+
+def test_a_quota_is_waited_out_however_long_that_is(make_entry: Make) -> None:
+    spent = QuotaExceeded("resend answered 429 monthly_quota_exceeded", 7200.0).refused()
+    decision = after(make_entry(attempts=7, trying_seconds=3e6), spent)
+    assert (decision.state, decision.rule) == (State.QUEUED, "quota_exceeded")
+    assert (decision.delay_seconds, decision.presented) == (7200.0, False)
+    assert decision.trying is False, "how long it was tried counts from its end"
+
+
+def test_a_doubt_older_than_the_providers_memory_of_keys_is_unknown(make_entry: Make) -> None:
+    def ask(seconds: float) -> Decision:
+        entry = make_entry(in_doubt=True, provider="email-api", doubt_seconds=seconds)
+        return before_sending(
+            entry, FREE, provider="email-api", keyed=True, key_seconds=KEY_SECONDS
+        )
+
+    assert ask(22.9 * 3600).state is State.CLAIMED
+    decision = ask(23.1 * 3600)
+    assert (decision.state, decision.in_doubt) == (State.UNKNOWN, True)
+    assert "forgotten" in decision.reason
 
 
 def test_the_wait_grows_threefold_up_to_an_hour() -> None:
@@ -229,6 +277,7 @@ def test_what_may_have_been_accepted_is_never_called_failed(
 ) -> None:
     fields: dict[str, Any] = dict.fromkeys(Entry.__slots__)
     entry = Entry(**{**fields, "attempts": attempts, "in_doubt": doubt, "message_id": "m"})
+    entry = replace(entry, refusals=0, trying_seconds=0.0)
     answer = refused(retryable=retryable, maybe_accepted=maybe)
     decision = after_answer(entry, answer, Retries(), provider="email-api", keyed=keyed)
     if maybe or (doubt and retryable):
@@ -251,13 +300,33 @@ def test_a_provider_that_refuses_us_fails_no_message(make_entry: Make, in_doubt:
     assert decision.inputs["scope"] == "credential:email-api"
 
 
-def test_what_a_provider_refused_because_of_us_is_tried_slowly_until_it_takes_something() -> None:
-    credentials = Credentials()
-    refused = Refused(
-        error_class="Unauthorized", reason="answered 401", retryable=False, maybe_accepted=False
-    )
-    slowly = credentials.release_every("email-api")
-    credentials.heard("email-api", [Accepted(provider_id=None, response="")])
-    assert credentials.release_every("email-api") < slowly == timedelta(seconds=30)
-    credentials.heard("email-api", [refused])
-    assert credentials.release_every("email-api") == slowly
+@pytest.mark.parametrize("error_class", ["Unauthorized", "SenderRefused"])
+def test_a_message_refused_with_us_while_others_pass_ends_with_a_person(
+    make_entry: Make, error_class: str
+) -> None:
+    no = refused(error_class=error_class, retryable=False, judged=True)
+    rules, waits = [], []
+    for refusals in range(5):
+        decision = after_answer(
+            make_entry(refusals=refusals),
+            no,
+            Retries(),
+            provider="twilio-sms",
+            keyed=False,
+            took_others=True,
+        )
+        assert (decision.state, decision.refused) == (State.HELD, True)
+        assert not decision.presented
+        rules.append(decision.rule)
+        waits.append(decision.delay_seconds)
+    assert rules == ["credential_refused"] * 4 + ["provider_refuses"]
+    assert waits == [30, 60, 120, 240, 0]
+
+
+def test_a_message_refused_with_us_while_nothing_passes_waits_for_as_long_as_that(
+    make_entry: Make,
+) -> None:
+    no = refused(error_class="Unauthorized", retryable=False, judged=True)
+    decision = after(make_entry(refusals=1_000), no)
+    assert (decision.state, decision.rule) == (State.HELD, "credential_refused")
+    assert decision.delay_seconds == 900

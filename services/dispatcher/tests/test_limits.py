@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.limits import LONGEST_WAIT_SECONDS, Asked, Bucket, Limits, RampUp, Rate, turns
+from dispatcher.limits import (
+    LATE_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    Asked,
+    Bucket,
+    Limits,
+    RampUp,
+    Rate,
+    turns,
+)
 
 NOW = 1_000_000.0
 TODAY = date(2026, 11, 21)
@@ -47,7 +56,7 @@ def test_who_comes_back_just_before_a_token_that_is_late_keeps_its_place() -> No
     (turn,), changed = turns(asks(1, rates, waited=True), buckets, NOW + 10.4)
     assert not turn.key
     (turn, after), _ = turns(asks(2, rates, waited=True), buckets | changed, NOW + 20)
-    assert turn.seconds == pytest.approx(0.4)
+    assert turn.seconds == pytest.approx(0.4 - LATE_SECONDS)
     assert after.seconds > 60, "two for one token: the other has to queue up"
 
 
@@ -91,6 +100,42 @@ def test_a_limit_that_was_lifted_and_a_clock_that_was_wrong_are_felt_no_longer_t
     assert not any(turn.key for turn in given_turns)
 
 
+@pytest.mark.parametrize("interval", [0.02, 0.1, 1.0])
+def test_a_limit_without_a_burst_lets_out_its_rate_though_everybody_comes_a_little_late(
+    interval: float,
+) -> None:
+    rates, late, number = {"t": Rate(interval)}, 0.03, 200
+    buckets: dict[str, Bucket] = {}
+    agenda = [(NOW, who, False) for who in range(number)]
+    went: list[float] = []
+    while agenda:
+        agenda.sort()
+        at, who, waited = agenda.pop(0)
+        (turn,), changed = turns([Asked(rates, waited)], buckets, at)
+        buckets |= changed
+        if turn.key:
+            agenda.append((at + turn.seconds + late, who, True))
+        else:
+            went.append(at)
+    assert went[-1] - went[0] <= 1.05 * number * interval
+
+
+def test_a_queue_that_nobody_comes_out_of_is_gone_and_newcomers_do_not_wait_for_it() -> None:
+    """Those who had turns were paused, or suppressed."""
+    rates = {"t": Rate(10.0)}
+    _, buckets = turns(asks(1_000, rates), {}, NOW)
+    (turn,), _ = turns(asks(1, rates), buckets, NOW + 100)
+    assert not turn.key
+
+
+def test_a_long_queue_asks_again_a_few_times_a_day_and_not_more() -> None:
+    """Ten thousand for one mailbox of 400 an hour: a day of waiting."""
+    rates = {"t": Rate(9.0)}
+    given_turns, _ = turns(asks(10_000, rates), {}, NOW)
+    assert given_turns[2_000].seconds == pytest.approx(18_000)
+    assert given_turns[-1].seconds == 21_600
+
+
 def test_without_limits_everything_goes_and_nothing_is_kept() -> None:
     given_turns, buckets = turns(asks(3, {}), {}, NOW)
     assert not any(turn.key for turn in given_turns)
@@ -127,7 +172,7 @@ def test_in_no_window_more_than_the_burst_and_the_rate_and_in_order(
     for first in range(len(times)):
         for last in range(first, len(times)):
             span = times[last] - times[first]
-            assert last - first + 1 <= burst + span / interval + 1e-3
+            assert last - first + 1 <= burst + (span + LATE_SECONDS) / interval + 1e-3
     if max(arrivals) - min(arrivals) + len(arrivals) * interval < LONGEST_WAIT_SECONDS:
         assert [number for _, number in went] == sorted(number for _, number in went)
 

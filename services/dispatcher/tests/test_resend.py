@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 
 from dispatcher.calls import Call, Claimed
 from dispatcher.model import Accepted, Content, Refused
-from dispatcher.providers.base import Busy, KeyConflict, KeyExpired, ProviderError
+from dispatcher.providers.base import (
+    KeyConflict,
+    KeyExpired,
+    NotCalled,
+    ProviderError,
+    RefusedTogether,
+)
 from dispatcher.providers.resend import Resend, ResendAccount, batch_of, email_of
+from leadflow.errors import SettingError
+from leadflow.settings import Environment
 
 CONTEXT = ssl.create_default_context()  # making one takes longer than all of a test
 ACCOUNT = ResendAccount(url="https://resend.example", api_key="re_secret")
@@ -67,6 +75,8 @@ class World:
     ours: bool = True
     age_seconds: float = 0.0
     left: int | None = None
+    turns: list[float] = field(default_factory=list)
+    wait_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.left = next(self.deaths, None)
@@ -119,6 +129,10 @@ class World:
         )
         self.may_die()
 
+    async def turn(self, provider: str, apart: float, longest: float) -> float:
+        self.turns.append(apart)
+        return self.wait_seconds
+
     async def send(self, *messages: Message) -> Sequence[Any]:
         client = httpx.AsyncClient(
             transport=httpx.MockTransport(self.answer), trust_env=False, verify=CONTEXT
@@ -167,12 +181,13 @@ def test_the_key_to_the_api_is_in_no_repr() -> None:
         (400, "validation_error", "Rejected", False, False),
         (401, "missing_api_key", "Unauthorized", False, False),
         (403, "invalid_api_key", "Unauthorized", False, False),
-        (403, "validation_error", "Unauthorized", False, False),
+        (403, "validation_error", "SenderRefused", False, False),
+        (422, "invalid_from_address", "SenderRefused", False, False),
         (409, "invalid_idempotent_request", "KeyConflict", False, True),
         (409, "concurrent_idempotent_requests", "InProgress", True, True),
         (422, "missing_required_field", "Rejected", False, False),
         (429, "rate_limit_exceeded", "Busy", True, False),
-        (429, "daily_quota_exceeded", "Busy", True, False),
+        (429, "daily_quota_exceeded", "QuotaExceeded", True, False),
         (500, "application_error", "Broken", True, True),
     ],
 )
@@ -190,7 +205,8 @@ async def test_an_error_is_told_by_its_name(
     assert refused.error_class == error_class
     assert (refused.retryable, refused.maybe_accepted) == (retryable, maybe_accepted)
     assert "ann@" not in refused.reason
-    if error_class == "Busy":
+    if status == 429:
+        assert not refused.judged, "a batch that it did not look at stays one"
         assert refused.wait_seconds == (3600 if "quota" in name else 7)
 
 
@@ -210,20 +226,38 @@ async def test_of_a_batch_each_hears_its_own_answer() -> None:
     assert (second.error_class, second.retryable) == ("Rejected", False)
 
 
-async def test_a_batch_that_is_refused_whole_is_no_messages_fault_yet() -> None:
+@pytest.mark.parametrize("status", [403, 422])
+async def test_a_batch_that_is_refused_whole_is_no_messages_fault_yet(status: int) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(422, json={"name": "validation_error"})
+        return httpx.Response(status, json={"name": "validation_error"})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        with pytest.raises(Busy):
+        with pytest.raises(RefusedTogether):
             await Resend(ACCOUNT, client, World(), 5.0).send([Message("a"), Message("b")])
 
 
 async def test_a_call_is_not_made_once_a_claim_is_somebody_elses() -> None:
     world = World(ours=False)
-    with pytest.raises(Busy):
+    with pytest.raises(NotCalled):
         await world.send(Message("a"), Message("b"))
     assert world.requests == []
+
+
+async def test_every_call_waits_for_its_turn_and_is_not_made_when_that_is_far_away() -> None:
+    world = World()
+    await world.send(Message("a"), Message("b"))
+    assert world.turns == [0.5], "one call, however many messages, and two a second"
+    world.wait_seconds = 2.6
+    with pytest.raises(NotCalled) as caught:
+        await world.send(Message("c"))
+    assert (len(world.requests), caught.value.wait_seconds) == (1, 2.6)
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "inf", "nan"])
+def test_a_number_of_calls_that_is_none_names_its_setting(written: str) -> None:
+    told = {"LEADFLOW_RESEND_API_KEY": "re", "LEADFLOW_RESEND_CALLS_PER_SECOND": written}
+    with pytest.raises(SettingError, match="LEADFLOW_RESEND_CALLS_PER_SECOND"):
+        ResendAccount.read(Environment(told), "email")
 
 
 async def test_whoever_was_left_out_of_a_lost_batch_is_sent_nothing_by_asking_about_it() -> None:

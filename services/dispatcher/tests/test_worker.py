@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -12,11 +13,11 @@ import pytest
 from dispatcher.controls import Controls
 from dispatcher.decide import Retries
 from dispatcher.fence import Fence
-from dispatcher.gate import Admission, Gate, OpenGate
+from dispatcher.gate import Admission, Gate, OpenGate, Wait
 from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Accepted, Answer, Entry, Known, State
 from dispatcher.pace import Wakeup
-from dispatcher.providers.base import NoAnswer, Outbound, Provider
+from dispatcher.providers.base import Busy, NoAnswer, Outbound, Provider, Unauthorized
 from dispatcher.worker import Pace, Route, Sender
 from leadflow.codec import Codec
 from leadflow.errors import BrokerError
@@ -47,6 +48,7 @@ class FakeLedger:
 class FakeProvider:
     name = "email-api"
     keyed = True
+    key_seconds = 82_800.0
     batch = 100
     at_once = 4
 
@@ -126,6 +128,68 @@ async def test_first_tries_go_together_and_second_tries_alone(
     assert await sender(ledger, provider, clock).round() == 3
     assert provider.calls == [["a", "c"], ["b"]]
     assert set(states(ledger).values()) == {State.SENT}
+
+
+async def test_what_a_provider_did_not_look_at_stays_a_batch_and_what_it_refused_goes_alone(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    class Limited(FakeProvider):
+        async def send(self, messages: Sequence[Outbound]) -> Sequence[Answer]:
+            await super().send(messages)
+            raise Busy("email-api answered 429", 1.0)
+
+    ledger, provider = FakeLedger([make_entry(message_id=each) for each in "abc"]), Limited()
+    sends = sender(ledger, provider, clock)
+    await sends.round()
+    assert [each.decision.presented for each in ledger.settled] == [False] * 3
+    # As the ledger gives them out again; one was refused because of its sender in the meantime.
+    ledger.entries = [
+        replace(each.entry, trying_seconds=5.0, refusals=int(each.entry.message_id == "b"))
+        for each in ledger.settled
+    ]
+    await sends.round()
+    assert provider.calls == [["a", "b", "c"], ["a", "c"], ["b"]]
+
+
+async def test_a_route_that_refuses_us_is_held_and_its_messages_stay_in_the_queue(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    class Revoked(FakeProvider):
+        batch = 1
+
+        async def send(self, messages: Sequence[Outbound]) -> Sequence[Answer]:
+            await super().send(messages)
+            raise Unauthorized("email-api answered 401")
+
+    ledger, provider = FakeLedger([make_entry(message_id=f"m-{n}") for n in range(20)]), Revoked()
+    sends = sender(ledger, provider, clock)
+    assert [await sends.round() for _ in range(3)] == [4, 0, 0]
+    assert len(provider.calls) == 4
+    assert set(states(ledger).values()) == {State.HELD}
+    clock.elapsed = [5.0]
+    assert await sends.round() == 1, "one message asks whether it still is refused"
+
+
+async def test_a_message_that_waits_for_a_limit_is_looked_for_when_its_turn_comes(
+    make_entry: Make, clock: FakeClock
+) -> None:
+    class Limiting(OpenGate):
+        async def admit(self, provider: str, entries: Sequence[Entry]) -> Admission:
+            waits = [Wait(entry=each, rule="limit:tenant:acme", seconds=0.2) for each in entries]
+            return Admission(go=(), wait=waits)
+
+    class Waits(Wakeup):
+        async def wait(self, ticket: asyncio.Event, seconds: float) -> None:
+            waited.append(seconds)
+            clock.elapsed = [clock.elapsed[0] + seconds]
+            if len(waited) == 2:
+                stop.set()
+
+    waited: list[float] = []
+    stop, health = asyncio.Event(), Health()
+    ledger = FakeLedger([make_entry()])
+    await sender(ledger, FakeProvider(), clock, health, Waits(), gate=Limiting()).run(stop)
+    assert waited == [pytest.approx(0.2), 0.5]
 
 
 async def test_what_is_suppressed_never_reaches_the_provider(

@@ -188,6 +188,7 @@ class FakeProvider:
     """Accepts; with a key, each key once. May be busy, and may keep its answer to itself."""
 
     name = "fake"
+    key_seconds = 23 * 3600.0
     batch = 1
     at_once = 4
 

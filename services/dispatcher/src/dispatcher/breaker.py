@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from dispatcher.model import Accepted, Answer
+from dispatcher.model import Accepted, Answer, Refused
 
 
 class State(StrEnum):
@@ -62,17 +62,22 @@ def counted(answers: Collection[Answer]) -> tuple[int, int, int]:
 
     A call counts once, however many messages are in it: one lost batch is one failure. It is bad
     where half of its answers or more are. A message that is refused for good is answered well;
-    what the provider cannot take now, what it leaves unanswered and a credential that it does not
-    know is not.
+    what the provider cannot take now and what it leaves unanswered is not. A credential that it
+    does not know, a quota that is used up and a call that was not made say nothing of it: the
+    route is held by other means (`dispatcher.credentials`).
     """
+    answers = [each for each in answers if not _says_nothing(each)]
     well = sum(
-        isinstance(answer, Accepted)
-        or not (answer.retryable or answer.maybe_accepted or answer.error_class == "Unauthorized")
+        isinstance(answer, Accepted) or not (answer.retryable or answer.maybe_accepted)
         for answer in answers
     )
     if not answers:
         return 0, 0, 0
     return (1, 0, well) if 2 * well > len(answers) else (0, 1, well)
+
+
+def _says_nothing(answer: Answer) -> bool:
+    return isinstance(answer, Refused) and (answer.patient or answer.error_class == "Unauthorized")
 
 
 def plausible(breaker: Breaker, now: float, rules: Rules) -> Breaker:

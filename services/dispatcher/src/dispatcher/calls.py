@@ -57,6 +57,21 @@ RESOLVE = text("""
     WHERE call_key = :key
 """)
 
+# The time of the next call under the provider's own limit, taken if it is near enough.
+TURN = text("""
+    WITH last AS (
+        INSERT INTO buckets AS b (key, full_at, tail) VALUES (:key, 'epoch', 'epoch')
+        ON CONFLICT (key) DO UPDATE SET key = excluded.key
+        RETURNING greatest(full_at, clock_timestamp()) AS at, clock_timestamp() AS now
+    )
+    SELECT extract(epoch FROM at - now)::float8 AS seconds, extract(epoch FROM at)::float8 AS at
+    FROM last
+""")
+TAKE = text("""
+    UPDATE buckets SET full_at = to_timestamp(:at) + make_interval(secs => :apart)
+    WHERE key = :key
+""")
+
 # A message that is not at its end may yet have to be asked about, however old its call.
 FORGET = text("""
     WITH old AS MATERIALIZED (
@@ -113,11 +128,16 @@ class CallBook(Protocol):
     async def resolve(self, key: str, provider_ids: Sequence[str] | None) -> None:
         """What became of a call: the provider's ids, or None: it was not accepted."""
 
+    async def turn(self, provider: str, apart: float, longest: float) -> float:
+        """In how many seconds a call may be made, by whatever process; at that time it is ours,
+        unless it is more than `longest` away. Calls are `apart` seconds from one another."""
+
 
 class Calls:
     """The book in the dispatcher's own schema."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self._pool = engine
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def make(self, key: str, messages: Sequence[Claimed], body_sha256: str) -> bool:
@@ -156,6 +176,14 @@ class Calls:
         async with self._engine.connect() as connection:
             given = {"void": provider_ids is None, "provider_ids": json.dumps(provider_ids or [])}
             await connection.execute(RESOLVE, {"key": key, **given})
+
+    async def turn(self, provider: str, apart: float, longest: float) -> float:
+        key = f"calls:{provider}"
+        async with self._pool.begin() as connection:
+            row = (await connection.execute(TURN, {"key": key})).one()
+            if row.seconds <= longest:
+                await connection.execute(TAKE, {"key": key, "at": row.at, "apart": apart})
+        return float(row.seconds)
 
 
 async def forget(connection: AsyncConnection, limit: int) -> None:

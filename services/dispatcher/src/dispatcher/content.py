@@ -29,6 +29,7 @@ from rendering.templates import allowed
 
 # One mailbox, without the comments and quotes of RFC 5322 that no lead's address needs.
 EMAIL = re.compile(r"[^\s@<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9.-]{1,253}")
+MESSAGE_ID = re.compile(r"[!-~]{1,200}")
 PHONE = re.compile(r"\+[1-9][0-9]{5,14}")  # E.164
 
 # What the sender says of itself; a reviewer's words are put between the same.
@@ -87,6 +88,8 @@ class Writer:
         for name in ("tenant_id", "lead_id", "message_id"):
             if not getattr(queued, name).isprintable():  # no link could carry it
                 raise RecordRefused("malformed_id", f"{name} holds characters that no id has")
+        if MESSAGE_ID.fullmatch(queued.message_id) is None:  # nor any provider's header
+            raise RecordRefused("malformed_id", "message_id takes 1 to 200 characters of ASCII")
         content, held = None, TemplateError("")
         try:
             content, footless = self._composed(queued, thread)
@@ -137,15 +140,15 @@ class Writer:
             values,
             footer=False,
         )
-        envelope = Envelope(
-            message_id=queued.message_id,
-            tenant_id=queued.tenant_id,
         missing: TemplateError | None = None
         if queued.channel == "email" and is_commercial(queued.purpose):
             try:
                 parts = with_footer(parts, values)
             except TemplateError as error:
                 missing = error
+        envelope = Envelope(
+            message_id=queued.message_id,
+            tenant_id=queued.tenant_id,
             lead_id=queued.lead_id,
             channel=queued.channel,
             recipient=queued.recipient,

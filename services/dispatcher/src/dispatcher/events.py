@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from dispatcher.decide import Decision
+from dispatcher.decide import QUOTA_RULE, Decision
 from dispatcher.model import Entry, State
 from leadflow.ids import derived_id
 from leadflow.records import (
@@ -19,6 +19,7 @@ from leadflow.records import (
 from leadflow.records.base import LeadRecord
 
 SOURCE = "dispatcher"
+LONG_WAITS = frozenset({"quiet_hours", QUOTA_RULE})
 
 
 class AboutMessage(Protocol):
@@ -42,7 +43,6 @@ class AboutMessage(Protocol):
     def channel(self) -> str: ...
 
 
-def about(message: AboutMessage) -> dict[str, Any]:
 class Presented(AboutMessage, Protocol):
     """The same of a message that a provider was given."""
 
@@ -50,6 +50,7 @@ class Presented(AboutMessage, Protocol):
     def provider(self) -> str | None: ...
 
 
+def about(message: AboutMessage) -> dict[str, Any]:
     """The fields that a record takes over from its message."""
     return {
         "tenant_id": message.tenant_id,
@@ -89,7 +90,6 @@ def suppressed(message: AboutMessage, rule: str, inputs: Any, now: datetime) -> 
     )
 
 
-def of_decision(
 def unknown(message: Presented, reason: str, now: datetime) -> MessageUnknown:
     return MessageUnknown(
         **about(message),
@@ -102,11 +102,13 @@ def unknown(message: Presented, reason: str, now: datetime) -> MessageUnknown:
     )
 
 
+def of_decision(
     entry: Entry, decision: Decision, now: datetime, *, provider: str
 ) -> LeadRecord | None:
     """The event of a decision about a claimed message; None where it only waits for a retry or
-    for its turn. A wait for the end of quiet hours is long, and is told."""
-    if decision.state is State.HELD or decision.rule == "quiet_hours":
+    for its turn. A wait for the end of quiet hours or of a quota is long, and is told."""
+    waits = decision.state is State.QUEUED and decision.rule in LONG_WAITS
+    if decision.state is State.HELD or waits:
         return held(entry, decision.rule, decision.inputs, now, epoch=entry.epoch)
     if decision.state is State.SUPPRESSED:
         return suppressed(entry, decision.rule, decision.inputs, now)
@@ -138,7 +140,7 @@ def unknown(message: Presented, reason: str, now: datetime) -> MessageUnknown:
             provider_id=None,
             error_class=decision.rule,
             reason=decision.reason,
-            attempts=entry.attempts + 1,
+            attempts=entry.attempts + decision.presented,
         )
     if decision.state is State.UNKNOWN:
         return MessageUnknown(

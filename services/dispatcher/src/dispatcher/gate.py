@@ -12,6 +12,9 @@ from typing import Protocol
 
 from dispatcher.model import Answer, Entry
 
+# The rule of who waits for a limit begins so.
+LIMIT = "limit:"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:

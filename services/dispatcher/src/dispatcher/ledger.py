@@ -63,13 +63,16 @@ CLAIM = text("""
     UPDATE ledger l SET
         state = 'claimed', epoch = l.epoch + 1, worker = :worker, in_doubt = true,
         provider = CASE WHEN due.in_doubt THEN l.provider ELSE :provider END,
+        doubt_since = CASE WHEN due.in_doubt THEN l.doubt_since ELSE now() END,
         ready_at = now() + make_interval(secs => :lease_seconds), changed_at = now()
     FROM due WHERE l.message_id = due.message_id
     RETURNING
         l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
         l.channel, l.recipient, l.enrolled_at, l.stop_on, l.payload, l.body_sha256, l.epoch,
         l.attempts, l.position, l.rule, due.in_doubt AS was_in_doubt, due.provider AS last_provider,
-        l.answers
+        l.answers, l.refusals,
+        coalesce(extract(epoch FROM now() - l.doubt_since), 'infinity')::float8 AS doubt_seconds,
+        coalesce(extract(epoch FROM now() - l.tried_at), 0)::float8 AS trying_seconds
 """)
 
 # What was said, as late as it can be asked.
@@ -102,12 +105,17 @@ SETTLE = text("""
         UPDATE ledger l SET
             state = r.state, rule = r.rule, scope = r.scope,
             ready_at = now() + make_interval(secs => r.delay_seconds),
-            attempts = l.attempts + r.presented, in_doubt = r.in_doubt,
+            attempts = l.attempts + r.presented, refusals = l.refusals + r.refused,
+            in_doubt = r.in_doubt,
+            doubt_since = CASE WHEN r.in_doubt THEN l.doubt_since END,
+            tried_at = CASE r.trying WHEN true THEN coalesce(l.tried_at, now()) WHEN false THEN NULL
+                ELSE l.tried_at END,
             provider_id = coalesce(r.provider_id, l.provider_id),
             response = coalesce(r.response, l.response), worker = NULL, changed_at = now()
         FROM json_to_recordset(CAST(:rows AS json)) AS r (
             ord integer, message_id text, epoch bigint, state text, rule text, scope text,
-            delay_seconds double precision, presented integer, in_doubt boolean,
+            delay_seconds double precision, presented integer, refused integer, trying boolean,
+            in_doubt boolean,
             provider_id text, response text, event text
         )
         WHERE l.message_id = r.message_id AND l.epoch = r.epoch AND l.state = 'claimed'
@@ -147,10 +155,10 @@ RELEASE_SCOPE = """
         RETURNING given
     )
     UPDATE ledger SET state = 'queued', rule = NULL, scope = NULL, ready_at = now(),
-        changed_at = now()
+        tried_at = NULL, changed_at = now()
     WHERE message_id IN (
         SELECT message_id FROM ledger
-        WHERE state = 'held' AND rule = 'HELD_BY' AND scope = :scope
+        WHERE state = 'held' AND rule = 'HELD_BY' AND scope = :scope AND ready_at <= now()
         ORDER BY position LIMIT (SELECT given FROM pace) FOR UPDATE SKIP LOCKED
     )
 """
@@ -310,6 +318,8 @@ def _outcome(number: int, outcome: Settled) -> dict[str, Any]:
         "scope": decision.inputs.get("scope"),
         "delay_seconds": decision.delay_seconds,
         "presented": int(decision.presented),
+        "refused": int(decision.refused),
+        "trying": decision.trying,
         "in_doubt": decision.in_doubt,
         "provider_id": decision.provider_id,
         "response": decision.response or decision.reason or None,
@@ -341,6 +351,9 @@ def _entry(row: Row[Any]) -> Entry:
         provider=row.last_provider,
         rule=row.rule,
         answers=row.answers,
+        refusals=row.refusals,
+        doubt_seconds=row.doubt_seconds,
+        trying_seconds=row.trying_seconds,
     )
 
 

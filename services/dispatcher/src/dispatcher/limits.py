@@ -7,8 +7,8 @@ is not there. A token is taken when a message goes, from each of its buckets or 
 Who finds no token gets a turn: the bucket that makes it wait longest remembers until when turns
 are given out (`tail`). As long as somebody waits, newcomers queue up behind; so messages keep
 their order, a lead's always, and others nearly: a turn is never more than LONGEST_WAIT away, and
-who comes back from that early gets another. What waits is with the ledger, not with a worker:
-another tenant's messages pass it.
+who comes back from that early gets another. A queue that nobody came out of for a while is gone.
+What waits is with the ledger, not with a worker: another tenant's messages pass it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 DAY_SECONDS = 86_400.0
-# A limit that somebody lifts is felt after so long at the latest.
-LONGEST_WAIT_SECONDS = 900.0
-SHORTEST_WAIT_SECONDS = 0.05
+# To come back costs a claim: not more often than a few times a day, however long the queue is.
+# When the limits change nobody waits for that (`dispatcher.shared_gate`).
+LONGEST_WAIT_SECONDS = 6 * 3600.0
+SHORTEST_WAIT_SECONDS = 0.01
+# Nobody comes back to the moment. Who was told when to come, and is so late, costs the limit
+# nothing: the next token is counted from when it was due.
+LATE_SECONDS = 0.1
+# No token was taken for so long, though one was there: those who had turns are gone.
+GONE_SECONDS = 60.0
 # Who is back from its turn and finds no token waits for one of so many seconds, or for the next.
 SOON_SECONDS = 1.0
 ANY = "*"
@@ -135,10 +141,11 @@ def turns(
 
 def _plausible(bucket: Bucket, rate: Rate, now: float) -> Bucket:
     """Never more than empty, and no turn too far away: the rate was another one, or the clock was,
-    when more was written down."""
+    when more was written down. Full for a while, it has no queue."""
+    gone = bucket.full_at < now - GONE_SECONDS
     return Bucket(
         min(bucket.full_at, now + rate.burst * rate.interval),
-        min(bucket.tail, now + LONGEST_WAIT_SECONDS),
+        min(bucket.tail, now if gone else now + LONGEST_WAIT_SECONDS),
     )
 
 
@@ -158,7 +165,9 @@ def _turn(
     if not slowest:
         for key, rate in asked.rates.items():
             bucket = buckets.get(key, Bucket())
-            buckets[key] = replace(bucket, full_at=max(bucket.full_at, now) + rate.interval)
+            counted_from = now - LATE_SECONDS if asked.waited else now
+            full_at = max(bucket.full_at, counted_from) + rate.interval
+            buckets[key] = replace(bucket, full_at=full_at)
         return GO
     bucket, interval = buckets.get(slowest, Bucket()), asked.rates[slowest].interval
     if asked.waited:

@@ -127,7 +127,9 @@ async def main(
             health=health,
             max_batch=settings.batch,
         )
-        credentials = Credentials()
+        credentials = Credentials(
+            clock, [each.provider.name for each in routes if each.provider is not None]
+        )
         gate = SharedGate(
             engine,
             settings.limits,
@@ -136,6 +138,7 @@ async def main(
             clock=clock,
             to_publish=to_publish,
         )
+        await gate.begin()
         fence = Fence(
             GroupProgress(bootstrap, settings.group, topics.LEAD_EVENTS.name),
             [
@@ -168,17 +171,17 @@ async def main(
             ledger,
             controls,
             applier,
+            Releases(engine, settings.writer),
             gate=gate,
             credentials=credentials,
             codec=codec,
-            Releases(engine, settings.writer),
             clock=clock,
             health=health,
             to_send=to_send,
+            tenants=settings.tenants,
         )
         # What is here by now stays: looking through it for cycles again and again is waste, and a
         # pause for everybody.
-            tenants=settings.tenants,
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

@@ -7,7 +7,7 @@ The states of a message in the ledger, and what takes it from one to the next:
     queued      claimed      a worker takes it for the length of a lease; its epoch grows by one
     claimed     claimed      the lease ended, another worker takes it: in doubt
     claimed     queued       refused for now, to be tried later; or given back untouched
-    claimed     held         a pause covers it, consent is missing, the credential is refused
+    claimed     held         a pause covers it, consent is missing, the provider refuses us with it
     claimed     sent         the provider accepted it
     claimed     failed       the provider refused it for good, or once too often
     claimed     unknown      the provider may have accepted it and cannot be asked again
@@ -158,9 +158,10 @@ class Entry:
     """A claimed message.
 
     `epoch` grows with every claim: only the latest claim may record what came of it.
-    `attempts` counts the answers and silences of providers so far. `in_doubt`: an earlier
-    claim may have been accepted by `provider` without our knowing. `known` is looked up after
-    the claim; without it nothing can be decided.
+    `attempts` counts the judgements and silences of providers so far, `refusals` how often one
+    refused us with it. `in_doubt`: an earlier claim may have been accepted by `provider` without
+    our knowing, for `doubt_seconds` by now. `trying_seconds`: since a provider first could not
+    take it. `known` is looked up after the claim; without it nothing can be decided.
     """
 
     message_id: str
@@ -182,6 +183,9 @@ class Entry:
     known: Known = NOT_LOOKED_UP
     rule: str | None = None  # why it was put back, if it was
     answers: str | None = None  # the keyword that it answers by itself
+    refusals: int = 0
+    doubt_seconds: float = 0.0
+    trying_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,8 @@ class Refused:
     """A provider's no, or its silence.
 
     `retryable`: the same may be accepted later. `maybe_accepted`: it may have been accepted
-    all the same. `wait_seconds`: the provider asked for so long.
+    all the same. `judged`: the provider has looked at it. `patient`: it speaks against neither the
+    message nor the provider, however long it lasts. `wait_seconds`: the provider asked for so long.
     """
 
     error_class: str
@@ -240,6 +245,8 @@ class Refused:
     retryable: bool
     maybe_accepted: bool
     wait_seconds: float | None = None
+    judged: bool = True
+    patient: bool = False
 
 
 Answer = Accepted | Refused

@@ -72,6 +72,7 @@ class Settings:
                 retries=Retries(
                     first_seconds=env.number("RETRY_FIRST_SECONDS", 5.0),
                     attempts=env.integer("RETRY_ATTEMPTS", 8, at_least=1),
+                    patience_seconds=env.number("RETRY_FOR_SECONDS", 86_400.0),
                 ),
             ),
             limits=limits_file.load(env.path("LIMITS_FILE") if limits_path else None),

@@ -7,6 +7,7 @@ database's. Dies a process with tokens taken, they are lost and nothing goes out
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from email.utils import parseaddr
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from dispatcher import breaker as breakers
 from dispatcher.breaker import Breaker, Rules, State
 from dispatcher.breaker_news import Change
-from dispatcher.gate import Admission, Wait
+from dispatcher.gate import LIMIT, Admission, Wait
 from dispatcher.limits import Asked, Bucket, Limits, Rate, turns
 from dispatcher.model import Answer, Entry
 from dispatcher.pace import Wakeup
@@ -26,7 +27,6 @@ from leadflow.clock import Clock
 
 log = structlog.get_logger()
 
-LIMIT = "limit:"
 # How long a process may believe that nothing has happened to a breaker, and keep its counts.
 BELIEVE_SECONDS = 1.0
 
@@ -59,6 +59,25 @@ SAVE_BREAKER = text("""
         look_at = to_timestamp(:look_at)
     WHERE provider = :provider
 """)
+# The limits that the waits in the ledger were told by. It never ends by itself.
+NOTE_LIMITS = text("""
+    INSERT INTO buckets (key, full_at, tail) VALUES (:key, 'infinity', 'infinity')
+    ON CONFLICT (key) DO NOTHING RETURNING key
+""")
+DROP_NOTES = text("DELETE FROM buckets WHERE key LIKE 'limits:%' AND key <> :key")
+# In their order, and not all at once.
+ASK_AGAIN = text("""
+    UPDATE ledger SET ready_at = now() + (ready_at - now()) / 300
+    WHERE state = 'queued' AND rule LIKE 'limit:%' AND ready_at > now() + interval '1 minute'
+""")
+# What is full and has no queue says the same when it is not there.
+FORGET = text("""
+    DELETE FROM buckets WHERE key IN (
+        SELECT key FROM buckets
+        WHERE full_at < now() - interval '1 day' AND tail < now() - interval '1 day'
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+""")
 TELL = text("INSERT INTO outbox (topic, key, value) VALUES (:topic, :key, :value)")
 
 
@@ -88,6 +107,20 @@ class SharedGate:
         # By provider: until when its breaker is taken to be closed, and what was counted meanwhile.
         self._closed_until: dict[str, float] = {}
         self._counts: dict[str, tuple[int, int, int]] = {}
+
+    async def begin(self) -> None:
+        """Where the limits are others than before, let who waits for them ask again soon."""
+        digest = hashlib.sha256(repr(self._limits).encode()).hexdigest()
+        async with self._engine.begin() as connection:
+            key = {"key": f"limits:{digest}"}
+            if (await connection.execute(NOTE_LIMITS, key)).first() is not None:
+                await connection.execute(DROP_NOTES, key)
+                await connection.execute(ASK_AGAIN)
+
+    async def forget(self, limit: int) -> int:
+        """Drop buckets that say nothing any more; how many there were."""
+        async with self._engine.begin() as connection:
+            return (await connection.execute(FORGET, {"limit": limit})).rowcount
 
     async def allowance(self, provider: str, wanted: int) -> int:
         """How many messages may be claimed for it now; 0 while it is given a rest."""

@@ -14,15 +14,22 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 
 from dispatcher import events, metrics
 from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
-from dispatcher.decide import Decision, Retries, after_answer, before_sending
+from dispatcher.decide import (
+    Decision,
+    Retries,
+    after_answer,
+    before_sending,
+    refusal_seconds,
+)
 from dispatcher.fence import Fence
-from dispatcher.gate import Gate, OpenGate, Wait
+from dispatcher.gate import LIMIT, Gate, OpenGate, Wait
 from dispatcher.hours import closed_for
 from dispatcher.ledger import Ledger, Settled
 from dispatcher.model import Answer, Entry, Refused, State
@@ -64,6 +71,10 @@ class Route:
     def keyed(self) -> bool:
         return self.provider is None or self.provider.keyed
 
+    @property
+    def key_seconds(self) -> float:
+        return inf if self.provider is None else self.provider.key_seconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
@@ -94,7 +105,7 @@ class Sender:
         tenants: Mapping[str, Tenant] | None = None,
         credentials: Credentials | None = None,
     ) -> None:
-        self._credentials = credentials or Credentials()
+        self._credentials = credentials or Credentials(clock)
         self._gate = gate or OpenGate()
         self._fence = fence
         self._tenants = tenants or {}
@@ -107,6 +118,7 @@ class Sender:
         self._pace = pace
         self._to_send = to_send
         self._to_publish = to_publish
+        self._turn_at = 0.0
         self._part = f"sender-{route.channel}"
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -132,15 +144,16 @@ class Sender:
             self._health.ready(self._part)
             self._health.progress(self._part)
             if not sent:
-                await self._to_send.wait(ticket, IDLE_SECONDS)
+                turn = self._turn_at - self._clock.monotonic()
+                await self._to_send.wait(ticket, turn if 0 < turn < IDLE_SECONDS else IDLE_SECONDS)
 
     async def round(self) -> int:
         """Claim a batch and carry it to its end; returns its size."""
         route, pace = self._route, self._pace
         provider = route.provider
-        limit = RECORDED_AT_ONCE if provider is None else claimable(provider)
+        limit = RECORDED_AT_ONCE
         if provider is not None:
-            limit = await self._gate.allowance(provider.name, limit)
+            limit = await self._allowance(provider)
             if not limit:
                 return 0
         deadline = self._clock.monotonic() + pace.lease_seconds
@@ -149,6 +162,7 @@ class Sender:
         )
         if not entries:
             if provider is not None:
+                self._credentials.unused(provider.name, limit)
                 await self._gate.unused(provider.name, limit)
             return 0
         try:
@@ -162,8 +176,31 @@ class Sender:
             calls = [self._send(provider, group, deadline) for group in groups]
             for answered in await asyncio.gather(*calls):
                 decided.extend(answered)
+            self._credentials.unused(provider.name, limit)  # where no call was made
         await self._settle(decided)
+        self._heed_turns(decided)
         return len(entries)
+
+    def _heed_turns(self, decided: Sequence[tuple[Entry, Decision]]) -> None:
+        """Look again when the next of those that wait for a limit has its turn, and not after it:
+        what a limit lets out in between would be lost."""
+        now = self._clock.monotonic()
+        turns = [
+            now + decision.delay_seconds
+            for _, decision in decided
+            if decision.rule.startswith(LIMIT) and decision.delay_seconds
+        ]
+        self._turn_at = min([*turns, *([self._turn_at] if self._turn_at > now else [])], default=0)
+
+    async def _allowance(self, provider: Provider) -> int:
+        """How many messages may be claimed for it now."""
+        limit = self._credentials.allowance(provider.name, claimable(provider))
+        if not limit:
+            return 0
+        given = await self._gate.allowance(provider.name, limit)
+        if not given:
+            self._credentials.unused(provider.name, limit)
+        return given
 
     async def _chosen(
         self, entries: Sequence[Entry], limit: int
@@ -181,6 +218,7 @@ class Sender:
                 paused,
                 provider=route.provider_name,
                 keyed=route.keyed,
+                key_seconds=route.key_seconds,
                 closed=closed_for(
                     self._tenants.get(entry.tenant_id), entry.channel, entry.known.timezone, now
                 ),
@@ -258,6 +296,9 @@ class Sender:
                     self._pace.retries,
                     provider=provider.name,
                     keyed=provider.keyed,
+                    took_others=self._credentials.took_others(
+                        provider.name, refusal_seconds(entry.refusals)
+                    ),
                 ),
             )
             for entry, answer in zip(group, answers, strict=True)
@@ -316,8 +357,13 @@ def _waiting(wait: Wait) -> tuple[Entry, Decision]:
 
 
 def _groups(entries: Sequence[Entry], batch: int) -> list[Sequence[Entry]]:
-    """First tries together; what has failed before goes alone, so that it holds up nobody."""
-    again = [entry for entry in entries if entry.attempts or entry.in_doubt]
-    first = [entry for entry in entries if not (entry.attempts or entry.in_doubt)]
+    """First tries together; what has failed before goes alone, so that it holds up nobody. What a
+    provider did not look at has not failed."""
+
+    def failed(entry: Entry) -> bool:
+        return bool(entry.attempts or entry.refusals or entry.in_doubt)
+
+    again = [entry for entry in entries if failed(entry)]
+    first = [entry for entry in entries if not failed(entry)]
     together = [first[start : start + batch] for start in range(0, len(first), batch)]
     return [*together, *([entry] for entry in again)]

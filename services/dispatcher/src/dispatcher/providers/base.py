@@ -1,12 +1,16 @@
 """The port to a provider, and the errors that say whether doing it again can help.
 
-ProviderError                    retryable, maybe_accepted
-├── Unreachable                  it never got the message              (retryable)
-├── Busy                         it said: later                        (retryable)
+ProviderError                    retryable, maybe_accepted, judged, patient
+├── Unreachable                  it never got the message              (retryable, not judged)
+├── Busy                         it said: later                        (retryable, not judged)
+│   ├── QuotaExceeded            it said: nothing more before then     (and patient)
+│   └── NotCalled                it was not asked: no turn, no claim   (and patient)
+├── RefusedTogether              it refused a call of many             (retryable: each alone)
 ├── NoAnswer                     it got it and nobody knows            (retryable, doubt)
 ├── Broken                       it failed, perhaps after accepting    (retryable, doubt)
 ├── InProgress                   it is still at the same key           (retryable, doubt)
 ├── Unauthorized                 it takes nothing from us as we are: no message is to blame
+├── SenderRefused                it takes nothing from this sender, or not for this recipient
 ├── Rejected                     it will never take this
 │   ├── BadAddress               there is nobody at this address or number
 │   ├── OptedOut                 the person told the provider to stop
@@ -24,6 +28,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from dispatcher.model import Answer, Content, Refused
 from leadflow.errors import LeadflowError
 
+# Those that keep keys keep them for a day; what is asked must be answered before that is over.
+KEY_SECONDS = 23 * 3600.0
+
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -34,6 +41,10 @@ class ProviderError(LeadflowError):
     """A message was not accepted, or not as far as we know. The text holds no personal data."""
 
     maybe_accepted: ClassVar[bool] = False
+    # The provider has looked at the message: the attempt counts.
+    judged: ClassVar[bool] = True
+    # However long it lasts, it speaks against neither the message nor the provider.
+    patient: ClassVar[bool] = False
 
     def __init__(self, reason: str, wait_seconds: float | None = None) -> None:
         super().__init__(reason)
@@ -46,6 +57,8 @@ class ProviderError(LeadflowError):
             reason=str(self),
             retryable=self.retryable,
             maybe_accepted=self.maybe_accepted,
+            judged=self.judged,
+            patient=self.patient,
             wait_seconds=self.wait_seconds,
         )
 
@@ -54,10 +67,30 @@ class Unreachable(ProviderError):
     """No connection, or none that the message went over."""
 
     retryable = True
+    judged = False
 
 
 class Busy(ProviderError):
     """The provider asked to come again; it accepted nothing."""
+
+    retryable = True
+    judged = False
+
+
+class QuotaExceeded(Busy):
+    """What the account may send in a day or a month is used up: it is waited out."""
+
+    patient = True
+
+
+class NotCalled(Busy):
+    """We made no call: there was no turn for it, or the claim was over."""
+
+    patient = True
+
+
+class RefusedTogether(ProviderError):
+    """A call of several messages was refused as a whole: each goes alone, and hears for itself."""
 
     retryable = True
 
@@ -87,6 +120,14 @@ class Unauthorized(ProviderError):
     """Credentials, permission, sender, plan or endpoint: the provider would refuse any message.
 
     Trying again does not help and no message is to blame; somebody has to mend the settings.
+    It says nothing about an earlier doubt.
+    """
+
+
+class SenderRefused(ProviderError):
+    """The provider takes nothing from this sender, or not for this recipient: a number that may
+    not send there, a domain that is not verified. Others may pass.
+
     It says nothing about an earlier doubt.
     """
 
@@ -141,12 +182,14 @@ class Outbound(Protocol):
 class Provider(Protocol):
     """One way out.
 
-    `keyed`: a key is accepted once, however often it is presented. `batch` is the most
-    messages in one call, `at_once` the most calls side by side.
+    `keyed`: a key is accepted once, however often it is presented within `key_seconds`, after
+    which the provider may have forgotten it (0 without keys). `batch` is the most messages in one
+    call, `at_once` the most calls side by side.
     """
 
     name: str
     keyed: bool
+    key_seconds: float
     batch: int
     at_once: int
 

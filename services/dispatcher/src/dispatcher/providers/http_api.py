@@ -9,7 +9,7 @@ from typing import Self
 import httpx
 
 from dispatcher.model import Answer
-from dispatcher.providers.base import Around, Outbound, Provider
+from dispatcher.providers.base import KEY_SECONDS, Around, Outbound, Provider
 from dispatcher.providers.http import (
     Caller,
     accepted,
@@ -44,6 +44,7 @@ class HttpApi:
     """POST {url} with the payload as kept, one message a call."""
 
     keyed = True
+    key_seconds = KEY_SECONDS
     batch = 1
     at_once = 16
 

@@ -22,6 +22,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
@@ -30,6 +31,7 @@ import httpx
 from dispatcher.calls import Call, CallBook, Calls
 from dispatcher.model import Accepted, Answer
 from dispatcher.providers.base import (
+    KEY_SECONDS,
     Around,
     Broken,
     Busy,
@@ -37,10 +39,14 @@ from dispatcher.providers.base import (
     KeyConflict,
     KeyExpired,
     NoAnswer,
+    NotCalled,
     Outbound,
     Provider,
     ProviderError,
+    QuotaExceeded,
+    RefusedTogether,
     Rejected,
+    SenderRefused,
     Unauthorized,
 )
 from dispatcher.providers.http import (
@@ -51,10 +57,9 @@ from dispatcher.providers.http import (
     refusal,
     retry_after,
 )
+from leadflow.errors import SettingError
 from leadflow.settings import Environment
 
-# Resend keeps keys for 24 hours; what is asked must be answered before that is over.
-KEY_SECONDS = 23 * 3600.0
 QUOTA_WAIT_SECONDS = 3600.0
 NO_ID = "-"
 BATCH_TYPE = {"x-batch-validation": "permissive"}
@@ -66,29 +71,35 @@ ERRORS: Mapping[str, type[ProviderError]] = {
     "invalid_idempotent_request": KeyConflict,
     "concurrent_idempotent_requests": InProgress,
     "rate_limit_exceeded": Busy,
-    "daily_quota_exceeded": Busy,
-    "monthly_quota_exceeded": Busy,
+    "daily_quota_exceeded": QuotaExceeded,
+    "monthly_quota_exceeded": QuotaExceeded,
     "missing_api_key": Unauthorized,
     "restricted_api_key": Unauthorized,
     "invalid_api_key": Unauthorized,
     "suspended_api_key": Unauthorized,
-    "invalid_from_address": Unauthorized,
+    "invalid_from_address": SenderRefused,
     "invalid_idempotency_key": Unauthorized,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResendAccount:
-    """Where the API is, and the key to it."""
+    """Where the API is, the key to it, and how many calls a second it takes of the account."""
 
     url: str
     api_key: str = field(repr=False)
+    calls_per_second: float = 2.0
 
     @classmethod
     def read(cls, env: Environment, channel: str) -> Self:
         """Raises SettingError."""
+        calls_per_second = env.number("RESEND_CALLS_PER_SECOND", 2.0)
+        if not 0 < calls_per_second < inf:
+            raise SettingError("LEADFLOW_RESEND_CALLS_PER_SECOND takes a number above 0")
         return cls(
-            url=env.url("RESEND_URL", "https://api.resend.com"), api_key=env.text("RESEND_API_KEY")
+            url=env.url("RESEND_URL", "https://api.resend.com"),
+            api_key=env.text("RESEND_API_KEY"),
+            calls_per_second=calls_per_second,
         )
 
     def open(self, around: Around) -> Provider:
@@ -101,8 +112,9 @@ class Resend:
 
     name = "resend"
     keyed = True
+    key_seconds = KEY_SECONDS
     batch = 100
-    at_once = 8
+    at_once = 2  # a hundred messages each; more would only wait for their turns
 
     def __init__(
         self,
@@ -116,6 +128,7 @@ class Resend:
         self._sign = {"Authorization": f"Bearer {account.api_key}"}
         self._caller = Caller(self.name, client, timeout_seconds)
         self._calls = calls
+        self._apart = 1 / account.calls_per_second
         self._timeout = timeout_seconds
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -155,14 +168,13 @@ class Resend:
         except KeyConflict as error:
             # We were so slow that somebody else has asked about it: each is to be looked at.
             raise Broken(str(error)) from error
-        except Rejected as error:
-            # Not said of one message: each goes alone next time, and hears its own answer.
-            raise Busy(f"{error}, all {len(messages)} together") from error
+        except (Rejected, SenderRefused) as error:
+            raise RefusedTogether(f"{error}, all {len(messages)} together") from error
         return answers_of(response, len(messages))
 
     async def _write_down(self, key: str, messages: Sequence[Outbound], body: bytes) -> None:
         if not await self._calls.make(key, messages, _sha256(body)):
-            raise Busy("resend: a claim was over before the call, so it was not made")
+            raise NotCalled("resend: a claim was over before the call, so it was not made")
 
     async def _each(self, message: Outbound) -> Answer:
         try:
@@ -219,6 +231,7 @@ class Resend:
         return answers[place]
 
     async def _post(self, url: str, body: bytes, key: str) -> httpx.Response:
+        await self._turn()
         headers = {**self._sign, "Idempotency-Key": key}
         if url == self._many:
             headers |= BATCH_TYPE
@@ -226,6 +239,14 @@ class Resend:
         if not response.is_success:
             raise _refusal(response)
         return response
+
+    async def _turn(self) -> None:
+        """Wait until the account may be called again. Raises NotCalled if that is too far away."""
+        longest = self._timeout / 2
+        seconds = await self._calls.turn(self.name, self._apart, longest)
+        if seconds > longest:
+            raise NotCalled("resend: other calls have the next turns", seconds)
+        await asyncio.sleep(seconds)
 
 
 def email_of(message_id: str, payload: bytes) -> bytes:
@@ -293,6 +314,8 @@ def _refusal(response: httpx.Response) -> ProviderError:
     code = name if isinstance(name, str) else ""
     wait = retry_after(response)
     kind = ERRORS.get(code)
+    if kind is None and response.status_code == 403 and code == "validation_error":
+        kind = SenderRefused  # the domain is not verified
     if kind is None:
         return refusal("resend", response.status_code, wait, code)
     if code.endswith("quota_exceeded"):

@@ -153,6 +153,7 @@ class Smtp:
 
     name = "smtp"
     keyed = False
+    key_seconds = 0.0
     batch = 1
 
     def __init__(self, account: SmtpAccount, clock: Clock, timeout_seconds: float) -> None:

@@ -15,6 +15,7 @@ from dispatcher.providers.base import (
     NoAnswer,
     ProviderError,
     Rejected,
+    SenderRefused,
     Unauthorized,
     Unreachable,
 )
@@ -162,7 +163,7 @@ def _refusal(step: str, code: int, text: str) -> ProviderError:
     if code in SIGN_IN:
         return Unauthorized(reason)
     if step == "MAIL" and code != 552 and not TOO_LARGE.search(text):
-        return Unauthorized(reason)  # it is the sender who may not
+        return SenderRefused(reason)
     if step == "RCPT" and NOBODY.search(text):
         return BadAddress(reason)
     return Rejected(reason)

@@ -29,6 +29,7 @@ from dispatcher.providers.base import (
     OutsideWindow,
     Provider,
     ProviderError,
+    SenderRefused,
     Unauthorized,
 )
 from dispatcher.providers.http import (
@@ -64,13 +65,15 @@ ERRORS: Mapping[int, type[ProviderError]] = MappingProxyType(
         63018: Busy,  # WhatsApp's own limit
         20003: Unauthorized,  # wrong credentials
         20005: Unauthorized,  # the account is not active
-        21212: Unauthorized,  # `From` is not a phone number
-        21603: Unauthorized,  # there is none
-        21606: Unauthorized,  # it is not ours, or cannot send these
-        21609: Unauthorized,  # the address to report to is none
-        21659: Unauthorized,  # `From` is not ours
-        21660: Unauthorized,  # it is another account's
-        63007: Unauthorized,  # WhatsApp does not know the sender
+        # Told by number and recipient, not by account: others may pass.
+        21212: SenderRefused,  # `From` is not a phone number
+        21408: SenderRefused,  # nothing may be sent to this region
+        21603: SenderRefused,  # there is no `From`
+        21606: SenderRefused,  # it is not ours, or cannot send there
+        21609: SenderRefused,  # the address to report to is none
+        21659: SenderRefused,  # `From` is not ours, or of another country
+        21660: SenderRefused,  # it is another account's
+        63007: SenderRefused,  # WhatsApp does not know the sender
     }
 )
 
@@ -121,6 +124,7 @@ class Twilio:
     """POST Messages.json, one message a call."""
 
     keyed = False
+    key_seconds = 0.0
     batch = 1
     at_once = 8
 

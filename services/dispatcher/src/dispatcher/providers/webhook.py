@@ -19,7 +19,7 @@ from typing import Self
 import httpx
 
 from dispatcher.model import Answer
-from dispatcher.providers.base import Around, Broken, Outbound, Provider
+from dispatcher.providers.base import KEY_SECONDS, Around, Broken, Outbound, Provider
 from dispatcher.providers.http import (
     Caller,
     accepted,
@@ -76,6 +76,7 @@ class Webhook:
     ) -> None:
         self.name = f"webhook-{account.channel}"
         self.keyed = account.keyed
+        self.key_seconds = KEY_SECONDS if account.keyed else 0.0
         self._account = account
         self._caller = Caller(self.name, client, timeout_seconds)
         self._clock = clock
