@@ -305,8 +305,26 @@ def test_too_many_failures_pause_the_channel_by_rule_and_once(
     assert "rule:delivery" in [getattr(each, "paused_by", "") for each in said]
     closed(ops, incident)
 
+    def refuse(count: int) -> None:
+        """The dispatcher holds what its provider refuses because of us."""
+        now = datetime.now(UTC)
+        for number in range(count):
+            lead = told.leads[number % len(told.leads)]
+            held = records.MessageHeld(
+                **told.about(lead, now, "unauthorized", number),
+                message_id=ids.derived_id("unauthorized", number),
+                enrollment_id=ids.enrollment_id(lead, f"{tenant}.first-touch", 1),
+                sequence_id=f"{tenant}.first-touch",
+                step_id="hello",
+                channel="email",
+                rule="credential_refused",
+                inputs={"scope": "credential:email-api", "answer": "email-api answered 401"},
+            )
+            told.add("message-events", lead, held)
+        told.tell(portal.bootstrap)
+
     # The same evidence opens nothing again; new evidence, of another kind, does.
-    fail(40, "unauthorized", "email-api answered 401")
+    refuse(40)
     [other] = wait_until(lambda: opened_by("credential"), "the rule about credentials")
     assert other["kind"] == "credential"
     assert opened_by("delivery", "all") == [opened_by("delivery", "closed")[0]]

@@ -65,6 +65,9 @@ _WORDS = {
     # the dispatcher's
     "paused": "automation was paused ({scope}), and this has not gone on yet",
     "no_consent": "the lead has not agreed to {channel}",
+    "credential_refused": "the provider takes nothing from us ({answer}), and is asked again",
+    "provider_refuses": "{provider} takes others and refuses this one, time after time ({answer})",
+    "quota_exceeded": "what may be sent over the provider is used up for now ({answer})",
     "suppression_list": "the address is on the suppression list of {channel}: {reason}",
     "stop_confirmed_before": "the person had said stop before, and gets one confirmation",
     "answer_too_late": "it answers a {keyword} and was not out within {latest_seconds} seconds",

@@ -34,6 +34,9 @@ GROUP BY m.tenant_id, m.channel
 """
 _SENT = "(m.state = 'sent' AND m.sent_at > m.floor)"
 _ENDED_BADLY = "(m.state IN ('failed', 'unknown') AND m.updated_at > m.floor)"
+# What a provider refuses because of us is held by the dispatcher, not lost.
+_HELD_FOR_US = """(m.state = 'held' AND m.updated_at > m.floor
+    AND m.rule IN ('credential_refused', 'provider_refuses'))"""
 _BOUNCED = "coalesce(m.bounced_at > m.floor, false)"
 # What was never queued answers a keyword by itself: a HELP is answered after a STOP, too.
 _STOPPED_BEFORE = f"""{_SENT} AND m.queued_at IS NOT NULL AND EXISTS (
@@ -81,7 +84,8 @@ _QUERIES: Mapping[str, str] = {
         bad=f"NOT {_REFUSED_CREDENTIAL} AND ({_ENDED_BADLY} OR {_BOUNCED})",
     ),
     "credential": _BY_CHANNEL.format(
-        total=f"{_SENT} OR {_ENDED_BADLY}", bad=f"{_ENDED_BADLY} AND {_REFUSED_CREDENTIAL}"
+        total=f"{_SENT} OR {_ENDED_BADLY} OR {_HELD_FOR_US}",
+        bad=f"({_ENDED_BADLY} AND {_REFUSED_CREDENTIAL}) OR {_HELD_FOR_US}",
     ),
     "complaints": _BY_CHANNEL.format(total=_SENT, bad="coalesce(m.complained_at > m.floor, false)"),
     "stop_ignored": _BY_CHANNEL.format(total=_SENT, bad=_STOPPED_BEFORE),
