@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from time import monotonic
 from typing import Any, NamedTuple
 
 import confluent_kafka
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from leadflow.errors import BrokerError
 
 TIMEOUT_SECONDS = 10.0
+PLACES_SECONDS = 60.0
 _SPECS: Any = OffsetSpec
 
 
@@ -65,12 +67,14 @@ class GroupProgress:
         self._topic = topic
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
         self._places: list[confluent_kafka.TopicPartition] = []
+        self._looked_up = 0.0
 
     async def partitions(self) -> int:
-        """How many partitions the topic has; looked up once."""
-        if not self._places:
+        """How many partitions the topic has; looked up once a minute, for there may be more."""
+        if not self._places or monotonic() - self._looked_up > PLACES_SECONDS:
             found = await asyncio.to_thread(self._look_up)
             self._places = [confluent_kafka.TopicPartition(self._topic, each) for each in found]
+            self._looked_up = monotonic()
         return len(self._places)
 
     async def ends(self) -> dict[int, int]:
