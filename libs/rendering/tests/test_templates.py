@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rendering import templates
 from rendering.cleaning import cleaned
 from rendering.errors import TemplateError
-from rendering.templates import allowed, render_line, render_text
+from rendering.templates import allowed, render_html, render_line, render_text
 
 ANN = allowed({"first_name": "Ann", "city": "Austin"})
 
@@ -130,3 +131,27 @@ def test_any_template_renders_or_says_why_not(template: str) -> None:
     except TemplateError as error:
         rule = error.rule
     assert rule.startswith("template_")
+
+
+@pytest.mark.parametrize("escape", [False, True])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "", "Hi", "{{ first_name }}", "Hi {{first_name}},\r\n\n{{- city -}} .",
+        "{{ city }}{{city}}", "{{ first_name }} {{ last_name }}", "{{ city | upcase }}",
+        "{{ 'x' }}", "x" * 20_000, "{{ agent }}" * 60,
+    ],
+)  # fmt: skip
+def test_words_and_names_are_joined_to_what_the_library_makes_of_them(
+    template: str, escape: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = allowed({"first_name": "R&D <b>'\"\u00fc", "city": "Bath", "agent": "\u20ac" * 2_000})
+    made = []
+    for joined in (True, False):
+        if not joined:
+            monkeypatch.setattr(templates, "_joined", lambda *_, **__: None)
+        try:
+            made.append((render_html if escape else render_text)(template, values))
+        except TemplateError as error:
+            made.append(f"{error.rule} {error.inputs}")
+    assert made[0] == made[1]

@@ -10,7 +10,7 @@ is short as well (the local part of a mail address, 64 characters: RFC 5321, 4.5
 from __future__ import annotations
 
 import hashlib
-from base64 import b32decode, b32encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32decode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as BadBase64
 from uuid import UUID
 
@@ -23,6 +23,10 @@ LONGEST_CHARS = 8_192
 PACKED_CHARS = 52
 """Length of a packed token: 16 bytes of seal and 16 of the id, in base 32."""
 _SEPARATOR = "\x1f"
+# Ten bits at a time in base 32, which is a third of the work of base64.b32encode.
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+_PADDING_BITS = 5 * PACKED_CHARS - 256
 
 
 class BadToken(LeadflowError):
@@ -76,7 +80,8 @@ class Sealer:
         if str(packed) != identity:
             raise ValueError("a packed token takes a UUID in its plain form")
         sealed = self._keys[0].encrypt(packed.bytes, [purpose.encode(), scope.encode()])
-        return b32encode(sealed).rstrip(b"=").decode().lower()
+        number = int.from_bytes(sealed) << _PADDING_BITS
+        return "".join([_PAIRS[number >> shift & 1023] for shift in range(250, -1, -10)])
 
     def open_id(self, purpose: str, scope: str, token: str) -> str:
         """The id in a token made by `seal_id`, in whatever case it came back. Raises BadToken."""

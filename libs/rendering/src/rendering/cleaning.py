@@ -26,8 +26,10 @@ def cleaned(text: str, *, keep_lines: bool = False) -> str:
     Line breaks and tabs stay with `keep_lines`; else each becomes a space, so that words stay
     apart.
     """
-    if text.isascii() and text.isprintable():
-        return text
+    if text.isascii():
+        plain = text.replace("\n", "").replace("\t", "") if keep_lines else text
+        if plain.isprintable():
+            return text
     lines = _LINE_BREAK.sub("\n", text)
     spaced = lines if keep_lines else lines.replace("\n", " ").replace("\t", " ")
     return _MARKS.sub(r"\1", _UNSAFE.sub("", spaced))

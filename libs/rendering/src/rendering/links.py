@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from rendering.scanning import scan_template
 from rendering.variables import LEAD_VARIABLES
@@ -21,13 +21,21 @@ _MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 # An address whose host has come to its end where it stands: by a blank, a quotation mark, a slash.
 _HOST = re.compile(r"https?://([^\s<>\"'/?#\\]{1,255})(?=([\s<>\"'/?#\\]|\Z))", re.IGNORECASE)
+# As nearly all addresses are: of such a one all programs read the same host.
+_PLAIN = re.compile(
+    r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[1-9][0-9]{0,3})?(?:[/?#][!#-;=?-\[\]-~]*)?"
+)
 # What closes a sentence is no part of an address (rendering.plain).
 SENTENCE_ENDS = ".,;:!?)"
 
 
-def web_address(url: str) -> SplitResult | None:
-    """The parts of an absolute http or https address, None for anything else."""
-    if len(url) > MAX_URL_CHARS or not url.isprintable() or any(each in url for each in ' \\<>"'):
+def web_address(url: str) -> str | None:
+    """The host of an absolute http or https address, in lower case; None for anything else."""
+    if len(url) > MAX_URL_CHARS:
+        return None
+    if (plain := _PLAIN.fullmatch(url)) is not None:
+        return plain[1]
+    if not url.isprintable() or any(each in url for each in ' \\<>"'):
         return None
     try:
         parts = urlsplit(url)
@@ -37,7 +45,7 @@ def web_address(url: str) -> SplitResult | None:
     # Before an @ anything can stand that looks like the host.
     if parts.scheme not in WEB or not named or "@" in parts.netloc:
         return None
-    return parts
+    return (parts.hostname or "").lower()
 
 
 def ours(values: Mapping[str, str], *templates: str) -> IsOurs:
@@ -54,8 +62,7 @@ def ours(values: Mapping[str, str], *templates: str) -> IsOurs:
             hosts |= _hosts(value, closed=True)
 
     def is_ours(url: str) -> bool:
-        parts = web_address(url)
-        return parts is not None and (parts.hostname or "").lower() in hosts
+        return web_address(url) in hosts
 
     return is_ours
 
@@ -81,7 +88,6 @@ def _hosts(text: str, *, closed: bool) -> set[str]:
     for found in _HOST.finditer(text):
         if not found[2] and not closed:
             continue
-        parts = web_address(f"https://{found[1].rstrip(SENTENCE_ENDS)}")
-        if parts is not None and parts.hostname:
-            hosts.add(parts.hostname.lower())
+        if (host := web_address(f"https://{found[1].rstrip(SENTENCE_ENDS)}")) is not None:
+            hosts.add(host)
     return hosts
