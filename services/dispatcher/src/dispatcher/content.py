@@ -7,11 +7,12 @@ they stand for.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import orjson
 
 from dispatcher import tracking
 from dispatcher.events import AboutMessage
@@ -281,7 +282,7 @@ class Writer:
 
 
 def _content(send: dict[str, Any]) -> Content:
-    payload = json.dumps(send, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    payload = orjson.dumps(send, option=orjson.OPT_SORT_KEYS)
     return Content(payload=payload, sha256=hashlib.sha256(payload).hexdigest())
 
 
