@@ -40,7 +40,7 @@ def test_a_repeated_key_gives_the_first_answer_and_writes_nothing() -> None:
     again = store.upsert("lead-1", {"stage": "new"}, "k", NOW)
     assert (again.id, again.created, again.replayed) == (first.id, True, True)
     assert store.contact("lead-1").writes[-1].contact == b'{"stage":"won"}'
-    assert store.counts() == {"contacts": 1, "notes": 0, "writes": 2}
+    assert store.counts() == {"contacts": 1, "notes": 0, "tasks": 0, "writes": 2}
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,14 @@ def test_past_the_capacity_writes_and_notes_are_refused_but_replays_are_not() ->
 def test_an_external_id_that_no_path_can_name_is_malformed() -> None:
     with pytest.raises(Malformed, match="slash"):
         crm().upsert("a/b", {}, None, NOW)
+
+
+def test_a_task_is_written_once() -> None:
+    store = crm()
+    store.upsert("lead-1", {}, None, NOW)
+    task = {"task_id": "t", "title": "Call Ada"}
+    assert store.add_task("lead-1", task, NOW)
+    assert not store.add_task("lead-1", task, NOW)
+    assert store.counts()["tasks"] == 1
+    with pytest.raises(Unknown):
+        store.add_task("lead-2", task, NOW)

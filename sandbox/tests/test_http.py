@@ -160,7 +160,12 @@ async def test_a_contact_is_upserted_read_listed_and_keeps_its_history(client: A
     assert (await client.get("/crm/contacts?limit=1")).json() == {"total": 1, "items": [contact]}
     history = (await client.get(path + "/history")).json()["items"]
     assert [row["contact"]["stage"] for row in history] == ["new", "won"]
-    assert (await client.get("/crm/counts")).json() == {"contacts": 1, "notes": 0, "writes": 2}
+    assert (await client.get("/crm/counts")).json() == {
+        "contacts": 1,
+        "notes": 0,
+        "tasks": 0,
+        "writes": 2,
+    }
 
 
 async def test_contacts_are_written_in_a_batch_with_a_result_each(client: AsyncClient) -> None:

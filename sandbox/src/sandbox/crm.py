@@ -1,4 +1,4 @@
-"""A CRM: contacts by external id, every value ever written, and notes."""
+"""A CRM: contacts by external id, every value ever written, notes and tasks."""
 
 from __future__ import annotations
 
@@ -27,14 +27,24 @@ class Note:
     written_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something for a person to do: the JSON object as it was given."""
+
+    task_id: str
+    task: JsonObject
+    written_at: datetime
+
+
 @dataclass(slots=True)
 class Contact:
-    """A contact with its writes in order, the last of which is its value, and its notes."""
+    """A contact with its writes in order, the last of which is its value, notes and tasks."""
 
     id: str
     external_id: str
     writes: list[Write] = field(default_factory=list)
     notes: dict[str, Note] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class _KeyUse:
 
 
 class Crm:
-    """The contacts of one run; writes and notes together at most `capacity`."""
+    """The contacts of one run; writes, notes and tasks together at most `capacity`."""
 
     def __init__(self, capacity: int, token: str) -> None:
         self._capacity = capacity
@@ -66,6 +76,7 @@ class Crm:
         self._keys: dict[str, _KeyUse] = {}
         self._writes = 0
         self._notes = 0
+        self._tasks = 0
 
     def upsert(
         self, external_id: str, fields: JsonObject, key: str | None, now: datetime
@@ -119,6 +130,21 @@ class Crm:
         self._notes += 1
         return True
 
+    def add_task(self, external_id: str, task: JsonObject, now: datetime) -> bool:
+        """Write `{"task_id", "title", ...}`; False where the contact has the task already.
+
+        Raises Unknown without the contact.
+        """
+        contact = self.contact(external_id)
+        task_id = as_text(task.get("task_id"), "`task_id`")
+        as_text(task.get("title"), "`title`")
+        if task_id in contact.tasks:
+            return False
+        self._require_room()
+        contact.tasks[task_id] = Task(task_id, task, now)
+        self._tasks += 1
+        return True
+
     def contact(self, external_id: str) -> Contact:
         """The contact, or Unknown."""
         contact = self._contacts.get(external_id)
@@ -131,8 +157,13 @@ class Crm:
         return len(self._order), self._order[offset : offset + limit]
 
     def counts(self) -> dict[str, int]:
-        return {"contacts": len(self._order), "notes": self._notes, "writes": self._writes}
+        return {
+            "contacts": len(self._order),
+            "notes": self._notes,
+            "tasks": self._tasks,
+            "writes": self._writes,
+        }
 
     def _require_room(self) -> None:
-        if self._writes + self._notes >= self._capacity:
+        if self._writes + self._notes + self._tasks >= self._capacity:
             raise Full(f"{self._capacity} writes are held; DELETE /accepted makes room")

@@ -11,7 +11,8 @@ from sandbox.providers import CHANNELS
 Mode: TypeAlias = Literal["fail", "stall", "drop_after_accept", "reject", "rate_limit"]
 
 MODES: tuple[str, ...] = get_args(Mode)
-TARGETS = (*CHANNELS, "crm", "providers", "*")
+CRMS = ("crm", "hubspot", "followupboss", "webhook-crm")
+TARGETS = (*CHANNELS, *CRMS, "providers", "*")
 MAX_STALL_SECONDS = 3600
 _FIELDS = {
     "target",

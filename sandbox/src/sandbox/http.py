@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
@@ -11,13 +12,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.errors import ConnectionDropped, Refused, Shaped, Unknown, WrongMethod
 from sandbox.exchange import TRANSPORT, answer, answer_nothing, answer_problem, drop, read_body
+from sandbox.http_accounts import AccountRoutes
 from sandbox.http_callbacks import CallbackRoutes
 from sandbox.http_crm import CrmRoutes
+from sandbox.http_followupboss import FollowUpBossRoutes
+from sandbox.http_hubspot import HubSpotRoutes
 from sandbox.http_mailbox import MailboxRoutes
 from sandbox.http_providers import ProviderRoutes
 from sandbox.http_resend import ResendRoutes
 from sandbox.http_twilio import TwilioRoutes
 from sandbox.http_webhook import WebhookRoutes
+from sandbox.http_webhook_crm import WebhookCrmRoutes
 from sandbox.injection import Injector
 from sandbox.providers import HTTP_CHANNELS
 from sandbox.state import State
@@ -65,6 +70,16 @@ class Application:
             WebhookRoutes(state, injector, now),
             MailboxRoutes(state),
             CallbackRoutes(state, now),
+            [
+                *_accounts(AccountRoutes(state, now)),
+                *_hubspot(HubSpotRoutes(state, injector, now)),
+                *_followupboss(FollowUpBossRoutes(state, injector, now)),
+                (
+                    "POST",
+                    "/webhook-crm/{account}",
+                    WebhookCrmRoutes(state, injector, now).receive,
+                ),
+            ],
         )
         # Most requests are sends: they go past the router, which tries its routes in turn.
         self._sends = {f"/providers/{channel}": channel for channel in HTTP_CHANNELS}
@@ -112,6 +127,51 @@ class _Endpoint:
         await self._app(scope, receive, send)
 
 
+Table: TypeAlias = list[tuple[str, str, ASGIApp]]
+
+
+def _accounts(accounts: AccountRoutes) -> Table:
+    account = "/accounts/{provider}/{account}"
+    return [
+        ("GET", account, accounts.show),
+        ("POST", account, accounts.set_up),
+        ("GET", account + "/{kind}", accounts.list_records),
+        ("GET", account + "/{kind}/duplicates", accounts.duplicates),
+        ("PUT", account + "/{kind}/{id}", accounts.edit),
+    ]
+
+
+def _hubspot(hubspot: HubSpotRoutes) -> Table:
+    objects, links = "/hubspot/crm/v3/objects/{kind}", "associations/default/{to}/{to_id}"
+    return [
+        ("POST", objects + "/batch/{verb}", hubspot.batch),
+        ("PUT", "/hubspot/crm/v4/objects/{kind}/{id}/" + links, hubspot.associate),
+        (
+            "POST",
+            "/hubspot/crm/v4/associations/{kind}/{to}/batch/associate/default",
+            hubspot.associate_batch,
+        ),
+        ("GET", "/hubspot/crm/v3/properties/{kind}/{name}", hubspot.show_property),
+    ]
+
+
+def _followupboss(boss: FollowUpBossRoutes) -> Table:
+    root = "/followupboss/v1"
+    table: Table = [
+        ("GET", root + "/people", boss.search_people),
+        ("POST", root + "/people", boss.create_person),
+        ("GET", root + "/people/{id}", boss.show_person),
+        ("PUT", root + "/people/{id}", boss.update_person),
+        ("POST", root + "/events", boss.event),
+        ("GET", root + "/customFields", boss.custom_fields),
+        ("GET", root + "/stages", boss.stages),
+    ]
+    # After the others: the first path that fits is taken.
+    table.append(("GET", root + "/{kind}", boss.list_of_person))
+    table.append(("POST", root + "/{kind}", boss.add_to_person))
+    return table
+
+
 def _router(
     providers: ProviderRoutes,
     crm: CrmRoutes,
@@ -121,12 +181,14 @@ def _router(
     webhook: WebhookRoutes,
     mailbox: MailboxRoutes,
     callbacks: CallbackRoutes,
+    crms: Table,
 ) -> Router:
     contact = "/crm/contacts/{external_id}"
-    table: list[tuple[str, str, ASGIApp]] = [
+    table: Table = [
         ("PUT", contact, crm.upsert),
         ("POST", "/crm/contacts/batch", crm.upsert_batch),
         ("POST", contact + "/notes", crm.add_note),
+        ("POST", contact + "/tasks", crm.add_task),
         ("POST", "/providers/email/batch", providers.send_batch),
         ("POST", "/resend/emails", resend.send),
         ("POST", "/resend/emails/batch", resend.send_batch),
@@ -145,11 +207,13 @@ def _router(
         ("GET", contact, crm.show),
         ("GET", contact + "/history", crm.history),
         ("GET", contact + "/notes", crm.list_notes),
+        ("GET", contact + "/tasks", crm.list_tasks),
         ("POST", "/faults", faults.add),
         ("GET", "/faults", faults.list_rules),
         ("DELETE", "/faults", faults.clear),
         ("DELETE", "/faults/{id}", faults.remove),
         ("GET", "/healthz", _healthz),
+        *crms,
     ]
     return Router(
         [Route(path, _Endpoint(app), methods=[method]) for method, path, app in table],

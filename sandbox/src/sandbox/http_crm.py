@@ -1,4 +1,4 @@
-"""/crm: contacts, their history and their notes. Faults hit writes, never reads."""
+"""/crm: contacts, their history, notes and tasks. Faults hit writes, never reads."""
 
 from __future__ import annotations
 
@@ -109,6 +109,23 @@ class CrmRoutes:
         ]
         await answer(send, {"total": len(items), "items": items})
 
+    async def add_task(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /crm/contacts/{external_id}/tasks: {"task_id", "title", ...}"""
+        external_id = scope["path_params"]["external_id"]
+        task = parse_object(await read_body(receive))
+        spec = self._state.faults.pick("crm", [external_id])
+        await self._injector.before(spec)
+        created = self._state.crm.add_task(external_id, task, self._now())
+        self._injector.after(spec)
+        headers = () if created else REPLAYED
+        await answer(send, {"task_id": task["task_id"], "created": created}, headers=headers)
+
+    async def list_tasks(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """GET /crm/contacts/{external_id}/tasks"""
+        contact = self._state.crm.contact(scope["path_params"]["external_id"])
+        items = [{**each.task, "written_at": each.written_at} for each in contact.tasks.values()]
+        await answer(send, {"total": len(items), "items": items})
+
     async def counts(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /crm/counts"""
         await answer(send, self._state.crm.counts())
@@ -126,6 +143,7 @@ def _contact(contact: Contact) -> dict[str, Any]:
         "contact": orjson.Fragment(latest.contact),
         "writes": len(contact.writes),
         "notes": len(contact.notes),
+        "tasks": len(contact.tasks),
         "updated_at": latest.written_at,
     }
 

@@ -43,18 +43,7 @@ class WebhookRoutes:
     async def receive(self, scope: Scope, receive: Receive, send: Send) -> None:
         """{"type", "data": a send}; the same webhook-id again is answered and not taken."""
         body, now = await read_body(receive), self._now()
-        key = as_key(header(scope, b"webhook-id"))
-        sent_at = header(scope, b"webhook-timestamp") or ""
-        given = (header(scope, b"webhook-signature") or "").split(" ")
-        if key is None or not sent_at.isdigit():
-            raise NotSigned("webhook-id and webhook-timestamp are needed")
-        if abs(now.timestamp() - int(sent_at)) > TOLERANCE_SECONDS:
-            raise NotSigned("webhook-timestamp is too far from now")
-        secret = b64decode(SECRET.removeprefix("whsec_"))
-        signed = b"%s.%s.%s" % (key.encode(), sent_at.encode(), body)
-        wanted = "v1," + b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
-        if not any(hmac.compare_digest(wanted, each) for each in given):
-            raise NotSigned("webhook-signature is wrong")
+        key = verified(scope, body, now)
         message = as_object(parse_object(body).get("data"), "`data`")
         spec = self._state.faults.pick("webhook", recipients(message))
         try:
@@ -65,3 +54,20 @@ class WebhookRoutes:
         entry, replayed = self._state.providers.accept("webhook", key, message, now)
         self._injector.after(spec)
         await answer(send, {"id": entry.id}, headers=REPLAYED if replayed else ())
+
+
+def verified(scope: Scope, body: bytes, now: datetime) -> str:
+    """The webhook-id of a request that is signed as it should be. Raises NotSigned."""
+    key = as_key(header(scope, b"webhook-id"))
+    sent_at = header(scope, b"webhook-timestamp") or ""
+    given = (header(scope, b"webhook-signature") or "").split(" ")
+    if key is None or not sent_at.isdigit():
+        raise NotSigned("webhook-id and webhook-timestamp are needed")
+    if abs(now.timestamp() - int(sent_at)) > TOLERANCE_SECONDS:
+        raise NotSigned("webhook-timestamp is too far from now")
+    secret = b64decode(SECRET.removeprefix("whsec_"))
+    signed = b"%s.%s.%s" % (key.encode(), sent_at.encode(), body)
+    wanted = "v1," + b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+    if not any(hmac.compare_digest(wanted, each) for each in given):
+        raise NotSigned("webhook-signature is wrong")
+    return key

@@ -1,10 +1,13 @@
-"""All that one sandbox remembers: what providers accepted, the CRM, and the fault rules."""
+"""All that one sandbox remembers: what providers accepted, the CRMs, and the fault rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from sandbox import followupboss_rules, hubspot_rules
 from sandbox.crm import Crm
+from sandbox.crm_accounts import Accounts
 from sandbox.faults import Faults
 from sandbox.providers import Providers
 from sandbox.resend_keys import ResendKeys
@@ -27,5 +30,13 @@ class State:
         token = self._token()
         self.providers = Providers(self._capacity, token)
         self.crm = Crm(self._capacity, token)
+        self.accounts = Accounts(self._capacity)
+        self.accounts.play("hubspot", hubspot_rules.keys, hubspot_rules.LIMITS)
+        self.accounts.play("followupboss", followupboss_rules.keys, followupboss_rules.LIMITS)
+        self.accounts.play("webhook", _by_external_id, {})
         self.faults = Faults()
         self.resend_keys = ResendKeys()
+
+
+def _by_external_id(_kind: str, values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    return [("external_id", values["external_id"])] if values else []
