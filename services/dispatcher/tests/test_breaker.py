@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher import breaker as breakers
 from dispatcher.breaker import Breaker, Rules, State
+from dispatcher.breaker_news import Change, control_of
 from dispatcher.model import Accepted, Refused
 from dispatcher.providers.base import NotCalled, QuotaExceeded, Unauthorized
+from leadflow.records import AutomationPaused
 
 RULES = Rules()
 NOW = 1_000_000.0
@@ -120,6 +124,29 @@ def test_a_batch_that_is_lost_is_one_failure() -> None:
     assert breakers.counted([lost] * 100) == (0, 1, 0)
     assert breakers.counted([fine] * 99 + [lost]) == (1, 0, 99)
     assert breakers.counted([]) == (0, 0, 0)
+
+
+def test_a_provider_that_takes_nothing_from_us_rests_at_once_and_longer_after_each_probe() -> None:
+    current, now, rests = breakers.closed(NOW, RULES), NOW, []
+    for _ in range(4):
+        current = breakers.trip(current, now, RULES)
+        assert breakers.trip(current, now + 1, RULES) == current, "said twice, it rests once"
+        rests.append(current.look_at - now)
+        now = current.look_at
+        current, allowed = breakers.take(current, 100, now, RULES)
+        assert allowed == 1
+    assert rests == [30, 60, 120, 240]
+
+
+def test_people_are_told_why_a_breaker_opened() -> None:
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    failing = Change(provider="p", opened=True, bad=20, total=30, at=at)
+    refusing = Change(provider="p", opened=True, bad=0, total=9, at=at, reason="p answered 401")
+    said = [control_of(each) for each in (failing, refusing)]
+    assert [each.reason for each in said if isinstance(each, AutomationPaused)] == [
+        "20 of 30 calls to p failed",
+        "p answered 401",
+    ]
 
 
 def test_a_slow_start_grows_by_messages() -> None:

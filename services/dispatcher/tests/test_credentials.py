@@ -48,8 +48,8 @@ def test_refusals_in_a_row_hold_the_route_and_one_message_asks_after_growing_res
 ) -> None:
     credentials = Credentials(clock)
     credentials.heard(P, [YES])
-    for _ in range(16):
-        credentials.heard(P, [NO])  # one wave
+    said = [credentials.heard(P, [NO]) for _ in range(16)]  # one wave
+    assert [reason for reason in said if reason] == ["answered 401"]
     rests = []
     for _ in range(9):
         started = clock.at
@@ -57,7 +57,7 @@ def test_refusals_in_a_row_hold_the_route_and_one_message_asks_after_growing_res
             clock.at += 1
         rests.append(clock.at - started)
         assert credentials.allowance(P, 16) == 0, "one loop asks, the others wait"
-        credentials.heard(P, [NO])
+        assert credentials.heard(P, [NO]) == "answered 401"
     assert rests == [5, 10, 20, 40, 80, 160, 300, 300, 300]
     assert not credentials.took_others(P, 1e9)
     assert credentials.release_every(P) == timedelta(seconds=30)

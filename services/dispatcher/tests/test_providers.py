@@ -46,6 +46,22 @@ async def test_a_single_send_carries_the_kept_bytes_and_the_key(make_entry: Make
     assert seen[0].headers["Idempotency-Key"] == "m-1"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "error_class"), [("60", "Busy"), ("7200", "QuotaExceeded"), ("", "Busy")]
+)
+async def test_a_429_that_names_hours_is_a_quota_that_is_waited_out(
+    make_entry: Make, seconds: str, error_class: str
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"Retry-After": seconds} if seconds else {})
+
+    async with client(answer) as http:
+        with pytest.raises(ProviderError) as caught:
+            await HttpApi("sms-api", URL, http, 1.0).send([make_entry()])
+    assert caught.value.refused().error_class == error_class
+    assert not caught.value.refused().judged
+
+
 async def test_a_batch_carries_each_key_and_reads_each_answer(make_entry: Make) -> None:
     sent: list[dict[str, str]] = []
 

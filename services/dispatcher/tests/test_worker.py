@@ -161,13 +161,20 @@ async def test_a_route_that_refuses_us_is_held_and_its_messages_stay_in_the_queu
             await super().send(messages)
             raise Unauthorized("email-api answered 401")
 
+    class Told(OpenGate):
+        async def refused(self, provider: str, reason: str) -> None:
+            told.append(reason)
+
+    told: list[str] = []
     ledger, provider = FakeLedger([make_entry(message_id=f"m-{n}") for n in range(20)]), Revoked()
-    sends = sender(ledger, provider, clock)
+    sends = sender(ledger, provider, clock, gate=Told())
     assert [await sends.round() for _ in range(3)] == [4, 0, 0]
     assert len(provider.calls) == 4
     assert set(states(ledger).values()) == {State.HELD}
+    assert told == ["email-api answered 401"]
     clock.elapsed = [5.0]
     assert await sends.round() == 1, "one message asks whether it still is refused"
+    assert len(told) == 2
 
 
 async def test_a_message_that_waits_for_a_limit_is_looked_for_when_its_turn_comes(

@@ -1,6 +1,7 @@
 """When a provider is given a rest, and how it comes back. Pure; times are seconds of one clock.
 
-    closed     to open, when too large a share of its answers were failures, with a floor
+    closed     to open, when too large a share of its answers were failures, with a floor, or when
+               it takes nothing from us
     open       to half open, when the rest is over
     half open  to closed, when enough went well; to open at a failure, for a longer rest
 
@@ -63,8 +64,8 @@ def counted(answers: Collection[Answer]) -> tuple[int, int, int]:
     A call counts once, however many messages are in it: one lost batch is one failure. It is bad
     where half of its answers or more are. A message that is refused for good is answered well;
     what the provider cannot take now and what it leaves unanswered is not. A credential that it
-    does not know, a quota that is used up and a call that was not made say nothing of it: the
-    route is held by other means (`dispatcher.credentials`).
+    does not know, a quota that is used up and a call that was not made say nothing of it: whether
+    it takes anything from us is told apart (`dispatcher.credentials`, `trip`).
     """
     answers = [each for each in answers if not _says_nothing(each)]
     well = sum(
@@ -138,6 +139,11 @@ def observe(
     if total >= rules.at_least and breaker.bad >= rules.share * total:
         return _open(breaker, now, rules)
     return breaker
+
+
+def trip(breaker: Breaker, now: float, rules: Rules) -> Breaker:
+    """It takes nothing from us: opened at once, or again where this was its probe."""
+    return breaker if breaker.state is State.OPEN else _open(breaker, now, rules)
 
 
 def closed(now: float, rules: Rules) -> Breaker:

@@ -20,13 +20,15 @@ KEY_PREFIX = "breaker:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A breaker that opened (after `bad` of `total` calls) or closed by its rule."""
+    """A breaker that opened (after `bad` of `total` calls, or for the `reason` that the provider
+    takes nothing from us) or closed by its rule."""
 
     provider: str
     opened: bool
     bad: int
     total: int
     at: datetime
+    reason: str = ""
 
 
 def control_of(change: Change) -> Record:
@@ -41,7 +43,8 @@ def control_of(change: Change) -> Record:
             source="dispatcher",
             scope=scope,
             workflow="",
-            reason=f"{change.bad} of {change.total} calls to {change.provider} failed",
+            reason=change.reason
+            or f"{change.bad} of {change.total} calls to {change.provider} failed",
             rollback="Send over another provider; what waits stays in the ledger, in its order.",
             verification_status="open",
             paused_by=BREAKER,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dispatcher.decide import QUOTA_EXCEEDED, UNAUTHORIZED
-from dispatcher.model import Accepted, Answer
+from dispatcher.model import Accepted, Answer, Refused
 from leadflow.clock import Clock
 
 # So many refusals in a row hold a route.
@@ -49,17 +49,22 @@ class Credentials:
         self._routes = frozenset(routes)
         self._heard: dict[str, _Heard] = {}
 
-    def heard(self, provider: str, answers: Sequence[Answer]) -> None:
+    def heard(self, provider: str, answers: Sequence[Answer]) -> str | None:
+        """Take in the answers of a call. Returns the reason if they hold the route, or were those
+        of a probe that is refused still: it takes nothing from us, whoever asks."""
         now = self._clock.monotonic()
+        if any(isinstance(answer, Accepted) for answer in answers):
+            self._heard[provider] = _Heard(accepted_at=now)
+            return None
         route = self._heard.setdefault(provider, _Heard())
-        for answer in answers:
-            if isinstance(answer, Accepted):
-                route = self._heard[provider] = _Heard(accepted_at=now)
-            elif answer.error_class == UNAUTHORIZED:
-                route.refused += 1
-            elif answer.error_class == QUOTA_EXCEEDED:
-                asked = min(LONGEST_REST_SECONDS, answer.wait_seconds or FIRST_REST_SECONDS)
-                route.held, route.probing, route.next_at = True, False, now + asked
+        no = [answer for answer in answers if isinstance(answer, Refused)]
+        reasons = [answer.reason for answer in no if answer.error_class == UNAUTHORIZED]
+        route.refused += len(reasons)
+        quotas = [answer.wait_seconds for answer in no if answer.error_class == QUOTA_EXCEEDED]
+        if quotas:
+            asked = min(LONGEST_REST_SECONDS, quotas[0] or FIRST_REST_SECONDS)
+            route.held, route.probing, route.next_at = True, False, now + asked
+            return None
         if route.refused >= FLOOR and not route.held:
             route.held, route.next_at = True, now + FIRST_REST_SECONDS
         elif route.probing:
@@ -67,6 +72,9 @@ class Credentials:
             route.rests += 1
             rest = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0 ** min(route.rests, 32))
             route.next_at = now + rest
+        else:
+            return None
+        return reasons[-1] if reasons else None
 
     def allowance(self, provider: str, wanted: int) -> int:
         """How many messages it may be given now: all, none while it is held, or one to see."""

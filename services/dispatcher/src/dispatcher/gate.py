@@ -47,6 +47,9 @@ class Gate(Protocol):
     async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
         """Told what a provider answered, so that a failing one is given a rest."""
 
+    async def refused(self, provider: str, reason: str) -> None:
+        """Told that a provider takes nothing from us as we are."""
+
 
 class OpenGate:
     """Lets everything through."""
@@ -61,4 +64,7 @@ class OpenGate:
         return Admission(go=entries)
 
     async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
+        return None
+
+    async def refused(self, provider: str, reason: str) -> None:
         return None

@@ -148,6 +148,12 @@ class SharedGate:
             return  # told with the next look
         await self._change(provider, lambda row, now: row)
 
+    async def refused(self, provider: str, reason: str) -> None:
+        """It takes nothing from us: no dispatcher goes on, and people are told why."""
+        await self._change(
+            provider, lambda row, now: breakers.trip(row, now, self._rules), reason=reason
+        )
+
     def _count(self, provider: str, calls: tuple[int, int, int]) -> tuple[int, int, int]:
         """Add to what is not told yet: good calls, bad ones, messages answered well."""
         good, bad, well = self._counts.get(provider, (0, 0, 0))
@@ -170,6 +176,7 @@ class SharedGate:
         step: Callable[[Breaker, float], Breaker],
         *,
         by_rule: bool = True,
+        reason: str = "",
     ) -> None:
         """Take a step, after what was counted since the last, and tell what it changed."""
         good, bad, well = counts = self._counts.pop(provider, (0, 0, 0))
@@ -194,7 +201,7 @@ class SharedGate:
                 after = step(counted, found.now)
                 if after != before:
                     await connection.execute(SAVE_BREAKER, {"provider": provider, **_row(after)})
-                change = _change_of(provider, before, after, found.now)
+                change = _change_of(provider, before, after, found.now, reason)
                 if change is not None and by_rule:
                     topic, key, value = self._told(change)
                     await connection.execute(TELL, {"topic": topic, "key": key, "value": value})
@@ -265,14 +272,21 @@ def _row(row: Breaker) -> dict[str, object]:
     }
 
 
-def _change_of(provider: str, before: Breaker, after: Breaker, now: float) -> Change | None:
+def _change_of(
+    provider: str, before: Breaker, after: Breaker, now: float, reason: str
+) -> Change | None:
     opened = before.state is State.CLOSED and after.state is State.OPEN
     closed = before.state is not State.CLOSED and after.state is State.CLOSED
     if not (opened or closed):
         return None
     at = datetime.fromtimestamp(now, UTC)
     return Change(
-        provider=provider, opened=opened, bad=after.bad, total=after.good + after.bad, at=at
+        provider=provider,
+        opened=opened,
+        bad=after.bad,
+        total=after.good + after.bad,
+        at=at,
+        reason=reason,
     )
 
 

@@ -275,9 +275,11 @@ class Sender:
             log.exception("a provider could not be used", provider=provider.name, error=error)
             broken = Broken(f"{provider.name}: {type(error).__name__}")
             answers = [broken.refused()] * len(group)
-        self._credentials.heard(provider.name, answers)
+        takes_nothing = self._credentials.heard(provider.name, answers)
         try:
             await self._gate.observe(provider.name, answers)
+            if takes_nothing is not None:
+                await self._gate.refused(provider.name, takes_nothing)
         except Exception as error:
             if not is_retryable(error):
                 raise

@@ -30,6 +30,7 @@ from leadflow.errors import LeadflowError
 
 # Those that keep keys keep them for a day; what is asked must be answered before that is over.
 KEY_SECONDS = 23 * 3600.0
+QUOTA_SECONDS = 900.0
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -81,6 +82,12 @@ class QuotaExceeded(Busy):
     """What the account may send in a day or a month is used up: it is waited out."""
 
     patient = True
+
+
+def busy(reason: str, wait_seconds: float | None) -> Busy:
+    """Too much for now: who names so long a wait speaks of a quota."""
+    long = wait_seconds is not None and wait_seconds >= QUOTA_SECONDS
+    return QuotaExceeded(reason, wait_seconds) if long else Busy(reason, wait_seconds)
 
 
 class NotCalled(Busy):

@@ -19,6 +19,7 @@ from dispatcher.providers.base import (
     Rejected,
     Unauthorized,
     Unreachable,
+    busy,
 )
 from rendering.cleaning import cleaned
 
@@ -75,7 +76,9 @@ def refusal(
 ) -> ProviderError:
     """The error that an HTTP status is (RFC 9110, section 15). `code` is the provider's own."""
     reason = f"{name} answered {status}" + (f" {cleaned(code)[:80]}" if code else "")
-    if status in (408, 425, 429, 503):
+    if status == 429:
+        return busy(reason, wait_seconds)
+    if status in (408, 425, 503):
         return Busy(reason, wait_seconds)
     if status == 409:
         return KeyConflict(reason)

@@ -31,6 +31,7 @@ from dispatcher.providers.base import (
     ProviderError,
     SenderRefused,
     Unauthorized,
+    busy,
 )
 from dispatcher.providers.http import (
     Caller,
@@ -160,6 +161,8 @@ class Twilio:
     def _refusal(self, response: httpx.Response, code: Any) -> ProviderError:
         status, wait = response.status_code, retry_after(response)
         known = ERRORS.get(code) if isinstance(code, int) else None
+        if known is Busy:
+            return busy(f"{self.name} answered {status} {code}", wait)
         if known is not None:
             return known(f"{self.name} answered {status} {code}", wait)
         if status in (408, 503):
