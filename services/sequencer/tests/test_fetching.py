@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sequencer.fetching import BriskConsumer
+from sequencer.fetching import BriskConsumer, _Begun
 
 
 class Waiting(BriskConsumer):
@@ -68,6 +68,18 @@ async def test_what_waits_is_given_up_for_a_reason_to_stop(why: str) -> None:
     await waiting
     await asyncio.sleep(0)
     assert ended == ["given up"]
+
+
+async def test_what_is_given_up_gives_back_the_room_that_it_was_handed_at_that_moment() -> None:
+    room = asyncio.Semaphore(0)
+    acquire = room.acquire()
+    waiting = asyncio.ensure_future(_Begun(acquire, acquire.send(None)))
+    await asyncio.sleep(0)
+    room.release()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not room.locked()
 
 
 async def test_an_error_is_raised_and_nothing_is_left_waiting() -> None:

@@ -1,6 +1,6 @@
 """The one place that knows Faust: the app, its topics, its table, its rebalances.
 
-Faust brings the group, the assignment, the table's recovery and the stream. Acknowledging and
+Faust brings the group, the assignment, what is fetched and the table. Acknowledging and
 committing offsets is ours (docs/adr/0010): Faust's own counting commits past records that
 are not done when these are finished out of order.
 """
@@ -138,10 +138,9 @@ class Worker:
             clock=clock,
         )
         # acks=False: Faust neither counts nor commits what it reads here.
-        stream = self.app.topic(
-            *STREAM_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False
-        )
-        self.app.agent(stream, name="leads")(self._consume)
+        self.app.topics.add(self.app.topic(*STREAM_TOPICS, acks=False))
+        # Handed over at once: a stream costs each record a queue and a turn of the loop.
+        self.app.topics.on_message = self._arrived
         self.app.on_partitions_revoked.connect(self._revoked)
 
     @property
@@ -184,22 +183,19 @@ class Worker:
         self._lease.let_go()
         await self.app.stop()
 
-    async def _consume(self, stream: Any) -> None:
-        is_next, take = self._member.turns.is_next, self._member.take
-        async for event in stream.noack().events():
-            raw = event.message
-            if is_next(TopicPartition(raw.topic, raw.partition), raw.offset):
-                await take(
-                    Message(
-                        raw.topic,
-                        raw.partition,
-                        raw.offset,
-                        raw.key,
-                        raw.value,
-                        tuple(raw.headers),
-                        round(raw.timestamp * 1000),
-                    )
+    async def _arrived(self, raw: Any) -> None:
+        if self._member.turns.is_next(TopicPartition(raw.topic, raw.partition), raw.offset):
+            await self._member.take(
+                Message(
+                    raw.topic,
+                    raw.partition,
+                    raw.offset,
+                    raw.key,
+                    raw.value,
+                    tuple(raw.headers),
+                    round(raw.timestamp * 1000),
                 )
+            )
 
     async def _revoked(self, _app: Any, revoked: Any, **_rest: Any) -> None:
         """Called before the group is joined for the first time, too."""
@@ -306,7 +302,6 @@ def make_app(settings: WorkerSettings) -> Any:
         broker_rebalance_timeout=60.0,
         broker_max_poll_interval=POLL_SECONDS,
         stream_wait_empty=False,
-        stream_buffer_maxsize=4096,
         web_enabled=False,
         autodiscover=False,
         worker_redirect_stdouts=False,

@@ -1,8 +1,9 @@
 """Faust's consumer, at a quarter of its price.
 
 For every record Faust starts four tasks, one that hands the record over and three that wait for
-a reason to stop, and cancels three of them a moment later. Handing over hardly ever has to wait,
-so here it is begun at once, and only what is not finished then is waited for in Faust's way.
+a reason to stop, and cancels three of them a moment later. Handing over has to wait only while too
+many records are under way, so here it is begun at once, and only what is not finished then is
+waited for in Faust's way.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class _Begun:
     def __await__(self) -> Generator[Any, Any, Any]:
         try:
             yield self._waits_for
-        except BaseException:
-            self._coroutine.close()
+        except BaseException as error:
+            # Told why, a semaphore gives back what it had been handed at that moment.
+            self._coroutine.throw(error)
             raise
         return (yield from self._coroutine.__await__())

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 
 GO_BACK_SECONDS = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0)
 ON_THEIR_WAY = 10_000
-"""More records than can be between the consumer and here: Faust's buffer holds 4,096, and fills it
-from all partitions in turn."""
+"""More records than can come before one that the consumer has fetched: what it has fetched is
+handed over from all partitions in turn."""
 
 
 class Reader(Protocol):
