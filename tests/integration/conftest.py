@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ from leadflow_cli.ports import Ports
 from leadflow_cli.stack import Stack
 from leadflow_cli.targets import ask_portal
 
+from .dispatching import drop_template
+from .reading import ends_of, fetch, new_consumer
+
 ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.25
 
@@ -41,36 +46,37 @@ class Read:
 
 
 class Log:
-    """Reads topics from their beginning to their end, outside any consumer group."""
+    """Reads topics from their beginning to their end, outside any consumer group; what has been
+    read once is remembered."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self._codec = Codec()
+        self._found: dict[str, list[Read]] = defaultdict(list)
+        self._next: dict[tuple[str, int], int] = {}
 
     def read(self, topic: str) -> list[Read]:
-        consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": "reader", "log_level": 3}
-        )
+        consumer = new_consumer(self.bootstrap, "reader")
         try:
-            partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-            left: dict[int, int] = {}
-            for number in partitions:
-                low, high = consumer.get_watermark_offsets(
-                    confluent_kafka.TopicPartition(topic, number), 10
-                )
-                if high > low:
-                    left[number] = high
-            consumer.assign([confluent_kafka.TopicPartition(topic, n, 0) for n in left])
-            found: list[Read] = []
+            ends = {each.partition: each.offset for each in ends_of(consumer, [topic])}
+            left = {n: end for n, end in ends.items() if end > self._next.get((topic, n), 0)}
+            consumer.assign(
+                [
+                    confluent_kafka.TopicPartition(topic, n, self._next.get((topic, n), 0))
+                    for n in left
+                ]
+            )
             deadline = monotonic() + 30
             while left and monotonic() < deadline:
-                for message in consumer.consume(1000, 0.2):
+                for message in fetch(consumer, 0.2):
                     if message.error() is None:
-                        found.append(self._read(message))
-                        if message.offset() + 1 >= left.get(message.partition(), 1 << 60):
-                            left.pop(message.partition(), None)
+                        read = self._read(message)
+                        self._found[topic].append(read)
+                        self._next[topic, read.partition] = read.offset + 1
+                        if read.offset + 1 >= left.get(read.partition, 1 << 60):
+                            left.pop(read.partition, None)
             assert not left, f"could not read {topic} to its end"
-            return found
+            return list(self._found[topic])
         finally:
             consumer.close()
 
@@ -210,3 +216,8 @@ def system(tmp_path_factory: pytest.TempPathFactory, own_servers: Any) -> Iterat
         made = System(running)
         stack.callback(made.sandbox.close)
         yield made
+
+
+def pytest_sessionfinish() -> None:
+    """Servers that run on are to be as they were."""
+    asyncio.run(drop_template(os.environ.get("LEADFLOW_TEST_DATABASE_URL", "")))

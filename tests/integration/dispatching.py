@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import confluent_kafka
 import httpx
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -34,6 +32,8 @@ from leadflow.records import (
     Record,
     SuppressionChanged,
 )
+
+from .reading import Reader, start_at_the_end
 
 SOURCES = (topics.LEAD_EVENTS, topics.MESSAGES, topics.MESSAGE_REVIEWS)
 FINAL = {"MessageSent", "MessageRecorded", "MessageFailed", "MessageSuppressed", "MessageUnknown"}
@@ -275,82 +275,9 @@ def as_json(event: Mapping[str, Any]) -> bytes:
     return json.dumps(event).encode()
 
 
-def headers_of(message: confluent_kafka.Message) -> dict[str, Any]:
-    headers: Any = message.headers()
-    return dict(headers)
-
-
-def read_all(bootstrap: str, topic: str) -> list[confluent_kafka.Message]:
-    consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": str(uuid4()), "enable.partition.eof": True}
-    )
-    try:
-        numbers = consumer.list_topics(topic, 10).topics[topic].partitions
-        consumer.assign([confluent_kafka.TopicPartition(topic, n, 0) for n in numbers])
-        found: list[confluent_kafka.Message] = []
-        ended: set[int | None] = set()
-        while len(ended) < len(numbers):
-            messages = consumer.consume(1_000, 10)
-            assert messages, f"{topic} could not be read to its end"
-            for message in messages:
-                if message.error() is None:
-                    found.append(message)
-                else:
-                    ended.add(message.partition())
-        return found
-    finally:
-        consumer.close()
-
-
-class Reader:
-    """What has been written to a topic since the reader was made."""
-
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._consumer = new_consumer(bootstrap, str(uuid4()))
-        self._found: list[confluent_kafka.Message] = []
-        self._consumer.assign(ends_of(self._consumer, [topic]))
-
-    def read(self) -> list[confluent_kafka.Message]:
-        while messages := self._consumer.consume(1_000, 0.1):
-            self._found += [message for message in messages if message.error() is None]
-        return list(self._found)
-
-    def close(self) -> None:
-        self._consumer.close()
-
-
-def new_consumer(bootstrap: str, group: str) -> confluent_kafka.Consumer:
-    return confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": group})
-
-
-def ends_of(
-    consumer: confluent_kafka.Consumer, names: Sequence[str]
-) -> list[confluent_kafka.TopicPartition]:
-    """The end of every partition. A topic that is new may have no leader yet: ask again."""
-    deadline = monotonic() + 30
-    ends = []
-    for name in names:
-        for number in consumer.list_topics(name, 10).topics[name].partitions:
-            place = confluent_kafka.TopicPartition(name, number)
-            while True:
-                try:
-                    place.offset = consumer.get_watermark_offsets(place, 10)[1]
-                    break
-                except confluent_kafka.KafkaException:
-                    if monotonic() > deadline:
-                        raise
-                    consumer.poll(0.2)
-            ends.append(place)
-    return ends
-
-
-def start_at_the_end(bootstrap: str, group: str, names: Sequence[str]) -> None:
-    """Commit the ends of topics, so that a new group does not read what others left there."""
-    consumer = new_consumer(bootstrap, group)
-    try:
-        consumer.commit(offsets=ends_of(consumer, names), asynchronous=False)
-    finally:
-        consumer.close()
+# A ledger that nobody has used, to be copied: migrating one takes many times as long.
+_TEMPLATE = f"dispatcher_template_{uuid4().hex}"
+_templates: set[str] = set()
 
 
 @asynccontextmanager
@@ -360,16 +287,36 @@ async def own_database(admin_url: str, secret: str) -> AsyncIterator[str]:
     admin = database.engine(admin_url, pool_size=1).execution_options(isolation_level="AUTOCOMMIT")
     try:
         async with admin.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {name}"))
-        own = make_url(admin_url).set(database=name).render_as_string(hide_password=False)
-        await asyncio.to_thread(database.provision, own, secret)
-        url = database.role_url(own, "dispatcher", secret)
-        await asyncio.to_thread(database.migrate, "dispatcher", url)
-        yield url
+            if admin_url not in _templates:
+                await connection.execute(text(f"CREATE DATABASE {_TEMPLATE}"))
+                own = _of_database(admin_url, _TEMPLATE)
+                await asyncio.to_thread(database.provision, own, secret)
+                url = database.role_url(own, "dispatcher", secret)
+                await asyncio.to_thread(database.migrate, "dispatcher", url)
+                _templates.add(admin_url)
+            await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+        yield database.role_url(_of_database(admin_url, name), "dispatcher", secret)
         async with admin.connect() as connection:
             await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     finally:
         await admin.dispose()
+
+
+async def drop_template(admin_url: str) -> None:
+    """What the first `own_database` left: a server that runs on is to be as it was."""
+    if admin_url in _templates:
+        _templates.remove(admin_url)
+        admin = database.engine(admin_url, pool_size=1)
+        try:
+            async with admin.connect() as connection:
+                autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await autocommit.execute(text(f"DROP DATABASE {_TEMPLATE}"))
+        finally:
+            await admin.dispose()
+
+
+def _of_database(admin_url: str, name: str) -> str:
+    return make_url(admin_url).set(database=name).render_as_string(hide_password=False)
 
 
 @asynccontextmanager

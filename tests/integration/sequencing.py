@@ -34,13 +34,24 @@ from leadflow.records import (
 from leadflow.records.common import SequenceStep, Trigger
 from sequencer import rowcodec
 from sequencer.decide import decide, fire
+from sequencer.member import STREAM_TOPICS
 from sequencer.model import LeadRow, Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
 
+from .reading import fetch, start_at_the_end
+
 CODEC = Codec()
 READY_SECONDS = 60.0
 DONE_SECONDS = 90.0
+
+
+def new_group(bootstrap: str, tenant: str) -> str:
+    """A group of sequencers that reads what is written from now on: the topics are shared, and
+    what others left in them would be worked through again by every group."""
+    group = f"seq-{tenant}"
+    start_at_the_end(bootstrap, group, STREAM_TOPICS)
+    return group
 
 
 class Worker:
@@ -139,7 +150,7 @@ class Tail:
         """Read until `enough(kept)`; fails after `seconds`."""
         deadline = time.monotonic() + seconds
         while not enough(self.kept):
-            found = (self.keep(m) for m in self.consumer.consume(2_000, 0.2) if m.error() is None)
+            found = (self.keep(m) for m in fetch(self.consumer, 0.2) if m.error() is None)
             self.kept += [each for each in found if each is not None]
             assert time.monotonic() < deadline, f"not within {seconds} s: {len(self.kept)} found"
 

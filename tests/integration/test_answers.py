@@ -17,6 +17,7 @@ from .sequencing import (
     Tail,
     Worker,
     created,
+    new_group,
     of_lead,
     publish,
     published,
@@ -50,7 +51,7 @@ def test_a_stop_by_hand_finds_the_enrollment_that_it_is_about(
     """As after a kill between an enrollment's effects and its row: somebody saw the enrollment
     and stopped it, and the next worker finds neither in its rows, but both in the log."""
     tenant = f"tenant-{uuid4().hex[:8]}"
-    group = f"seq-{tenant}"
+    group = new_group(kafka_bootstrap, tenant)
     published(kafka_bootstrap, sequence(tenant, step("hello"), step("far", minutes=99)))
     leads = [created(tenant, f"lead-{number}") for number in range(LEADS)]
     publish(kafka_bootstrap, [of_lead(lead) for lead in leads])

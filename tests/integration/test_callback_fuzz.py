@@ -41,7 +41,8 @@ from portal_api.webhooks.signatures import standard_key, standard_signature, twi
 from sandbox.http_resend import API_KEY
 from sandbox.http_twilio import ACCOUNT_SID, AUTH_TOKEN
 
-from .dispatching import World, a_world, ends_of, free_port, new_consumer, queued, said, until
+from .dispatching import World, a_world, free_port, queued, said, until
+from .reading import ends_of, new_consumer
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 

@@ -19,6 +19,7 @@ from .sequencing import (
     created,
     message_id,
     model,
+    new_group,
     of_lead,
     publish,
     published,
@@ -45,7 +46,7 @@ def test_a_new_lead_gets_its_first_message_and_the_next_when_it_is_due(
         tenant, step("hello"), step("later", minutes=1), step("day1", minutes=1440)
     )
     published(kafka_bootstrap, definition)
-    worker = Worker(kafka_bootstrap, f"seq-{tenant}", tmp_path)
+    worker = Worker(kafka_bootstrap, new_group(kafka_bootstrap, tenant), tmp_path)
     with running([worker]):
         wait(worker.ready)
         tail = Tail(kafka_bootstrap, [topics.MESSAGES.name], queued(tenant))
@@ -70,7 +71,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(
     dead one or with an empty one. Every expected message is there, under the ids that follow
     from its lead; the rows in the changelog are those that a model computes from the events
     alone."""
-    group = f"seq-{tenant}"
+    group = new_group(kafka_bootstrap, tenant)
     definition = sequence(
         tenant,
         step("hello"),
@@ -128,7 +129,7 @@ def test_a_poison_record_goes_to_the_dead_letters_whole_and_traffic_moves_on(
     kafka_bootstrap: str, tenant: str, tmp_path: Path
 ) -> None:
     published(kafka_bootstrap, sequence(tenant, step("hello")))
-    worker = Worker(kafka_bootstrap, f"seq-{tenant}", tmp_path)
+    worker = Worker(kafka_bootstrap, new_group(kafka_bootstrap, tenant), tmp_path)
     with running([worker]):
         wait(worker.ready)
         lead = created(tenant, "ada")

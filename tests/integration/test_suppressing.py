@@ -19,7 +19,8 @@ from sqlalchemy import text
 from leadflow import ids, topics
 from leadflow.records import ConsentChanged, LeadCreated, MessageQueued, SuppressionChanged
 
-from .dispatching import World, a_world, callback, queued, read_all, said, until
+from .dispatching import World, a_world, callback, queued, said, until
+from .reading import read_all
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 

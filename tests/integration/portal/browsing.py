@@ -76,7 +76,7 @@ def pages(browser: Browser, portal: Any) -> Iterator[Opener]:
                 else None
             ),
         )
-        page.goto(portal.grant("ticket", role, tenant))
+        page.goto(portal.sign_in(role, tenant))
         page.goto(path)
         expect(page.locator(".item").first).to_be_attached(timeout=WAIT_MS)
         return page

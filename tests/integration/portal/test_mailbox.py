@@ -24,7 +24,8 @@ from leadflow import ids, topics
 from leadflow.database import role_url
 from leadflow.records import MessageQueued
 
-from ..dispatching import World, a_world, queued, start_at_the_end, until
+from ..dispatching import World, a_world, queued, until
+from ..reading import start_at_the_end
 from .browsing import FLAGS, chromium
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
