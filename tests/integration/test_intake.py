@@ -540,13 +540,13 @@ async def test_the_other_contacts_of_an_account_hear_of_a_reply_in_a_later_batch
     await handler(engine, sent).handle(people)
     created = [record for each in sent.batches[0] if isinstance(
         record := Codec().decode(each.value), LeadCreated)]  # fmt: skip
-    reply = {"from": "bob@gmail.com", "text": "Call me", "channel": "email"}
+    by_email = {record.email: record.lead_id for record in created}
+    bob = by_email["bob@gmail.com"]
+    reply = {"lead": bob, "from": "bob@gmail.com", "text": "Call me", "channel": "email"}
     await handler(engine, sent).handle([received(raw(name, "reply", reply))])
     heard = {
         record.lead_id: record.replied_lead_id
         for each in sent.batches[1]
         if isinstance(record := Codec().decode(each.value), AccountReplied)
     }
-    by_email = {record.email: record.lead_id for record in created}
-    bob = by_email["bob@gmail.com"]
     assert heard == {by_email["ada@gmail.com"]: bob, by_email["eve@gmail.com"]: bob}

@@ -43,7 +43,7 @@ def test_the_other_contacts_of_the_company_hear_of_a_reply(desk: Any) -> None:
     first = lead(desk, "ada@acme.example", company="Acme Roofing, Inc.")
     second = lead(desk, "bob@gmail.com", company="ACME Roofing")
     lead(desk, "eve@gmail.com", company="Other Roofing")
-    records = desk.take("reply", {"from": "ada@acme.example", "text": "Yes"})
+    records = desk.take("reply", {"lead": first, "from": "ada@acme.example", "text": "Yes"})
     assert heard(records) == {second: first}
     [event] = [each for each in records if isinstance(each, AccountReplied)]
     assert (event.tenant_id, event.channel, event.cause_id) == ("acme", "email", "e4")
@@ -51,7 +51,8 @@ def test_the_other_contacts_of_the_company_hear_of_a_reply(desk: Any) -> None:
 
 def test_without_a_company_the_domain_of_the_mailbox_is_the_account(desk: Any) -> None:
     first, second = lead(desk, "ada@big.example"), lead(desk, "bob@Big.example")
-    assert heard(desk.take("reply", {"from": "bob@big.example", "text": "Yes"})) == {first: second}
+    reply = {"lead": second, "from": "bob@big.example", "text": "Yes"}
+    assert heard(desk.take("reply", reply)) == {first: second}
 
 
 @pytest.mark.parametrize("domain", ["gmail.com", "web.de", "mailinator.com"])
@@ -70,34 +71,38 @@ def test_a_mailbox_provider_is_no_account(desk: Any, domain: str) -> None:
     ],
 )
 def test_a_machine_or_a_keyword_is_no_news_for_the_others(desk: Any, reply: dict[str, Any]) -> None:
-    lead(desk, "ada@big.example")
+    first = lead(desk, "ada@big.example")
     lead(desk, "bob@big.example")
-    assert heard(desk.take("reply", {"from": "ada@big.example", **reply})) == {}
+    assert heard(desk.take("reply", {"lead": first, "from": "ada@big.example", **reply})) == {}
 
 
 def test_whoever_went_to_another_company_does_not_hear(desk: Any) -> None:
-    lead(desk, "ada@mail.example", company="Acme")
+    first = lead(desk, "ada@mail.example", company="Acme")
     records = desk.take("lead", {"email": "bob@mail2.example", "name": "Bob Bo", "company": "Acme"})
     bob = records[0].lead_id
     records = desk.take("lead", {"email": "bob@mail2.example", "company": "Umbrella"})
     assert records[0].lead_id == bob
-    assert heard(desk.take("reply", {"from": "ada@mail.example", "text": "Yes"})) == {}
+    reply = {"lead": first, "from": "ada@mail.example", "text": "Yes"}
+    assert heard(desk.take("reply", reply)) == {}
 
 
 def test_a_quarantined_contact_does_not_hear(desk: Any) -> None:
-    lead(desk, "ada@big.example")
+    first = lead(desk, "ada@big.example")
     lead(desk, "bob@big.example", website_hp="http://spam.example")
     assert [each.status for each in desk.leads()] == ["active", "quarantined"]
-    assert heard(desk.take("reply", {"from": "ada@big.example", "text": "Yes"})) == {}
+    reply = {"lead": first, "from": "ada@big.example", "text": "Yes"}
+    assert heard(desk.take("reply", reply)) == {}
 
 
 def test_a_word_that_very_many_write_is_no_account(desk: Any) -> None:
-    for number in range(MOST_CONTACTS):
+    contacts = [
         lead(desk, f"p{number}@m{number}.example", company="Google")
-    records = desk.take("reply", {"from": "p0@m0.example", "text": "Yes"})
-    assert len(heard(records)) == MOST_CONTACTS - 1
+        for number in range(MOST_CONTACTS)
+    ]
+    reply = {"lead": contacts[0], "from": "p0@m0.example", "text": "Yes"}
+    assert len(heard(desk.take("reply", reply))) == MOST_CONTACTS - 1
     lead(desk, "one@more.example", company="Google")
-    assert heard(desk.take("reply", {"from": "p0@m0.example", "text": "Yes"})) == {}
+    assert heard(desk.take("reply", reply)) == {}
 
 
 def test_a_reply_names_the_day_on_which_an_automatic_answer_says_that_somebody_is_back(

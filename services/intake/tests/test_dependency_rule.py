@@ -8,7 +8,15 @@ from pathlib import Path
 import intake
 
 FOLDER = Path(intake.__file__).parent
-ACTORS = {"store.py", "handler.py", "main.py", "__main__.py", "snapshots.py"}
+ACTORS = {
+    "__main__.py",
+    "forgetting.py",
+    "handler.py",
+    "main.py",
+    "opening.py",
+    "snapshots.py",
+    "store.py",
+}
 FORBIDDEN = [
     "leadflow.kafka",
     "leadflow.database",
@@ -30,7 +38,9 @@ FORBIDDEN = [
     "asyncio",
     "socket",
     "intake.store",
+    "intake.forgetting",
     "intake.handler",
+    "intake.opening",
     "intake.main",
 ]
 

@@ -128,7 +128,8 @@ def test_a_reply_of_a_shared_phone_is_one_of_every_lead_behind_it(desk: Any, lea
 def test_whoever_says_stop_is_left_alone_on_every_channel(
     desk: Any, lead_id: str, channel: str, sender: str, text: str
 ) -> None:
-    reply, *changes = desk.take("reply", {"from": sender, "channel": channel, "text": text})
+    said = {"lead": lead_id, "from": sender, "channel": channel, "text": text}
+    reply, *changes = desk.take("reply", said)
     assert reply.TYPE == "ReplyReceived"
     assert {each.channel for each in changes} == {"email", "sms", "call", "whatsapp"}
     assert not any(each.granted for each in changes)

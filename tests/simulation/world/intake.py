@@ -14,7 +14,7 @@ from typing import Any
 from intake.handler import IntakeHandler
 from intake.main import decode
 from intake.model import Key, Refusal, message_key
-from intake.store import EventId, LeadRow, OutboxRow
+from intake.store import EventId, LeadRow, OutboxRow, SentMessage
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.tenants import Tenant
 
@@ -63,8 +63,8 @@ class _Transaction:
     async def messages(self, keys: Sequence[Key]) -> dict[Key, list[str]]:
         return {key: [self._tables.messages[key]] for key in keys if key in self._tables.messages}
 
-    async def save_messages(self, sent: Sequence[tuple[str, str, str]]) -> None:
-        leads = {message_key(tenant, message): lead for tenant, message, lead in sent}
+    async def save_messages(self, sent: Sequence[SentMessage]) -> None:
+        leads = {message_key(each.tenant_id, each.message_id): each.lead_id for each in sent}
         self._writes.append(partial(self._tables.messages.update, leads))
 
     async def contacts(self, accounts: Sequence[Key], most: int) -> dict[Key, list[str]]:

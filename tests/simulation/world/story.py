@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 from leadflow import ids, records, topics
 from leadflow.codec import Codec
-from leadflow.records import LeadRecord
+from leadflow.kafka.port import Message
+from leadflow.raw_json import decode_raw_event
+from leadflow.records import LeadRecord, RawEvent
 
 from .sequences import NURTURE, TENANT, WELCOME, ZONES, Features
 
@@ -21,7 +23,7 @@ class MemoCodec(Codec):
 
     def __init__(self) -> None:
         super().__init__()
-        self.decode = lru_cache(8192)(super().decode)  # type: ignore[method-assign, assignment]
+        self.decode = lru_cache(8192)(super().decode)  # type: ignore[method-assign]
 
 
 CODEC = MemoCodec()
@@ -40,6 +42,13 @@ SCOPES = (
 )
 
 
+def raw_event(message: Message) -> RawEvent:
+    """As whoever brought it wrote it: in JSON, or as a record of ours."""
+    found: Any = decode_raw_event(CODEC, message)
+    record: RawEvent = found
+    return record
+
+
 class Happening(NamedTuple):
     """A source record and where it goes."""
 
@@ -50,7 +59,6 @@ class Happening(NamedTuple):
 
 
 SEEN: dict[str, Any] = {
-    "cause_id": "raw",
     "external_id": "7",
     "status": "active",
     "first_name": "Ada",
@@ -167,7 +175,7 @@ class Story:
         if what in ("enroll", "pause", "resume", "stop", "migrate", "task_done", "resend"):
             return self._command(what, self.lead_id(number), name, at)
         if what == "complaint":
-            fields = {"cause_id": name, "message_id": "m", "channel": "email", "provider": "fake"}
+            fields = {"cause_id": name, "message_id": name, "channel": "email", "provider": "fake"}
             made = make("MessageComplained", self.lead_id(number), name, at, **fields)
             return told(MESSAGE_EVENTS, made)
         if self._features.intake:
@@ -207,7 +215,7 @@ class Story:
         match what:
             case "created" | "updated":
                 fields = {**SEEN, "email": email_of(number), "timezone": self._zones[number]}
-                fields |= {"revision": self._number, "stage": "new"}
+                fields |= {"revision": self._number, "stage": "new", "cause_id": name}
                 kind = "LeadCreated" if what == "created" else "LeadUpdated"
                 return make(kind, lead, name, at, **fields)
             case "reply" | "automatic":
@@ -237,6 +245,7 @@ class Story:
             case "reply" | "automatic":
                 kind, external_id = "reply", name
                 payload = {"from": email_of(number), "channel": "email", "text": "Thanks!"}
+                payload["lead"] = {"source": "sim", "external_id": str(number)}
                 payload["headers"] = AUTOMATIC if what == "automatic" else {}
             case "opt_out":
                 kind, external_id = "opt_out", name

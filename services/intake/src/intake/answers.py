@@ -36,7 +36,8 @@ OWN_MARK = "x-leadflow-message-id"
 def decide_reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
     """An answer, of the lead whose message it names and of every lead behind its sender's address:
     to stop one message too many is the smaller mistake. A person's answer, unless it is a keyword,
-    is news for the other contacts of the account."""
+    is news for the other contacts of the account. A mail of which nobody knows that it is from
+    whom it says stops what it can always stop, e-mails to that address, and goes no further."""
     raw, payload = prepared.raw, prepared.payload
     if _is_our_own(known, prepared):
         raise RecordRefused("own_message", "a mail of our own came back")
@@ -49,10 +50,13 @@ def decide_reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime
     addresses = [key.value for key in prepared.keys if key.kind in ("email", "phone")]
     own, nothing_own = _words(payload, channel)
     subject = line(payload, "subject") or line(_headers(payload), "subject")
-    rule = automatic_by(_with_subject(payload, subject), own, sender)
+    rule = automatic_by(_with_subject(payload, subject), own, sender, in_thread=bool(addressed))
     automatic = rule is not None
+    vouched = (
+        leads if not by_mail or _is_vouched(known, prepared, addressed, writers) else addressed
+    )
     back = absences.returns_on(own if automatic else None, raw.occurred_at.date(), tenant.region)
-    word = _word(channel, None if nothing_own else own, subject)
+    word = _word(channel, None if nothing_own else own, subject, by_machine=automatic)
     # Twilio says so where it knew the word and has answered it (its Advanced Opt-Out).
     answered_already = line(payload, "opt_out_type") is not None
     replies: tuple[LeadRecord, ...] = tuple(
@@ -79,7 +83,8 @@ def decide_reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime
                 replied_lead_id=lead.lead_id,
                 channel=channel,
             )
-            for other, lead in accounts.others(known, leads)
+            for other, lead in accounts.others(known, vouched)
+            if other not in leads
         )
     decision = Decision(records=replies)
     if word is not None and word not in HELP_WORDS:
@@ -91,7 +96,8 @@ def decide_reply(known: Known, prepared: Prepared, tenant: Tenant, now: datetime
             keyword=word,
             evidence=own,
         )
-        changed = apply(wish, leads, prepared, now)
+        meant = [(each, wish.channels if each in vouched else ("email",)) for each in leads]
+        changed = apply(wish, meant, known, prepared, now)
         decision = replace(changed, records=(*replies, *changed.records))
     if not leads:
         return replace(decision, error=RecordRefused("unknown_lead", "reply of nobody known"))
@@ -111,6 +117,17 @@ def _writers(known: Known, prepared: Prepared) -> tuple[Lead, ...]:
     return behind(known, [key for key in prepared.keys if key.kind != MESSAGE])
 
 
+def _is_vouched(
+    known: Known, prepared: Prepared, addressed: tuple[Lead, ...], writers: tuple[Lead, ...]
+) -> bool:
+    """Whether a mail is from whom its From says: anybody can write anything there. It is when it
+    answers a message that went to one of those behind the address, which nobody else has seen, or
+    when whoever passed it on names the lead."""
+    return any(each in addressed for each in writers) or any(
+        key.kind in ("lead_id", "external_id") and known.by(key) for key in prepared.keys
+    )
+
+
 def _words(payload: Mapping[str, Any], channel: str) -> tuple[str | None, bool]:
     """The text without what it quotes, and whether nothing of it is the writer's own. Only mail
     programs quote."""
@@ -123,12 +140,12 @@ def _words(payload: Mapping[str, Any], channel: str) -> tuple[str | None, bool]:
     return text({"own": own.text}, "own"), own.nothing_own
 
 
-def _word(channel: str, own: str | None, subject: str | None) -> str | None:
+def _word(channel: str, own: str | None, subject: str | None, *, by_machine: bool) -> str | None:
     """The keyword; by e-mail also one in the subject of a mail in which nothing is written, which
     is what a `mailto:` link for unsubscribing makes (RFC 2369, 3.2)."""
-    word = wish_word(channel, own)
+    word = wish_word(channel, own, by_machine=by_machine)
     if word is None and own is None and channel == "email":
-        word = keyword(subject)
+        word = keyword(subject, by_machine=by_machine)
         word = word if word in STOP_WORDS else None
     return word
 

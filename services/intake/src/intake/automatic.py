@@ -13,7 +13,7 @@ from typing import Any
 
 READ_CHARS = 2_000
 
-BULK_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
+BULK_PRECEDENCE = frozenset({"bulk", "junk", "auto_reply"})
 NOT_SET = frozenset({"", "no", "none", "false", "0"})
 SUPPRESSED = frozenset({"all", "oof", "autoreply"})
 """Of X-Auto-Response-Suppress. Who asks for no receipts alone (DR, RN, NRN) may be a person."""
@@ -42,9 +42,15 @@ HEADERS: Mapping[str, Callable[[str], bool]] = {
     "x-ms-exchange-generated-message-source": _is_set,
     "x-post-messageclass": lambda value: "autoresponder" in value,
     "precedence": lambda value: value in BULK_PRECEDENCE,
-    "list-id": _is_set,
     "return-path": lambda value: value == "<>",
     "content-type": lambda value: value.startswith("multipart/report"),
+}
+
+# What a mailing list, or a group's address, puts on every mail that goes through it, a person's as
+# well. It is a machine's where nobody wrote anything and nothing of ours is answered.
+OF_LISTS: Mapping[str, Callable[[str], bool]] = {
+    "precedence": lambda value: value == "list",
+    "list-id": _is_set,
 }
 
 # How the subject of a vacation program's answer begins. Behind a `Re:` it is a person who answers.
@@ -102,10 +108,16 @@ BY_RULE = re.compile(
 )
 
 
-def automatic_by(headers: Any, text: str | None = None, sender: str | None = None) -> str | None:
+def automatic_by(
+    headers: Any,
+    text: str | None = None,
+    sender: str | None = None,
+    *,
+    in_thread: bool = False,
+) -> str | None:
     """What an answer is recognized as automatic by: a header field's name, `sender`, `subject` or
     `phrase`; None for a person's. `headers` are names with values, or with lists of them; `text`
-    is what the writer wrote themselves."""
+    is what the writer wrote themselves; `in_thread`: it answers a message of ours."""
     values = _folded(headers)
     for name, says in HEADERS.items():
         if name in values and says(values[name]):
@@ -117,6 +129,10 @@ def automatic_by(headers: Any, text: str | None = None, sender: str | None = Non
     words = " ".join((text or "")[:READ_CHARS].split())
     if SAYS_SO.search(words) or (AWAY.search(words) and BY_RULE.search(words)):
         return "phrase"
+    if not in_thread and not words:
+        for name, says in OF_LISTS.items():
+            if name in values and says(values[name]):
+                return name
     return None
 
 

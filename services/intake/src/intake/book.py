@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from intake.accounts import account_key
-from intake.model import Decision, Key, Known, Lead, Prepared, Refusal
+from intake.model import SPREADING, Decision, Key, Known, Lead, Prepared, Refusal, address_keys
 
 
 @dataclass(slots=True)
@@ -38,9 +38,13 @@ class Book:
     def known(self, prepared: Prepared) -> Known:
         """What is known about one event."""
         leads = {key: self._behind(key) for key in prepared.keys}
+        meant = [lead for found in leads.values() for lead in found]
+        further: set[Key] = set()
+        if prepared.raw.kind in SPREADING:
+            further.update(key for lead in meant for key in address_keys(lead))
         if prepared.raw.kind == "reply":
-            accounts = {account_key(lead) for found in leads.values() for lead in found} - {None}
-            leads |= {key: self._behind(key) for key in accounts if key is not None}
+            further.update(key for lead in meant if (key := account_key(lead)) is not None)
+        leads |= {key: self._behind(key) for key in further}
         return Known(
             leads=leads,
             refusals=frozenset(self._refusals.intersection(prepared.addresses())),

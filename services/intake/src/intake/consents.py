@@ -1,8 +1,14 @@
-"""Decides opt-outs and opt-ins, and the STOP and START words that amount to them."""
+"""Decides opt-outs and opt-ins, and the STOP and START words that amount to them.
+
+A refusal is one of an address: every lead of the tenant that is reached there is told of it, in
+its own partition of the log, for a sequencer knows nothing of addresses and the dispatcher's fence
+waits for the partition of the lead it is about to write to. A permission is the word of those who
+gave it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,6 +23,7 @@ from intake.model import (
     Lead,
     Prepared,
     Refusal,
+    address_key,
 )
 from intake.normalize import consent
 from intake.normalize.fields import line, text
@@ -24,6 +31,9 @@ from leadflow.errors import RecordRefused
 from leadflow.records import ConsentChanged, ConsentGrant, LeadRecord, RawEvent
 
 OPT_IN = "opt-in"
+
+Meant = tuple[Lead, tuple[str, ...]]
+"""A lead and the channels on which a wish is about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,27 +61,32 @@ def decide_opt(known: Known, prepared: Prepared, now: datetime) -> Decision:
         evidence=text(payload, "evidence"),
     )
     leads = found(known, prepared)
-    changed = apply(wish, leads, prepared, now)
+    changed = apply(wish, [(lead, wish.channels) for lead in leads], known, prepared, now)
     if leads:
         return changed
     return replace(changed, error=RecordRefused("unknown_lead", f"{raw.kind} of nobody known"))
 
 
-def apply(wish: Wish, leads: Sequence[Lead], prepared: Prepared, now: datetime) -> Decision:
-    """The wish, carried out on every lead that was meant."""
+def apply(
+    wish: Wish, meant: Sequence[Meant], known: Known, prepared: Prepared, now: datetime
+) -> Decision:
+    """The wish, carried out on every lead that was meant, and a refusal on all behind the same
+    addresses."""
     raw = prepared.raw
     given = _given_addresses(prepared)
     records: list[LeadRecord] = []
     addresses = {
         Refusal(raw.tenant_id, channel, address)
         for channel in wish.channels
-        if (address := given["email" if channel == "email" else "phone"])
+        if (address := given[_kind(channel)])
     }
+    direct = {lead.lead_id for lead, _ in meant}
     after: list[Lead] = []
-    for lead in leads:
-        channels = [channel for channel in wish.channels if not _is_late(wish, lead, channel, raw)]
+    for lead, wanted in meant if wish.granted else _with_sharers(wish, meant, known, given, raw):
+        channels = [channel for channel in wanted if not _is_late(wish, lead, channel, raw)]
         for channel in channels:
-            records.extend(_changed(wish, lead, channel, given, raw, now))
+            from_ = given[_kind(channel)] if lead.lead_id in direct else None
+            records.extend(_changed(wish, lead, channel, from_, raw, now))
             if address := lead.address_for(channel):
                 addresses.add(Refusal(raw.tenant_id, channel, address.casefold()))
         lead = replace(lead, consent=_consent(wish, lead, channels, raw.occurred_at))
@@ -87,6 +102,35 @@ def apply(wish: Wish, leads: Sequence[Lead], prepared: Prepared, now: datetime) 
         allowed=ordered if wish.granted else (),
         records=tuple(records),
     )
+
+
+def _with_sharers(
+    wish: Wish, meant: Sequence[Meant], known: Known, given: Mapping[str, str | None], raw: RawEvent
+) -> list[Meant]:
+    """Those who were meant, then the other leads that are reached at one of their addresses, or at
+    the one that the wish came from: each on the channels of the addresses that it shares."""
+    leads = {lead.lead_id: lead for lead, _ in meant}
+    channels = {lead.lead_id: set(wanted) for lead, wanted in meant}
+    for channel in CHANNELS:
+        shared = {
+            own for lead, wanted in meant if channel in wanted if (own := lead.address_for(channel))
+        }
+        if channel in wish.channels and (address := given[_kind(channel)]):
+            shared.add(address)
+        for key in sorted({address_key(raw.tenant_id, channel, each) for each in shared}):
+            for other in known.by(key):
+                own = other.address_for(channel)
+                if own is not None and address_key(raw.tenant_id, channel, own) == key:
+                    leads.setdefault(other.lead_id, other)
+                    channels.setdefault(other.lead_id, set()).add(channel)
+    return [
+        (lead, tuple(channel for channel in CHANNELS if channel in channels[lead_id]))
+        for lead_id, lead in leads.items()
+    ]
+
+
+def _kind(channel: str) -> str:
+    return "email" if channel == "email" else "phone"
 
 
 def _channels(prepared: Prepared, granted: bool) -> tuple[str, ...]:
@@ -142,14 +186,13 @@ def _changed(
     wish: Wish,
     lead: Lead,
     channel: str,
-    given: dict[str, str | None],
+    address: str | None,
     raw: RawEvent,
     now: datetime,
 ) -> list[ConsentChanged]:
     """A refusal from another address than the lead's is about both: who says stop from an alias
     means the mails that come to the other."""
     own = lead.address_for(channel)
-    address = given["email" if channel == "email" else "phone"]
     # As the lead's own profile writes it, so that it equals the recipient of its messages.
     if own is not None and (address is None or own.casefold() == address):
         address = own

@@ -1,6 +1,7 @@
 """A batch of raw events: decided in one transaction, stored, then published.
 
-    lock → what was decided before → what is known → decide one by one → store → commit → publish
+    whose addresses → lock → what was decided before → what is known → decide one by one → store
+    → commit → publish
 
 Published only after the commit, and from what was stored: if the process dies in between,
 whoever repeats the batch finds the decisions and publishes the same bytes with the same ids.
@@ -12,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intake import snapshots
-from intake.accounts import MOST_CONTACTS, account_key
-from intake.book import Book
 from intake.decide import decide
-from intake.model import MESSAGE, Prepared
+from intake.model import Prepared
+from intake.opening import open_book, shared_addresses
 from intake.prepare import PROVIDER_CALLBACKS, prepare
-from intake.store import EventId, OutboxRow, Store, Transaction
+from intake.store import EventId, OutboxRow, SentMessage, Store, Transaction
 from leadflow import topics
 from leadflow.clock import Clock
 from leadflow.codec import Codec
@@ -74,7 +74,12 @@ class IntakeHandler(Stateless):
     async def _remember(self, batch: Sequence[Received]) -> None:
         """Whose messages were queued, so that their answers find the lead."""
         sent = {
-            (each.record.tenant_id, each.record.message_id, each.record.lead_id)
+            SentMessage(
+                each.record.tenant_id,
+                each.record.message_id,
+                each.record.lead_id,
+                each.record.recorded_at,
+            )
             for each in batch
             if isinstance(each.record, MessageQueued)
         }
@@ -100,13 +105,15 @@ class IntakeHandler(Stateless):
         self, transaction: Transaction, work: Sequence[Work], letters: list[DeadLetter]
     ) -> list[OutboxRow]:
         events = [each.event_id for each in work]
-        await transaction.lock({key for each in work for key in each.prepared.keys}, events)
+        keys = {key for each in work for key in each.prepared.keys}
+        keys |= await shared_addresses(transaction, [each.prepared for each in work], self._codec)
+        await transaction.lock(keys, events)
         before = await transaction.decided(events)
         done = {(row.tenant_id, row.event_id) for row in before}
         fresh = [each for each in work if each.event_id not in done]
         if not fresh:
             return before
-        book = await self._open(transaction, fresh)
+        book = await open_book(transaction, [each.prepared for each in fresh], self._codec)
         now = self._clock.now()
         rows: list[OutboxRow] = []
         for each in fresh:
@@ -131,26 +138,6 @@ class IntakeHandler(Stateless):
         await transaction.allow([each for each, holds in changes.refused.items() if not holds])
         await transaction.save_outbox(rows, now)
         return before + rows
-
-    async def _open(self, transaction: Transaction, work: Sequence[Work]) -> Book:
-        keys = {key for each in work for key in each.prepared.keys}
-        identities = await transaction.identities(sorted(keys))
-        identities |= await transaction.messages(sorted(k for k in keys if k.kind == MESSAGE))
-        lead_ids = {lead_id for found in identities.values() for lead_id in found}
-        lead_ids |= {key.value for key in keys if key.kind == "lead_id"}
-        leads = await transaction.leads(lead_ids) if lead_ids else []
-        known = {row.lead_id: snapshots.from_row(row, self._codec) for row in leads}
-        if any(each.prepared.raw.kind == "reply" for each in work):
-            accounts = sorted({key for each in known.values() if (key := account_key(each))})
-            shared = await transaction.contacts(accounts, MOST_CONTACTS + 1)
-            identities |= shared
-            others = {lead_id for found in shared.values() for lead_id in found} - known.keys()
-            for row in await transaction.look(others):
-                known[row.lead_id] = snapshots.from_row(row, self._codec)
-        refusals = await transaction.refusals(
-            {refusal for each in work for refusal in each.prepared.addresses()}
-        )
-        return Book(known.values(), identities, refusals)
 
     def _outbox(self, raw: RawEvent, records: Sequence[LeadRecord]) -> list[OutboxRow]:
         return [

@@ -1,4 +1,4 @@
-"""The composition root of intake: settings, clients, two loops, shutdown."""
+"""The composition root of intake: settings, clients, two loops, forgetting, shutdown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from functools import partial
 
+from intake.forgetting import Forgetting
 from intake.handler import IntakeHandler
 from intake.store import Store
 from leadflow import database, tenants, topics
@@ -49,6 +50,8 @@ async def main(
     database_url = env.url("DATABASE_URL")
     group = env.text("GROUP", SERVICE)
     batch = env.integer("BATCH", 500, at_least=1)
+    # As long as a tenant's leads are remembered by the sequencer, unless it says otherwise.
+    answerable_days = env.integer("ANSWERABLE_DAYS", 400, at_least=30)
     tenants_file = env.text("TENANTS_FILE", "")
     known_tenants = tenants.load(env.path("TENANTS_FILE") if tenants_file else None)
     await asyncio.to_thread(database.migrate, "intake", database_url)
@@ -56,8 +59,9 @@ async def main(
     clock = SystemClock()
     engine = database.engine(database_url, pool_size=3)
     producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
+    store = Store(engine)
     handler = IntakeHandler(
-        codec=codec, store=Store(engine), producer=producer, tenants=known_tenants, clock=clock
+        codec=codec, store=store, producer=producer, tenants=known_tenants, clock=clock
     )
 
     def loop(topic: str, of_group: str) -> ConsumerLoop:
@@ -82,7 +86,10 @@ async def main(
         # A group each: an assignment over both topics would balance their sum, and could give all
         # of the work to one worker and all of the reading to the other.
         await run_all(
-            stop, loop(RAW_EVENTS, group).run(stop), loop(MESSAGES, f"{group}-messages").run(stop)
+            stop,
+            loop(RAW_EVENTS, group).run(stop),
+            loop(MESSAGES, f"{group}-messages").run(stop),
+            Forgetting(store, clock, days=answerable_days).run(stop),
         )
     finally:
         await producer.close()

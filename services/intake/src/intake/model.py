@@ -25,6 +25,8 @@ CHANNELS = ("email", "sms", "call", "whatsapp")
 PHONE_CHANNELS = ("sms", "call", "whatsapp")
 ACTIVE = "active"
 QUARANTINED = "quarantined"
+SPREADING = frozenset({"reply", "opt_out"})
+"""Kinds of raw events that may be about everybody behind an address."""
 MESSAGE = "message"  # kind of a key: a message that an answer names
 OPT_OUT = "opt-out"  # basis of a refusal that only an opt-in takes back
 
@@ -200,6 +202,21 @@ def email_key(tenant_id: str, email: str) -> Key:
 
 def phone_key(tenant_id: str, phone: str) -> Key:
     return Key(tenant_id, "phone", phone)
+
+
+def address_key(tenant_id: str, channel: str, address: str) -> Key:
+    """The key of an address that is reached on a channel."""
+    return (email_key if channel == "email" else phone_key)(tenant_id, address)
+
+
+def address_keys(lead: Lead) -> tuple[Key, ...]:
+    """The keys of the addresses at which a lead is reached now."""
+    keys = []
+    if lead.email is not None:
+        keys.append(email_key(lead.tenant_id, lead.email))
+    if lead.phone is not None:
+        keys.append(phone_key(lead.tenant_id, lead.phone))
+    return tuple(keys)
 
 
 def message_key(tenant_id: str, message_id: str) -> Key:

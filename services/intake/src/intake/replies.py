@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
+
+from intake.stopping import LONGEST_CHARS, asks_to_stop
 
 # 47 CFR 64.1200(a)(10) names stop, quit, end, revoke, opt out, cancel and unsubscribe as
 # revocation "by any reasonable means"; carriers and Twilio add STOPALL.
@@ -27,24 +30,34 @@ MAIL_ID = re.compile(r"<[!-;=?-~]{1,250}@[!-;=?-~]{1,250}>")
 """A Message-ID (RFC 5322, 3.6.4), without the comments and quotes that nobody makes."""
 
 
-def wish_word(channel: str, text: str | None) -> str | None:
+def wish_word(channel: str, text: str | None, *, by_machine: bool = False) -> str | None:
     """The keyword of an answer. By e-mail a STOP is what stands in the first line, above the
-    quoted message; START and HELP have their meaning on the channels of the carriers alone."""
+    quoted message, or what a short mail says; START and HELP have their meaning on the channels of
+    the carriers alone. Of what a machine wrote a keyword by itself counts, no sentence."""
     if channel in KEYWORD_CHANNELS:
-        return keyword(text)
+        return keyword(text, by_machine=by_machine)
     if channel != "email" or text is None:
         return None
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    word = keyword(first)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return None
+    word = keyword(lines[0], by_machine=by_machine)
+    if word is None and not by_machine and len(text) <= 2 * LONGEST_CHARS:
+        own = list(takewhile(lambda line: not line.startswith(">"), lines))
+        # A wish may go on in the next line of its own accord or the mail program's.
+        word = keyword("\n".join(own)) or keyword(" ".join(own))
     return word if word in STOP_WORDS else None
 
 
-def keyword(text: str | None) -> str | None:
-    """The STOP, START or HELP word that a text consists of, in capitals: `Stop.`, `opt-out`."""
-    if text is None or len(text) > 40 or text.lstrip().startswith(">"):
+def keyword(text: str | None, *, by_machine: bool = False) -> str | None:
+    """The STOP, START or HELP word that a text consists of, in capitals: `Stop.`, `opt-out`; STOP
+    for a short one that asks for the same in words of its own."""
+    if text is None or text.lstrip().startswith(">"):
         return None
-    word = "".join(char for char in text.upper() if char.isalnum())
-    return word if word in KEYWORDS else None
+    word = "".join(char for char in text.upper() if char.isalnum()) if len(text) <= 40 else ""
+    if word in KEYWORDS:
+        return word
+    return "STOP" if not by_machine and asks_to_stop(text) else None
 
 
 def answered(payload: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from sqlalchemy import text
@@ -55,6 +55,15 @@ class OutboxRow:
     value: bytes
 
 
+class SentMessage(NamedTuple):
+    """Whose a message that was queued is."""
+
+    tenant_id: str
+    message_id: str
+    lead_id: str
+    queued_at: datetime
+
+
 LOCK = text("""
     SELECT pg_advisory_xact_lock(:space, stripe)
     FROM unnest(CAST(:stripes AS integer[])) AS stripe
@@ -79,10 +88,15 @@ MESSAGES = text("""
     JOIN messages USING (tenant_id, message_id)
 """)
 SAVE_MESSAGES = text("""
-    INSERT INTO messages (tenant_id, message_id, lead_id)
+    INSERT INTO messages (tenant_id, message_id, lead_id, queued_at)
     SELECT * FROM unnest(
-        CAST(:tenants AS text[]), CAST(:messages AS text[]), CAST(:leads AS text[]))
+        CAST(:tenants AS text[]), CAST(:messages AS text[]), CAST(:leads AS text[]),
+        CAST(:queued AS timestamptz[]))
     ON CONFLICT DO NOTHING
+""")
+FORGET_MESSAGES = text("""
+    DELETE FROM messages WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM messages WHERE queued_at < :before ORDER BY queued_at LIMIT :most))
 """)
 CONTACTS = text("""
     SELECT tenant_id, kind, value, lead_id
@@ -182,6 +196,8 @@ class Transaction:
 
     async def identities(self, keys: Sequence[Key]) -> dict[Key, list[str]]:
         """Lead ids by key, oldest first."""
+        if not keys:
+            return {}
         tenants, kinds, values = _columns(keys, 3)
         rows = await self._connection.execute(
             IDENTITIES, {"tenants": tenants, "kinds": kinds, "values": values}
@@ -191,12 +207,18 @@ class Transaction:
             found.setdefault(Key(tenant_id, kind, value), []).append(lead_id)
         return found
 
-    async def save_messages(self, sent: Sequence[tuple[str, str, str]]) -> None:
-        """Remember whose messages these are: tenant, message, lead of each."""
-        tenants, messages, leads = _columns(sorted(sent), 3)
+    async def save_messages(self, sent: Sequence[SentMessage]) -> None:
+        """Remember whose messages these are."""
+        tenants, messages, leads, queued = _columns(sorted(sent), 4)
         await self._connection.execute(
-            SAVE_MESSAGES, {"tenants": tenants, "messages": messages, "leads": leads}
+            SAVE_MESSAGES,
+            {"tenants": tenants, "messages": messages, "leads": leads, "queued": queued},
         )
+
+    async def forget_messages(self, before: datetime, most: int) -> int:
+        """Forget up to `most` messages that were queued before then; how many there were."""
+        result = await self._connection.execute(FORGET_MESSAGES, {"before": before, "most": most})
+        return result.rowcount
 
     async def messages(self, keys: Sequence[Key]) -> dict[Key, list[str]]:
         """Lead ids by the messages that are known."""
