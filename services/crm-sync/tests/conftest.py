@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from crm_sync.decide import item_of
@@ -120,3 +123,64 @@ def item() -> Callable[[LeadRecord], Item]:
         return made
 
     return of
+
+
+class Recorded:
+    """Plays the answers of recorded examples, in order; keeps what was asked.
+
+    An example is named after the page of the provider's documentation that it follows.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self._answers: list[httpx.Response | Exception] = []
+
+    def example(self, name: str) -> dict[str, Any]:
+        path = Path(__file__).parent / "examples" / f"{name}.json"
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def answer(self, *names: str | Exception) -> None:
+        """What comes next: answers of examples, or errors of the network."""
+        for name in names:
+            if isinstance(name, Exception):
+                self._answers.append(name)
+                continue
+            recorded = self.example(name)["response"]
+            self.respond(recorded["status"], recorded["body"], recorded["headers"])
+
+    def respond(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        """An answer that comes next, without an example."""
+        content = b"" if body is None else json.dumps(body).encode()
+        self._answers.append(httpx.Response(status, headers=headers, content=content))
+
+    def asked(self) -> list[str]:
+        return [f"{request.method} {request.url.path}" for request in self.requests]
+
+    def body(self, index: int) -> Any:
+        return json.loads(self.requests[index].content)
+
+    def assert_is(self, index: int, name: str) -> None:
+        """The request is the one of the example."""
+        request, wanted = self.requests[index], self.example(name)["request"]
+        assert (request.method, request.url.path) == (wanted["method"], wanted["path"])
+        if "body" in wanted:
+            assert self.body(index) == wanted["body"]
+        if "params" in wanted:
+            assert dict(request.url.params) == wanted["params"]
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        def handle(request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            answer = self._answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return httpx.MockTransport(handle)
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded()
