@@ -170,6 +170,36 @@ def test_the_same_mail_is_the_same_event_and_another_text_is_another() -> None:
     assert told(mail("gmail"), "other").event_id != told(mail("gmail")).event_id
 
 
+def test_mails_without_an_id_are_told_by_what_they_say_and_when() -> None:
+    first = b"From: ann@example.com\nDate: Fri, 20 Nov 2026 09:00:00 +0000\n\nSTOP\n"
+    later = first.replace(b"09:00", b"10:30")
+    other = first.replace(b"STOP", b"Yes")
+    assert told(first).event_id == told(first).event_id
+    assert len({told(each).event_id for each in (first, later, other)}) == 3
+
+
+def test_of_mails_without_id_and_date_those_of_one_day_are_one() -> None:
+    data = b"From: ann@example.com\n\nSTOP\n"
+
+    def on(day: int) -> str:
+        now = NOW.replace(day=day)
+        event = event_of(read(data), tenant_id="acme", links=LINKS, now=now)
+        assert isinstance(event, RawEvent)
+        return event.event_id
+
+    assert on(20) == on(20) != on(21)
+
+
+def test_reports_without_an_id_are_told_by_their_date() -> None:
+    report = (
+        b"From: MAILER-DAEMON@mx.example.com\nDate: Fri, 20 Nov 2026 09:00:00 +0000\n"
+        b"X-Failed-Recipients: ann@example.com\n\nThe mailbox is full.\n"
+    )
+    again = report.replace(b"20 Nov", b"21 Nov")
+    assert told(report).kind == "bounced"
+    assert told(report).event_id == told(report).event_id != told(again).event_id
+
+
 def test_a_token_counts_for_its_own_tenant_alone() -> None:
     said = json.loads(told(mail("colleague"), "other").payload)
     assert "message_id" not in said
@@ -240,6 +270,22 @@ def test_a_forwarded_mail_inside_is_an_attachment_and_a_signature_around_is_not(
     ]
 
 
+def test_the_names_of_attachments_are_read_however_they_are_written() -> None:
+    parts = (
+        b"Content-Type: image/png (a picture); name=plain.png",
+        b"Content-Type: image/png; name*=utf-8''Gr%C3%BC%C3%9Fe.png",
+        b'Content-Type: image/png; name*0="long"; name*1=".png"',
+        b'Content-Disposition: attachment; filename="=?utf-8?B?R3LDvMOfZS5wbmc=?="',
+    )
+    data = HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhi\n"
+    for each in parts:
+        data += b"--b\n" + each + b"\n\nx\n"
+    found = read(data + b"--b--\n")
+    names = [each["name"] for each in found.attachments]
+    assert names == ["plain.png", "Grüße.png", "long.png", "Grüße.png"]
+    assert (found.text, found.attachments[0]["type"]) == ("hi", "image/png")
+
+
 HEAD = b"From: a@example.com\nTo: b@example.com\nSubject: x\n"
 
 
@@ -248,6 +294,14 @@ def nested(depth: int) -> bytes:
     for level in range(depth):
         data += b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (level, level)
     return data + b"\nhello"
+
+
+def test_a_field_with_very_many_parameters_keeps_those_that_are_needed() -> None:
+    data = HEAD + b"Content-Type: multipart/mixed; " + b"a=b; " * 500 + b"boundary=b\n\n"
+    data += (
+        b"--b\nContent-Type: text/plain; " + b"a=b; " * 500 + b"charset=latin-1\n\nGr\xfc\xdfe\n"
+    )
+    assert read(data + b"--b--\n").text == "Grüße"
 
 
 BOMBS = {
@@ -283,6 +337,13 @@ SLOW = {
     "references": b"From: x@example.com\nReferences: " + b"<a@b> " * 30_000,
     "deep": nested(90),
     "parameters": b"From: x@example.com\nContent-Type: text/plain; " + b"a*0=b; " * 20_000,
+    "parameters_of_parts": b"From: x@example.com\nContent-Type: multipart/mixed; boundary=b\n\n"
+    + (b"--b\nContent-Type: text/plain; " + b"a=b; " * 650 + b"\n\nhi\n") * 290
+    + b"--b--\n",
+    "comments_of_parts": b"From: x@example.com\nContent-Type: multipart/mixed; boundary=b\n\n"
+    + (b"--b\nContent-Type: text/plain; x=" + b"(" * 3_000 + b"\n\nhi\n") * 290
+    + b"--b--\n",
+    "digits": b"From: x@example.com\nContent-Type: text/html\n\n" + b"&#" + b"9" * 900_000,
     "html": b"From: x@example.com\nContent-Type: text/html\n\n" + b"<p><blockquote>" * 200_000,
     "open_tags": b"From: x@example.com\nContent-Type: text/html\n\n" + b"<a " * 1_000_000,
     "entities": b"From: x@example.com\nContent-Type: text/html\n\n" + b"&" * 2_000_000,

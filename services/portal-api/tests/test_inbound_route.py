@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from leadflow.records import RawEvent
 from leadflow.tokens import Sealer
 from portal_api import problems
 from portal_api.api import inbound
+from portal_api.inbound import mime
 from portal_api.inbound.mime import MOST_BYTES
 from portal_api.webhooks.secrets import WebhookSecrets
 from portal_api.webhooks.signatures import standard_key, standard_signature
@@ -182,3 +185,77 @@ async def test_what_says_nothing_is_taken_and_passed_over_with_a_reason(
     answer = await post(client, receipt)
     assert (answer.status_code, answer.json()) == (202, {"ignored": "read_receipt"})
     assert portal.published == []
+
+
+HOSTILE = {
+    "half a character in UTF-7": (
+        b"From: ann@example.com\nContent-Type: text/plain; charset=utf-7\n\n+2AA- please call\n"
+    ),
+    "half a character in a file's name": (
+        b"From: ann@example.com\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nplease call\n"
+        b"--b\nContent-Type: image/png; name*=utf-7''%2B2AA-\n\nx\n--b--\n"
+    ),
+    "a character of 5,000 digits": (
+        b"From: ann@example.com\nContent-Type: text/html\n\n<p>&#" + b"9" * 5_000 + b"; please call"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_no_mail_is_a_failure_of_ours(
+    client: httpx.AsyncClient, portal: Portal, name: str
+) -> None:
+    answer = await post(client, HOSTILE[name])
+    assert answer.status_code == 202
+    [event] = portal.published
+    assert "please call" in event.payload
+    assert event.payload.encode()
+
+
+async def test_a_mail_at_which_the_parsers_fail_is_taken_as_text(
+    client: httpx.AsyncClient, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_args: object, **_more: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr(mime, "message_from_bytes", fails)
+    mail = (
+        b"From: Ann\r\n <ann@example.com>\r\nTo: reply@example.com\r\nPrecedence: bulk\r\n"
+        b"Message-ID: <1@example.com>\r\nIn-Reply-To: <2@example.com>\r\nSubject: Hi\r\n\r\n"
+        b"Please call\xff\x00\r\nme\r\n"
+    )
+    assert (await post(client, mail)).json()["kind"] == "reply"
+    [event] = portal.published
+    assert json.loads(event.payload) == {
+        "channel": "email",
+        "from": "Ann <ann@example.com>",
+        "subject": "Hi",
+        "mail_id": "<1@example.com>",
+        "in_reply_to": "<2@example.com>",
+        "text": "Please call\ufffd\nme",
+        "headers": {"precedence": "bulk"},
+    }
+
+
+async def test_strangers_who_send_slowly_keep_no_signed_mail_out(
+    client: httpx.AsyncClient, portal: Portal
+) -> None:
+    come_in, waiting = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"From: "
+        waiting.release()
+        await come_in.wait()
+
+    path = "/webhooks/inbound/mime/acme"
+    strangers = [
+        asyncio.create_task(client.post(path, content=slow(), headers=signed(b"else")))
+        for _ in range(30)
+    ]
+    async with asyncio.timeout(10):
+        for _ in strangers:
+            await waiting.acquire()
+    assert (await post(client, MAIL)).status_code == 202
+    come_in.set()
+    assert {(await each).status_code for each in strangers} == {403}
+    assert len(portal.published) == 1

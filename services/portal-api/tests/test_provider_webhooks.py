@@ -18,8 +18,10 @@ from leadflow.errors import BrokerError
 from leadflow.health import Health
 from leadflow.kafka.port import Outgoing
 from leadflow.records import RawEvent
+from portal_api.api import provider_webhooks
 from portal_api.api.app import make_app
 from portal_api.api.provider_webhooks import LARGEST_BODY, MOST_AT_ONCE
+from portal_api.api.room import Room
 from portal_api.context import Context
 from portal_api.webhooks.secrets import WebhookSecrets
 from portal_api.webhooks.signatures import standard_key, standard_signature, twilio_signature
@@ -42,8 +44,11 @@ class Log:
         self.events: list[RawEvent] = []
         self.keys: list[bytes | None] = []
         self.error: Exception | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def send(self, batch: Sequence[Outgoing]) -> None:
+        await self.answers.wait()
         if self.error is not None:
             raise self.error
         for each in batch:
@@ -235,22 +240,61 @@ async def test_without_a_broker_the_provider_is_asked_to_come_again(
 async def test_more_at_once_than_there_is_room_for_are_sent_away(
     outside: httpx.AsyncClient, log: Log
 ) -> None:
-    come_in = asyncio.Event()
-
-    async def slow() -> AsyncIterator[bytes]:
-        await come_in.wait()
-        yield DELIVERED
-
+    log.answers.clear()
     inside = [
-        asyncio.create_task(outside.post(RESEND, content=slow(), headers=signed(DELIVERED)))
+        asyncio.create_task(outside.post(RESEND, content=DELIVERED, headers=signed(DELIVERED)))
         for _ in range(MOST_AT_ONCE + 1)
     ]
     (sent_away,), _ = await asyncio.wait(inside, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     assert sent_away.result().status_code == 503
-    come_in.set()
+    log.answers.set()
     statuses = sorted([(await each).status_code for each in inside])
     assert statuses == [204] * MOST_AT_ONCE + [503]
     assert (await outside.post(RESEND, content=DELIVERED)).status_code == 403
+
+
+async def test_strangers_who_send_slowly_keep_no_signed_stop_out(
+    outside: httpx.AsyncClient, log: Log
+) -> None:
+    come_in, waiting = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        waiting.release()
+        await come_in.wait()
+
+    strangers = [
+        asyncio.create_task(outside.post(RESEND, content=slow(), headers=signed(b"else")))
+        for _ in range(2 * MOST_AT_ONCE)
+    ]
+    async with asyncio.timeout(10):
+        for _ in strangers:
+            await waiting.acquire()
+    form = {"MessageSid": "SM1", "Body": "STOP", "From": "+15125550163", "SmsStatus": "received"}
+    assert (await outside.post(TWILIO, **from_twilio(form, TWILIO))).status_code == 204
+    assert [event.kind for event in log.events] == ["reply"]
+    come_in.set()
+    assert {(await each).status_code for each in strangers} == {403}
+
+
+async def test_of_a_request_without_a_signature_no_body_is_read(outside: httpx.AsyncClient) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    for path in (RESEND, TWILIO, "/webhooks/providers/standard/acme"):
+        assert (await outside.post(path, content=body())).status_code == 403
+
+
+async def test_what_strangers_send_at_once_is_bounded_and_its_room_comes_back(
+    outside: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_webhooks, "_unproved", Room(1_000))
+    for _ in range(3):
+        answer = await outside.post(RESEND, content=b"x" * 900, headers=signed(b"else"))
+        assert answer.status_code == 403
+    answer = await outside.post(RESEND, content=b"x" * 1_001, headers=signed(b"else"))
+    assert answer.status_code == 503
 
 
 async def test_there_are_no_webhooks_of_others(outside: httpx.AsyncClient) -> None:

@@ -80,6 +80,7 @@ def app() -> FastAPI:
         secret="x",
         links=LINKS,
         stopping=asyncio.Event(),
+        bare_links_before=datetime(2026, 11, 1, tzinfo=UTC),
     )
     return make_app(context)
 
@@ -207,3 +208,38 @@ async def test_a_token_of_another_kind_or_hand_does_nothing(
     monkeypatch.setattr(NoDatabase, "connect", lambda _self: Asked(), raising=False)
     assert (await client.post(f"/unsubscribe/{token}", data=ONE_CLICK)).status_code == 404
     assert log.sent == []
+
+
+@pytest.mark.parametrize(
+    ("queued_at", "status"),
+    [
+        (datetime(2026, 10, 30, tzinfo=UTC), 200),
+        (datetime(2026, 11, 1, tzinfo=UTC), 404),
+        (datetime(2026, 11, 20, tzinfo=UTC), 404),
+        (None, 404),
+    ],
+)
+async def test_the_bare_id_of_a_message_opens_the_links_of_old_ones_alone(
+    log: Log,
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    queued_at: datetime | None,
+    status: int,
+) -> None:
+    """RFC 8058, 6: an id follows from what a stranger may know; before links were sealed there was
+    nothing else."""
+
+    async def message(_connection: Any, message_id: str) -> dict[str, Any]:
+        assert message_id == "an-old-id"
+        about = {"tenant_id": "acme", "lead_id": "lead-1", "channel": "sms"}
+        return {**about, "queued_at": queued_at}
+
+    class Asked:
+        async def __aenter__(self) -> None: ...
+        async def __aexit__(self, *_error: object) -> None: ...
+
+    monkeypatch.setattr(unsubscribe.store, "message", message)
+    monkeypatch.setattr(NoDatabase, "connect", lambda _self: Asked(), raising=False)
+    assert (await client.get("/unsubscribe/an-old-id")).status_code == status
+    assert (await client.post("/unsubscribe/an-old-id", data=ONE_CLICK)).status_code == status
+    assert len(log.said()) == (status == 200)

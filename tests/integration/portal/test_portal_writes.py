@@ -14,10 +14,12 @@ import httpx
 import pytest
 
 from leadflow import ids, records
+from leadflow.tokens import Sealer
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 HOUR = timedelta(hours=1)
+LINKS = Sealer("only for tests")  # as the process is told
 Wait = Callable[..., Any]
 GATE = {
     "owner": "dana",
@@ -370,7 +372,11 @@ def test_an_unsubscribe_link_asks_first_and_then_acts(
 ) -> None:
     base = f"/sequences/{told.tenant.tenant_id}.first-touch/messages"
     sent = next(each for each in ops.get(base).json()["items"] if each["state"] == "sent")
-    url = f"{portal.url}/unsubscribe/{sent['id']}"
+    tenant = told.tenant.tenant_id
+    # Its id alone opens nothing: whoever knows what it is made of can compute it.
+    assert httpx.get(f"{portal.url}/unsubscribe/{sent['id']}").status_code == 404
+    about = (tenant, sent["lead_id"], "email", sent["id"])
+    url = f"{portal.url}/unsubscribe/{LINKS.seal('unsubscribe', *about)}"
     before = ops.get("/pipeline").json()["received"]
     assert httpx.get(url).status_code == 200
     assert ops.get("/pipeline").json()["received"] == before
@@ -381,7 +387,6 @@ def test_an_unsubscribe_link_asks_first_and_then_acts(
         done = httpx.post(url, data={"List-Unsubscribe": "One-Click"})
         assert done.status_code == 200
         until = f"{datetime.now(UTC):%Y-%m-%dT%H:%M}"
-    tenant = told.tenant.tenant_id
     event_id = ids.derived_id("unsubscribe", sent["id"], minute)
     (record,) = portal.read("raw-events", f"{tenant}:portal:{event_id}")
     assert (record.kind, record.event_id) == ("opt_out", event_id)

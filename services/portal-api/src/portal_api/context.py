@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,6 +23,7 @@ from portal_api.live import Broadcaster
 from portal_api.sightings import Sightings
 from portal_api.webhooks.secrets import WebhookSecrets
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 LOOK_AGAIN_SECONDS = 0.25
 
 
@@ -40,6 +42,7 @@ class Context:
     stopping: asyncio.Event
     webhook_secrets: WebhookSecrets = field(default_factory=WebhookSecrets)
     public_url: str = ""
+    bare_links_before: datetime = NEVER
     bulk_waits: asyncio.Event = field(default_factory=asyncio.Event)
     sightings: Sightings = field(default_factory=Sightings)
     import_waits: asyncio.Event = field(default_factory=asyncio.Event)

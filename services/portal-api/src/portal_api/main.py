@@ -102,6 +102,7 @@ async def main(
         stopping=stop,
         webhook_secrets=WebhookSecrets.read(env, known),
         public_url=portal.public_url,
+        bare_links_before=portal.bare_links_before,
     )
     watch = Watch(
         context,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
@@ -11,10 +12,11 @@ from starlette.requests import ClientDisconnect
 
 from leadflow.errors import BrokerError
 from portal_api.api.access import Ctx, allow, tenant_of
+from portal_api.api.room import Room
 from portal_api.auth import OPERATORS, Principal
 from portal_api.context import Context
-from portal_api.inbound.events import event_of
-from portal_api.inbound.mime import MOST_BYTES, BadMail, read
+from portal_api.inbound.events import event_in
+from portal_api.inbound.mime import MOST_BYTES, BadMail
 from portal_api.inbound.reports import Ignored
 from portal_api.problems import Problem
 from portal_api.store import writes
@@ -25,8 +27,8 @@ router = APIRouter(prefix="/webhooks/inbound", tags=["webhooks"])
 STANDARD = "standard"
 SIGNATURE = "webhook-signature"
 READ_SECONDS = 30.0
-# Mails of up to ten megabytes of which nobody knows yet who sends them, at once.
-_unproved = asyncio.Semaphore(8)
+# Of mails of which nobody knows yet who sends them.
+_unproved = Room(8 * MOST_BYTES)
 
 
 @router.post("/mime/{tenant_id}", status_code=HTTPStatus.ACCEPTED)
@@ -49,10 +51,8 @@ async def receive(tenant_id: str, request: Request, context: Ctx) -> JSONRespons
             raise
         await _audit(context, principal, tenant_id, HTTPStatus.ACCEPTED, became)
         return JSONResponse(became, HTTPStatus.ACCEPTED)
-    if _unproved.locked():
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many mails at once: come again.")
-    async with _unproved:  # the signature covers the body: until then it is anybody's
-        data = await body_of(request)
+    with _unproved.one() as take:  # the signature covers the body: until then it is anybody's
+        data = await body_of(request, take=take)
         secrets = context.webhook_secrets.of(STANDARD, tenant_id)
         keys = [standard_key(secret) for secret in secrets]
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -66,11 +66,11 @@ async def accept(context: Context, tenant_id: str, data: bytes) -> dict[str, str
 
     Raises Problem 422 for what is no mail, 503 where the broker does not take it.
     """
+    now = context.clock.now()
     try:
         # Up to ten megabytes of somebody's making: other requests go on meanwhile.
-        mail = await asyncio.to_thread(read, data)
         found = await asyncio.to_thread(
-            event_of, mail, tenant_id=tenant_id, links=context.links, now=context.clock.now()
+            event_in, data, tenant_id=tenant_id, links=context.links, now=now
         )
     except BadMail as error:
         raise Problem(
@@ -97,9 +97,11 @@ async def _audit(
         )
 
 
-async def body_of(request: Request, most: int = MOST_BYTES) -> bytes:
-    """The body, read no further than `most` bytes. Raises Problem 413 where there is more, 408
-    where it does not come."""
+async def body_of(
+    request: Request, most: int = MOST_BYTES, *, take: Callable[[int], None] | None = None
+) -> bytes:
+    """The body, read no further than `most` bytes; `take` is as Room's. Raises Problem 413 where
+    there is more, 408 where it does not come."""
     too_large = Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A mail of up to {most} bytes is taken."
     )
@@ -110,6 +112,8 @@ async def body_of(request: Request, most: int = MOST_BYTES) -> bytes:
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
+                if take is not None:
+                    take(len(chunk))
                 taken += chunk
                 if len(taken) > most:
                     raise too_large

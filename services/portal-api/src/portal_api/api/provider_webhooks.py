@@ -1,7 +1,8 @@
 """POST /webhooks/providers/{provider}/{tenant_id}: what providers report, by their signature.
 
 No API key: who signs with the tenant's secret is the provider. To everybody else all answers are
-the same, whether the tenant, its secret or the time is what is wrong.
+the same, whether the tenant, its secret or the time is what is wrong. Places are for those alone
+whose signature holds: however many strangers send slowly, a STOP gets in.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ from starlette.requests import ClientDisconnect
 from leadflow.errors import BrokerError
 from leadflow.tenants import WEBHOOK_PROVIDERS
 from portal_api.api.access import Ctx
+from portal_api.api.room import Room
 from portal_api.context import Context
 from portal_api.inbound.events import completed
 from portal_api.problems import Problem
 from portal_api.webhooks import resend, standard, twilio
 from portal_api.webhooks.said import Said, Unreadable, raw_event
-from portal_api.webhooks.signatures import is_from_twilio, standard_id, standard_key
+from portal_api.webhooks.signatures import (
+    HEADER_NAMES,
+    is_from_twilio,
+    standard_id,
+    standard_key,
+)
 
 # Twilio's and Resend's are some kilobytes; a reply may be a long one.
 LARGEST_BODY = 256 * 1024
@@ -34,7 +41,13 @@ MOST_FIELDS = 200
 # Of a slow sender; the providers themselves give up after 15 seconds.
 READ_SECONDS = 10.0
 MOST_AT_ONCE = 64
-LONGEST_TENANT = 200
+# Of bodies whose signature is not known yet to hold.
+_unproved = Room(256 * LARGEST_BODY)
+SIGNATURES = {
+    "twilio": ("x-twilio-signature",),
+    "resend": tuple(f"{name}-signature" for name in HEADER_NAMES),
+    "standard": tuple(f"{name}-signature" for name in HEADER_NAMES),
+}
 FORM = "application/x-www-form-urlencoded"
 
 WEBHOOKS = Counter("leadflow_portal_webhooks", "Webhooks of providers", ["provider", "outcome"])
@@ -52,12 +65,13 @@ def router() -> APIRouter:
             raise Problem(
                 HTTPStatus.NOT_FOUND, f"There are webhooks of {', '.join(WEBHOOK_PROVIDERS)}."
             )
-        async with places.one():
-            try:
-                outcome = await _receive(provider, tenant_id, request, context)
-            except Problem as problem:
-                WEBHOOKS.labels(provider, str(problem.status)).inc()
-                raise
+        try:
+            read = await _signed(provider, tenant_id, request, context)
+            async with places.one():
+                outcome = await _receive(provider, tenant_id, read, context)
+        except Problem as problem:
+            WEBHOOKS.labels(provider, str(problem.status)).inc()
+            raise
         WEBHOOKS.labels(provider, outcome).inc()
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -65,7 +79,7 @@ def router() -> APIRouter:
 
 
 class _Places:
-    """Room for so many requests at once; the next are sent away instead of kept waiting."""
+    """Room for so many signed requests at once; the next are sent away instead of kept waiting."""
 
     def __init__(self) -> None:
         self._left = MOST_AT_ONCE
@@ -81,12 +95,24 @@ class _Places:
             self._left += 1
 
 
-async def _receive(provider: str, tenant_id: str, request: Request, context: Context) -> str:
+Read = Callable[[], list[Said]]
+
+
+async def _signed(provider: str, tenant_id: str, request: Request, context: Context) -> Read:
+    """How to read a request that is signed. Raises Problem 403 for any other; of one without any
+    signature the body is not read."""
+    forbidden = Problem(HTTPStatus.FORBIDDEN, "The signature does not hold.")
+    if not any(request.headers.get(name) for name in SIGNATURES[provider]):
+        raise forbidden
     body = await _body(request)
-    now = context.clock.now()
-    read = _opened(provider, tenant_id, request, body, context, now)
+    read = _opened(provider, tenant_id, request, body, context, context.clock.now())
     if read is None:
-        raise Problem(HTTPStatus.FORBIDDEN, "The signature does not hold.")
+        raise forbidden
+    return read
+
+
+async def _receive(provider: str, tenant_id: str, read: Read, context: Context) -> str:
+    now = context.clock.now()
     try:
         said = read()
     except Unreadable as error:
@@ -118,7 +144,7 @@ def _opened(
     body: bytes,
     context: Context,
     now: datetime,
-) -> Callable[[], list[Said]] | None:
+) -> Read | None:
     """How to read a request that the provider of this tenant signed; None for any other."""
     secrets = context.webhook_secrets.of(provider, tenant_id)
     if provider == "twilio":
@@ -162,17 +188,20 @@ def _url(request: Request, context: Context) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """Raises Problem 413 beyond LARGEST_BODY, 408 where it takes too long or ends too soon."""
+    """Raises Problem 413 beyond LARGEST_BODY, 408 where it takes too long or ends too soon, 503
+    where strangers have filled the room."""
     read = bytearray()
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for part in request.stream():
-                read += part
-                if len(read) > LARGEST_BODY:
-                    raise Problem(
-                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                        f"A webhook has at most {LARGEST_BODY} bytes.",
-                    )
+        with _unproved.one() as take:
+            async with asyncio.timeout(READ_SECONDS):
+                async for part in request.stream():
+                    if len(read) + len(part) > LARGEST_BODY:
+                        raise Problem(
+                            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                            f"A webhook has at most {LARGEST_BODY} bytes.",
+                        )
+                    take(len(part))
+                    read += part
     except (TimeoutError, ClientDisconnect):
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time.") from None
     return bytes(read)

@@ -5,14 +5,19 @@ and without a redirect; a GET shows a page and changes nothing, for scanners fol
 token is all that it takes (RFC 8058, 3.1: "opaque", "hard to forge"): it holds tenant, lead,
 channel and message, sealed, so the link works whatever the read models know. Links of messages
 from before there were tokens hold the message's id alone; they work while the message is known,
-for an opt-out has to work for 30 days at least (15 U.S.C. 7704(a)(3)(A)(ii)).
+for an opt-out has to work for 30 days at least (15 U.S.C. 7704(a)(3)(A)(ii)). Such an id follows
+from what a stranger may know: of a message that was queued since (`LEADFLOW_BARE_LINKS_BEFORE`) it
+opens nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qs
 
 import structlog
@@ -36,6 +41,7 @@ PATIENCE_SECONDS = 5.0
 MOST_BYTES = 16_384
 CHANNELS = {"email": "e-mails", "sms": "text messages", "whatsapp": "WhatsApp messages"}
 ALL = "all"
+LONGEST_ID = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +133,16 @@ async def _link(context: Context, token: str) -> Link | None:
         pass
     else:
         return Link(*fields) if len(fields) == len(Link.__slots__) else None
+    if len(token) > LONGEST_ID:
+        return None
     async with context.engine.connect() as connection:
         row = await store.message(connection, token)
-    if row is None or not row["lead_id"]:
+    if row is None or not row["lead_id"] or not _is_older(row, context.bare_links_before):
         return None
     return Link(row["tenant_id"], row["lead_id"], row["channel"] or "email", token)
+
+
+def _is_older(row: Mapping[str, Any], before: datetime) -> bool:
+    """Whether a message is from before then; of one whose time is not known nothing is."""
+    queued: datetime | None = row["queued_at"]
+    return queued is not None and queued < before

@@ -9,18 +9,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from leadflow.ids import derived_id
 from leadflow.records import RawEvent
 from leadflow.tokens import PACKED_CHARS, BadToken, Sealer
 from portal_api.inbound.markup import text_of
-from portal_api.inbound.mime import LONGEST_FIELD, LONGEST_TEXT, Mail
+from portal_api.inbound.mime import LONGEST_FIELD, LONGEST_TEXT, BadMail, Mail, read
+from portal_api.inbound.plain import as_text
 from portal_api.inbound.reports import Ignored, Report, message_in, report_in
+
+log = structlog.get_logger()
 
 SOURCE = "mail"
 PURPOSE = "reply"
 # The address that a mail of ours asks to be answered at: dispatcher, threads.py.
 REPLY_ADDRESS = re.compile(rf"\breply\+([a-z2-7]{{{PACKED_CHARS}}})@", re.IGNORECASE)
 MOST_IDS = 50
+
+
+def event_in(data: bytes, *, tenant_id: str, links: Sealer, now: datetime) -> RawEvent | Ignored:
+    """The raw event of the bytes of a mail; of one at which the parsers fail, a reply that holds it
+    as text. Raises BadMail."""
+    about: Any = {"tenant_id": tenant_id, "links": links, "now": now}
+    try:
+        return event_of(read(data), **about)
+    except BadMail:
+        raise
+    except Exception as error:  # the standard library's parsers have many
+        log.warning("a mail is taken as text", error=type(error).__name__)
+        return event_of(as_text(data), **about)
 
 
 def event_of(mail: Mail, *, tenant_id: str, links: Sealer, now: datetime) -> RawEvent | Ignored:
@@ -40,6 +58,7 @@ def event_of(mail: Mail, *, tenant_id: str, links: Sealer, now: datetime) -> Raw
         mail_id=mail.mail_id,
         in_reply_to=mail.in_reply_to,
         references=mail.references,
+        date=mail.date,
         attachments=mail.attachments,
         links=links,
         now=now,
@@ -58,6 +77,7 @@ def reply_event(
     mail_id: str | None,
     in_reply_to: str | None = None,
     references: str | None = None,
+    date: str | None = None,
     attachments: Sequence[Mapping[str, Any]] = (),
     links: Sealer,
     now: datetime,
@@ -67,13 +87,15 @@ def reply_event(
 
     The message that it answers is named by the token in the address it was sent to, else by
     In-Reply-To, else by References. The same mail gives the same event id, however often and by
-    whichever way it comes; a mail program that uses one Message-ID twice is told by the text.
+    whichever way it comes; a mail program that uses one Message-ID twice is told by the text, a
+    mail that has none by what it says, from whom, and when.
     """
     written = text if text and text.strip() else text_of(html) if html else ""
     written = written[:LONGEST_TEXT]
     message_id = answered(recipients, in_reply_to, references, tenant_id=tenant_id, links=links)
     kept = {name.lower(): value[:LONGEST_FIELD] for name, value in headers.items()}
-    identity = derived_id("mail", tenant_id, mail_id or "", sender or "", _digest(written))
+    when = () if mail_id else ("without an id", subject or "", date or f"{now:%Y-%m-%d}")
+    identity = derived_id("mail", tenant_id, mail_id or "", sender or "", _digest(written), *when)
     payload: dict[str, Any] = {
         "channel": "email",
         "message_id": message_id,
@@ -128,8 +150,15 @@ def _reported(mail: Mail, report: Report, tenant_id: str, links: Sealer, now: da
     message_id = report.message_id or answered(
         mail.recipients, mail.in_reply_to, mail.references, tenant_id=tenant_id, links=links
     )
+    when = () if mail.mail_id else ("without an id", mail.date or f"{now:%Y-%m-%d}")
     identity = derived_id(
-        "mail", tenant_id, mail.mail_id or "", report.kind, message_id or "", _digest(mail.text)
+        "mail",
+        tenant_id,
+        mail.mail_id or "",
+        report.kind,
+        message_id or "",
+        _digest(mail.text),
+        *when,
     )
     payload: dict[str, Any] = {
         "message_id": message_id,
@@ -160,7 +189,9 @@ def _raw(
         source=source,
         kind=kind,
         external_id=identity,
-        payload=json.dumps(said, ensure_ascii=False, separators=(",", ":")),
+        payload=json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        .encode("utf-8", "replace")
+        .decode(),
     )
 
 

@@ -24,6 +24,8 @@ HIDDEN = {
 }
 NAME = re.compile(r"/?([A-Za-z][A-Za-z0-9]{0,20})")
 SPACES = re.compile(r"[ \t\n\r\f\v\xa0]+")
+# No character has such a number, and Python takes none of so many digits for one.
+NO_CHARACTER = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{8,});?")
 GAPS = re.compile(r"\n{3,}")
 
 
@@ -91,7 +93,8 @@ class _Page:
                 self.lines.append("")
 
     def end_line(self, *, even_empty: bool = False) -> None:
-        words = SPACES.sub(" ", unescape("".join(self.line))).strip()
+        told = NO_CHARACTER.sub("\ufffd", "".join(self.line))
+        words = SPACES.sub(" ", unescape(told)).strip()
         self.line.clear()
         if words or even_empty:
             self.lines.append("> " * min(self._quotes, DEEPEST_QUOTE) + words)
