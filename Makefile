@@ -45,7 +45,7 @@ unit: setup ## Unit tests and the simulation: no socket, two minutes
 	@$(RUN) pytest -q -m "not integration" -n $(WORKERS) $(ARGS)
 
 integration: setup ## Integration tests; LEADFLOW_TEST_KAFKA=container|embedded forces the servers
-	@$(RUN) pytest -q -m integration -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(RUN) pytest -q -m integration -n $(WORKERS) --dist loadfile --durations=25 $(ARGS)
 
 endurance: setup ## 100,000 leads, two sequencers, random SIGKILLs, 20 minutes (ARGS="--leads 2000 --kills 5" for less)
 	@$(RUN) tests.endurance $(ARGS)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -147,6 +147,55 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         for package, role in SCHEMAS.items():
             migrate(package, role_url(made.admin_url, role, SECRET))
         yield made
+
+
+# The long ones first, so that no worker ends with one while the other has nothing to do. The
+# portal's own is before them: one of its tests reads all that the log has. All others of the
+# portal come last, one after the other: they are short, and share a portal.
+FIRST = (
+    "tests/integration/portal/test_portal.py",
+    "tests/integration/test_crashes.py",
+    "tests/integration/test_failures.py",
+    "tests/integration/test_takeover.py",
+    "tests/integration/test_demo.py",
+    "tests/integration/test_dispatcher.py",
+    "tests/integration/test_crm_sync.py",
+    "tests/integration/test_frozen_worker.py",
+    "tests/integration/test_intake.py",
+    "tests/integration/test_sequencer.py",
+    "tests/integration/test_recovery.py",
+)
+LAST = "tests/integration/portal/"
+# These share a system of their own: one worker runs them all.
+ONE_SYSTEM = frozenset(FIRST[1:4])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        path = item.nodeid.partition("::")[0]
+        if path in FIRST:
+            return FIRST.index(path) - len(FIRST)
+        return int(path.startswith(LAST))
+
+    if any(item.get_closest_marker("integration") for item in items):
+        items.sort(key=turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`, in the order above."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class InTurn(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = super()._split_scope(nodeid)
+            return "one system" if path in ONE_SYSTEM else path
+
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return InTurn(config, log)
 
 
 # Of the databases that a test run makes and throws away.

@@ -458,6 +458,7 @@ async def test_a_fifth_of_all_calls_failing_or_lost_leaves_the_crm_equal_and_in_
         assert {result for _, result, _ in await world.runs(lead)} <= {"written", "unchanged"}
 
 
+@pytest.mark.either_server
 async def test_a_permanent_refusal_is_a_dead_letter_with_its_bytes_and_the_lead_goes_on(
     world: World, tenant_id: str
 ) -> None:
@@ -479,6 +480,7 @@ async def test_a_permanent_refusal_is_a_dead_letter_with_its_bytes_and_the_lead_
     assert [contact["first_name"] for contact in await world.history(lead)] == ["Grace"]
 
 
+@pytest.mark.either_server
 async def test_of_changes_that_go_out_together_only_the_refused_one_is_a_dead_letter(
     world: World, tenant_id: str
 ) -> None:
@@ -498,6 +500,7 @@ async def test_of_changes_that_go_out_together_only_the_refused_one_is_a_dead_le
     ]
 
 
+@pytest.mark.either_server
 async def test_a_write_that_arrives_late_does_not_overwrite_a_newer_one(
     world: World, tenant_id: str
 ) -> None:
@@ -549,6 +552,7 @@ async def test_later_records_of_a_parked_lead_wait_behind_it_and_other_leads_do_
     await assert_nothing_older_followed(world, [parked])
 
 
+@pytest.mark.either_server
 async def test_after_the_last_attempt_a_record_is_a_dead_letter(
     world: World, tenant_id: str
 ) -> None:
@@ -568,6 +572,7 @@ async def test_after_the_last_attempt_a_record_is_a_dead_letter(
     assert (await world.crm.get("/faults")).json()["items"][0]["hits"] == 4
 
 
+@pytest.mark.either_server
 async def test_only_approved_summaries_become_notes(world: World, tenant_id: str) -> None:
     approved, edited, rejected, pending = leads = new_leads(tenant_id, 4)
     await world.publish([lead.created() for lead in leads])
@@ -585,6 +590,7 @@ async def test_only_approved_summaries_become_notes(world: World, tenant_id: str
     assert list((await world.notes(edited)).values()) == ["better words"]
 
 
+@pytest.mark.either_server
 async def test_an_approval_that_does_not_cover_its_text_is_a_dead_letter_and_no_note(
     world: World, tenant_id: str
 ) -> None:
@@ -602,6 +608,7 @@ async def test_an_approval_that_does_not_cover_its_text_is_a_dead_letter_and_no_
     assert headers["dlq-reason"].startswith("approval_covers_text")
 
 
+@pytest.mark.either_server
 async def test_a_note_that_is_approved_before_the_lead_is_known_creates_the_contact(
     world: World, tenant_id: str
 ) -> None:
@@ -617,6 +624,7 @@ async def _has_note(world: World, lead: Lead) -> bool:
     return bool(await world.notes(lead))
 
 
+@pytest.mark.either_server
 async def test_quarantined_leads_stay_out_of_the_crm(world: World, tenant_id: str) -> None:
     spam, lead = new_leads(tenant_id, 2)
     created = spam.created()

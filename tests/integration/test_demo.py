@@ -20,7 +20,7 @@ import pytest
 from leadflow_cli.embedded.postgres import PostgresServer
 from leadflow_cli.ports import Ports, setting
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 DEADLINE_SECONDS = 240
 WRITTEN = {"raw-events", "lead-events", "enrollment-events", "messages", "message-events"}

@@ -125,6 +125,7 @@ async def test_a_message_that_is_queued_twice_goes_out_once(world: World) -> Non
     assert await world.told(message) == ["MessageSent"]
 
 
+@pytest.mark.either_server
 async def test_an_smtp_mail_arrives_whole(world: World) -> None:
     message = queued(world.tenant)
     await world.publish(message)
@@ -146,6 +147,7 @@ async def test_an_smtp_mail_arrives_whole(world: World) -> None:
 # --- faults ----------------------------------------------------------------------------------
 
 
+@pytest.mark.either_server
 async def test_a_message_whose_provider_fails_goes_out_later_and_holds_up_nobody(
     world: World,
 ) -> None:
@@ -160,6 +162,7 @@ async def test_a_message_whose_provider_fails_goes_out_later_and_holds_up_nobody
     assert {entry["to"] for entry in await world.accepted()} == {slow.recipient, quick.recipient}
 
 
+@pytest.mark.either_server
 async def test_a_channel_that_is_down_holds_up_no_other(world: World) -> None:
     mail = queued(world.tenant, "mail")
     task = queued(world.tenant, "task", channel="task", recipient="dana")
@@ -171,6 +174,7 @@ async def test_a_channel_that_is_down_holds_up_no_other(world: World) -> None:
     assert (recorded.subject, recorded.channel) == ("Hello Ann task", "task")
 
 
+@pytest.mark.either_server
 async def test_an_answer_that_is_dropped_after_accepting_is_asked_for_again(world: World) -> None:
     message = queued(world.tenant)
     await world.fault(target="email", mode="drop_after_accept", times=2)
@@ -181,6 +185,7 @@ async def test_an_answer_that_is_dropped_after_accepting_is_asked_for_again(worl
     assert (entry["key"], entry["attempts"]) == (message.message_id, 3)
 
 
+@pytest.mark.either_server
 async def test_a_refused_message_fails_and_a_failing_one_fails_in_the_end(world: World) -> None:
     never, busy = queued(world.tenant, "never"), queued(world.tenant, "busy")
     await world.fault(target="email", mode="reject", match={"to": "never@"})
@@ -195,6 +200,7 @@ async def test_a_refused_message_fails_and_a_failing_one_fails_in_the_end(world:
     assert await world.accepted() == []
 
 
+@pytest.mark.either_server
 async def test_messages_of_one_lead_keep_their_order_through_a_failure(world: World) -> None:
     lead_id = ids.lead_id(world.tenant, "test", "one")
     steps = [
@@ -211,6 +217,7 @@ async def test_messages_of_one_lead_keep_their_order_through_a_failure(world: Wo
 # --- what must not go out --------------------------------------------------------------------
 
 
+@pytest.mark.either_server
 async def test_a_template_with_a_hole_is_held_and_the_others_go_on(world: World) -> None:
     hole = queued(world.tenant, "hole", body="Hi {{ last_name }}")
     whole = queued(world.tenant, "whole")
@@ -222,6 +229,7 @@ async def test_a_template_with_a_hole_is_held_and_the_others_go_on(world: World)
     assert [entry["to"] for entry in await world.accepted()] == [whole.recipient]
 
 
+@pytest.mark.either_server
 async def test_a_held_message_goes_out_as_the_reviewer_wrote_it(world: World) -> None:
     message = queued(world.tenant, body="Hi {{ last_name }}")
     await world.publish(message)
@@ -250,6 +258,7 @@ async def test_a_held_message_goes_out_as_the_reviewer_wrote_it(world: World) ->
     assert text.startswith(f"Dear Ann\n\n{message.variables['postal_address']}\nUnsubscribe: http")
 
 
+@pytest.mark.either_server
 async def test_an_opt_out_and_a_reply_before_the_send_suppress_it(world: World) -> None:
     out, replied = queued(world.tenant, "out"), queued(world.tenant, "replied")
     onboarding = queued(world.tenant, "kept", stop_on=())
@@ -278,6 +287,7 @@ async def test_an_opt_out_and_a_reply_before_the_send_suppress_it(world: World) 
     }
 
 
+@pytest.mark.either_server
 async def test_a_text_message_waits_for_consent_and_goes_when_it_comes(world: World) -> None:
     message = queued(world.tenant, channel="sms", recipient="+15125550100", subject="")
     await world.publish(message)
@@ -293,6 +303,7 @@ async def test_a_text_message_waits_for_consent_and_goes_when_it_comes(world: Wo
     assert entry["key"] == message.message_id
 
 
+@pytest.mark.either_server
 async def test_a_pause_holds_and_its_end_lets_go(world: World) -> None:
     now = datetime.now(UTC)
     scope = f"tenant:{world.tenant}"
@@ -427,6 +438,7 @@ async def test_callbacks_are_applied_once_and_a_hard_bounce_ends_it(world: World
     assert len(await world.accepted()) == 1
 
 
+@pytest.mark.either_server
 async def test_a_callback_that_comes_before_its_message_waits_for_it(world: World) -> None:
     message = queued(world.tenant)
     nameless = callback(message, "delivered", url="https://x.example")

@@ -363,6 +363,7 @@ async def test_what_cannot_be_processed_is_kept_as_it_was_and_the_rest_moves_on(
         assert b"example.com" not in headers["dlq-reason"]
 
 
+@pytest.mark.either_server
 async def test_provider_callbacks_are_passed_over(
     worker: Start, producer: ConfluentProducer, log: Log
 ) -> None:
@@ -443,6 +444,7 @@ async def test_a_crash_between_commit_and_publish_repeats_the_same_bytes(
         assert leads.scalars().all() == [2], "one lead, created and updated once"
 
 
+@pytest.mark.either_server
 async def test_workers_that_meet_the_same_people_in_opposite_order_do_not_deadlock(
     engine: AsyncEngine,
 ) -> None:
@@ -481,6 +483,7 @@ async def test_workers_that_meet_the_same_people_in_opposite_order_do_not_deadlo
     assert sorted(each.revision for each in updated) == sorted([2, 3, 4] * people)
 
 
+@pytest.mark.either_server
 async def test_an_opt_out_of_nobody_is_a_dead_letter_and_holds_all_the_same(
     engine: AsyncEngine,
 ) -> None:
@@ -499,6 +502,7 @@ async def test_an_opt_out_of_nobody_is_a_dead_letter_and_holds_all_the_same(
     }
 
 
+@pytest.mark.either_server
 async def test_a_lead_comes_back_from_the_database_as_it_went_in(engine: AsyncEngine) -> None:
     name = tenant()
     sent = Sent()
@@ -527,6 +531,7 @@ async def test_a_lead_comes_back_from_the_database_as_it_went_in(engine: AsyncEn
     assert topics.LEAD_EVENTS.name == sent.batches[1][0].topic
 
 
+@pytest.mark.either_server
 async def test_the_other_contacts_of_an_account_hear_of_a_reply_in_a_later_batch(
     engine: AsyncEngine,
 ) -> None:

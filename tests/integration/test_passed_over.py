@@ -17,6 +17,7 @@ from .sequencing import (
     created,
     message_id,
     model,
+    new_group,
     of_lead,
     publish,
     published,
@@ -35,24 +36,23 @@ LEADS = 1_000
 # in some over the first three, in others over all that there are.
 JUMPING = """
 import runpy
-from sequencer.app import Worker
+from sequencer.app import _FaustGroup as Group
 
-recovered = Worker._recovered
+seek_all = Group.seek_all
 
-async def recovered_and_jumped(self):
-    await recovered(self)
-    consumer = self.app.consumer
-    ours = {tp for tp in consumer.assignment() if tp.topic == "lead-events"}
-    ends = await consumer.highwaters(*ours)
-    to = {}
-    for tp in ours:
-        next = self._pipeline.offsets.next((tp.topic, tp.partition))
-        if next + 3 < ends[tp]:
-            to[tp] = ends[tp] if tp.partition % 2 else next + 3
-    await consumer.seek_wait(to)
+async def jump(self, starts):
+    Group.seek_all = seek_all
+    ours = {place: start for place, start in starts.items() if place.topic == "lead-events"}
+    ends = await self.ends(ours)
+    to = {
+        place: ends[place] if place.partition % 2 else start + 3
+        for place, start in ours.items()
+        if start + 3 < ends[place]
+    }
+    await seek_all(self, {**starts, **to})
     print("jumped in", len(to), flush=True)
 
-Worker._recovered = recovered_and_jumped
+Group.seek_all = jump
 runpy.run_module("sequencer", run_name="__main__")
 """
 
@@ -65,7 +65,7 @@ def tenant() -> str:
 def test_records_that_the_consumer_passed_over_are_gone_back_for(
     kafka_bootstrap: str, tenant: str, tmp_path: Path
 ) -> None:
-    group = f"seq-{tenant}"
+    group = new_group(kafka_bootstrap, tenant)
     definition = sequence(tenant, step("hello"), step("far", minutes=99))
     published(kafka_bootstrap, definition)
     leads = [created(tenant, f"lead-{n}") for n in range(LEADS)]

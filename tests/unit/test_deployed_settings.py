@@ -63,6 +63,6 @@ def test_every_setting_of_a_provider_is_passed_on_and_explained(channel: str, vi
 def test_every_setting_of_the_dispatcher_and_the_portal_is_passed_on() -> None:
     for service, settings in (("dispatcher", Settings), ("portal-api", PortalSettings)):
         asked = Asked()
-        settings.read(Environment(asked))  # type: ignore[attr-defined]
+        settings.read(Environment(asked))
         passed = COMPOSE["services"][service]["environment"].keys()
         assert asked.names - OF_THE_IMAGE <= passed

@@ -20,7 +20,7 @@ import pytest
 
 from leadflow import ids, records
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 Wait = Callable[..., Any]
