@@ -1,4 +1,4 @@
-"""Follow Up Boss: a person for each lead, with notes and tasks (ADR 27).
+"""Follow Up Boss: a person for each lead, with notes and tasks (ADR 32).
 
 API v1, https://docs.followupboss.com/reference. A person is known by our id in a custom field.
 New ones come in as events, so that Follow Up Boss finds the person whom it has already, assigns

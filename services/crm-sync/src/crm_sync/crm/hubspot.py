@@ -1,4 +1,4 @@
-"""HubSpot: a contact and a deal for each lead, notes and tasks on the deal (ADR 27).
+"""HubSpot: a contact and a deal for each lead, notes and tasks on the deal (ADR 32).
 
 CRM API v3 and v4, https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide. Every
 object of ours has a property of ours that HubSpot keeps unique, and every write names the object
