@@ -94,6 +94,21 @@ def test_a_refused_resend_leaves_the_message_as_it_was(about: About, received: M
     assert list(project(batch).of(ENROLLMENTS)) == []
 
 
+def test_a_word_about_a_doubt_is_news_and_leaves_the_message_in_doubt(
+    about: About, received: Make
+) -> None:
+    word = records.DoubtSettled(
+        **about(5), message_id="m-1", outcome="sent", settled_by="olga", reason="it is in the log"
+    )
+    (row,) = project([received("message-reviews", word)]).of(MESSAGES)
+    assert row == {
+        "message_id": "m-1",
+        "tenant_id": "acme",
+        "lead_id": "lead-1",
+        "updated_at": word.recorded_at,
+    }
+
+
 def test_a_stage_change_of_a_lower_revision_is_passed_over(about: About, received: Make) -> None:
     moved = records.StageChanged(
         **about(), cause_id="raw-2", revision=3, from_stage="new", to_stage="won"
@@ -374,3 +389,37 @@ def test_a_test_stands_in_a_table_of_its_own_and_nowhere_else(about: About, rece
         assert [table.name for table in into.tables()] == ["test_sends"]
         [row] = into.of(TEST_SENDS)
         assert (row["state"], row["recipient"]) == ("sent", "maria@example.com")
+
+
+def test_what_a_killed_sequencer_had_told_is_shown_as_its_successor_decided_it(
+    about: About, received: Make
+) -> None:
+    """It told of an enrollment's end and was killed before its row was written; when the next one
+    decided it again, automation rested."""
+
+    def told(kind: str, event_id: str, minutes: float, **more: Any) -> Received:
+        fields = about(minutes, event_id=event_id, enrollment_id="e-1", sequence_id="acme.one")
+        record: Any = getattr(records, kind)
+        return received("enrollment-events", record(**fields, sequence_version=1, **more))
+
+    enrolled: dict[str, Any] = {"entry": 1, "enrolled_by": "trigger", "trigger_event_id": "t-1"}
+    first = [told("Enrolled", "a", 0, **enrolled), told("EnrollmentCompleted", "b", 0)]
+    then = [told("Enrolled", "a", 5, **enrolled), told("EnrollmentPaused", "c", 5, rule="incident")]
+    last = [told("EnrollmentCompleted", "b", 9)]
+    for whole in ([*first, *then, *last], [*first, *then]):
+        for cut in range(len(whole) + 1):
+            batches = [whole[:cut], whole[cut:], whole[1:], whole]  # the last two are read again
+            kept: dict[str, datetime] = {}
+            rows: dict[Any, dict[str, Any]] = {}
+            for batch in batches:
+                ids_of = {each.record.event_id for each in batch}
+                new = ids_of - kept.keys()
+                before = {key: at for key, at in kept.items() if key in ids_of}
+                chosen = fresh(batch, new, before)
+                for each in batch:
+                    name, at = each.record.event_id, each.record.recorded_at
+                    kept[name] = max(at, kept.get(name, at))
+                for row in project(chosen).of(ENROLLMENTS):
+                    held = rows.get(row["enrollment_id"])
+                    rows[row["enrollment_id"]] = ENROLLMENTS.merge(held, row) if held else row
+            assert rows["e-1"]["status"] == ("completed" if whole[-1] is last[0] else "paused")

@@ -32,6 +32,7 @@ from portal_api.projections.handler import Projection
 from portal_api.publish import publish_library
 from portal_api.settings import PortalSettings
 from portal_api.store.connection import engine
+from portal_api.store.models import ReadModels
 from portal_api.suppression.importing import ImportRunner
 from portal_api.webhooks.secrets import WebhookSecrets
 
@@ -82,7 +83,7 @@ async def main(
         consumer=consumer,
         topics=PROJECTED,
         decode=decoder(codec),
-        handler=Projection(database, broadcaster),
+        handler=Projection(ReadModels(database), broadcaster),
         dead_letters=DeadLetters("portal-api", producer, clock),
         clock=clock,
         health=health,

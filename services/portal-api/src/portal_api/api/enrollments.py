@@ -10,16 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from leadflow import topics
-from leadflow.records import (
-    EnrollmentMigrateRequested,
-    EnrollmentPauseRequested,
-    EnrollmentResumeRequested,
-    EnrollmentStopRequested,
-    EnrollRequested,
-    LeadRecord,
-    RawEvent,
-)
-from portal_api import paging, views
+from portal_api import commands, paging, views
 from portal_api.api.access import Ctx, Enroller, Operator, Staff, own_leads_of
 from portal_api.api.bodies import Enroll, EnrollmentChange
 from portal_api.api.sequences import row_of
@@ -28,9 +19,7 @@ from portal_api.auth import Principal
 from portal_api.bulk.decide import asking
 from portal_api.bulk.model import STOP
 from portal_api.context import Context
-from portal_api.optout import opt_out
 from portal_api.problems import Problem
-from portal_api.projections.enrollments import UNSUBSCRIBE_REASON
 from portal_api.reasons import because
 from portal_api.store import enrollments as store
 from portal_api.store import leads as lead_store
@@ -53,30 +42,27 @@ async def enroll(
         row = await row_of(context, principal, sequence_id)
         wanted = list(dict.fromkeys(body.lead_ids))
         refused = await _refused(context, principal, row, wanted)
-        commands = {
-            lead_id: EnrollRequested(
-                event_id=write.event_id("enroll", sequence_id, lead_id),
+        asked = {
+            lead_id: commands.enroll(
+                write,
+                lead_id,
                 tenant_id=row["tenant_id"],
-                occurred_at=write.now,
-                recorded_at=write.now,
-                source="portal-api",
-                lead_id=lead_id,
                 sequence_id=sequence_id,
-                requested_by=principal.subject,
+                by=principal.subject,
                 reason=body.reason,
             )
             for lead_id in wanted
             if lead_id not in refused
         }
-        await context.publish(topics.ENROLLMENT_COMMANDS, list(commands.items()))
-        event_ids = [command.event_id for command in commands.values()]
+        await context.publish(topics.ENROLLMENT_COMMANDS, list(asked.items()))
+        event_ids = [command.event_id for command in asked.values()]
         decided = await _decided(context, event_ids, wait_seconds(request, 0))
         results: list[dict[str, Any]] = []
         for lead_id in wanted:
             if lead_id in refused:
                 results.append({"lead_id": lead_id, "state": "refused", "reason": refused[lead_id]})
                 continue
-            event_id = commands[lead_id].event_id
+            event_id = asked[lead_id].event_id
             result: dict[str, Any] = {
                 "lead_id": lead_id,
                 "state": "requested",
@@ -88,7 +74,7 @@ async def enroll(
                 else:
                     result |= {"state": "refused", "reason": answer["rule"]}
             results.append(result)
-        detail = {"requested": len(commands), "refused": len(refused)}
+        detail = {"requested": len(asked), "refused": len(refused)}
         return Done(HTTPStatus.ACCEPTED, {"results": results}, detail=detail)
 
     return await run(context, request, principal, "sequence.enroll", sequence_id, work)
@@ -146,17 +132,17 @@ async def change_enrollment(
                 f"It is {row['status']}: there is nothing to {body.action}, for "
                 f"{because(*refused, _said)}.",
             )
-        command = _command(body, row, sequence["tenant_id"], principal, write)
+        command, said = commands.change(
+            write,
+            body.action,
+            row,
+            tenant_id=sequence["tenant_id"],
+            by=principal.subject,
+            reason=body.reason,
+            to_version=body.to_version,
+        )
         await context.publish(topics.ENROLLMENT_COMMANDS, [(row["lead_id"], command)])
-        if body.action == "unsubscribe":
-            said: RawEvent = opt_out(
-                tenant_id=sequence["tenant_id"],
-                lead_id=row["lead_id"],
-                channel="email",
-                evidence=f"{UNSUBSCRIBE_REASON}: {principal.subject}",
-                event_id=write.event_id("opt-out", enrollment_id),
-                now=write.now,
-            )
+        if said is not None:
             await context.publish_raw([said])
 
         in_vain: dict[str, Any] | None = None
@@ -193,34 +179,6 @@ def _cannot(action: str, row: dict[str, Any]) -> tuple[str, dict[str, str]] | No
 
 def _said(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _command(
-    body: EnrollmentChange,
-    row: dict[str, Any],
-    tenant_id: str,
-    principal: Principal,
-    write: Write,
-) -> LeadRecord:
-    common: dict[str, Any] = {
-        "event_id": write.event_id(body.action, row["enrollment_id"]),
-        "tenant_id": tenant_id,
-        "occurred_at": write.now,
-        "recorded_at": write.now,
-        "source": "portal-api",
-        "lead_id": row["lead_id"],
-        "owner": row["owner"],
-        "enrollment_id": row["enrollment_id"],
-        "requested_by": principal.subject,
-    }
-    if body.action == "pause":
-        return EnrollmentPauseRequested(**common, reason=body.reason)
-    if body.action == "resume":
-        return EnrollmentResumeRequested(**common, reason=body.reason)
-    if body.action == "migrate":
-        to_version = body.to_version or row["sequence_version"]
-        return EnrollmentMigrateRequested(**common, to_version=to_version, reason=body.reason)
-    return EnrollmentStopRequested(**common, reason=UNSUBSCRIBE_REASON)
 
 
 async def _refused(

@@ -3,44 +3,59 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from leadflow import ids
 from portal_api.auth import Principal
 from portal_api.context import Context
-from portal_api.problems import Problem
+from portal_api.once import Done, Write, once
 from portal_api.store import writes
 
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write under way. The ids of what it makes follow from its idempotency key, so that a
-    repeat after a crash makes the same ones."""
-
-    seed: str
-    now: datetime
-
-    def event_id(self, *parts: str | int) -> str:
-        return ids.derived_id("portal", self.seed, *parts)
+__all__ = ["Done", "Write", "run", "wait_seconds"]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a write answers, and what of it goes into the audit log (no personal data)."""
+class _Keys:
+    """Implements `portal_api.once.Keys` in PostgreSQL."""
 
-    status: int
-    body: Any
-    target: str = ""
-    detail: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, context: Context, principal: Principal, action: str, target: str) -> None:
+        self._context = context
+        self._principal = principal
+        self._action = action
+        self._target = target
+
+    async def begin(self, key: str, request_hash: str, now: datetime) -> Mapping[str, Any] | None:
+        async with self._context.engine.begin() as connection:
+            scope = self._principal.credential_id
+            return await writes.begin(connection, scope, key, request_hash, now)
+
+    async def refused(self, key: str, status: int, now: datetime) -> None:
+        async with self._context.engine.begin() as connection:
+            if key:
+                await writes.give_back(connection, self._principal.credential_id, key)
+            await self._audit(connection, self._target, status, {}, now)
+
+    async def done(self, key: str, done: Done, body: Any, now: datetime) -> None:
+        async with self._context.engine.begin() as connection:
+            if key:
+                scope = self._principal.credential_id
+                await writes.finish(connection, scope, key, done.status, body)
+            target = done.target or self._target
+            await self._audit(connection, target, done.status, done.detail, now)
+
+    async def _audit(
+        self,
+        connection: AsyncConnection,
+        target: str,
+        status: int,
+        detail: dict[str, Any],
+        now: datetime,
+    ) -> None:
+        await writes.audit(connection, self._principal, self._action, target, status, detail, now)
 
 
 async def run(
@@ -58,40 +73,11 @@ async def run(
     """
     now = context.clock.now()
     key = request.headers.get("idempotency-key", "").strip()[:200]
-    scope = principal.credential_id
-    if key:
-        async with context.engine.begin() as connection:
-            held = await writes.begin(connection, scope, key, await _hash(request), now)
-        if held is not None:
-            return _replayed(held, await _hash(request))
-    write = Write(f"{scope}:{key}" if key else secrets.token_hex(16), now)
-    try:
-        done = await work(write)
-    except Problem as problem:
-        async with context.engine.begin() as connection:
-            if key:
-                await writes.give_back(connection, scope, key)
-            await writes.audit(connection, principal, action, target, problem.status, {}, now)
-        raise
-    body = jsonable_encoder(done.body)
-    async with context.engine.begin() as connection:
-        if key:
-            await writes.finish(connection, scope, key, done.status, body)
-        await writes.audit(
-            connection, principal, action, done.target or target, done.status, done.detail, now
-        )
-    return JSONResponse(body, done.status)
-
-
-def _replayed(held: dict[str, Any], request_hash: str) -> JSONResponse:
-    if held["request_hash"] != request_hash:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "Idempotency-Key: this one was used with another request.",
-        )
-    if held["status"] is None:
-        raise Problem(HTTPStatus.CONFLICT, "The first request with this key is still under way.")
-    return JSONResponse(held["body"], held["status"], {"Idempotency-Replayed": "true"})
+    told = await _hash(request) if key else ""
+    keys = _Keys(context, principal, action, target)
+    answer = await once(keys, principal.credential_id, key, told, now, work)
+    headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
+    return JSONResponse(answer.body, answer.status, headers)
 
 
 async def _hash(request: Request) -> str:

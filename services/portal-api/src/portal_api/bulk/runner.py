@@ -40,6 +40,9 @@ PREVIEW_KEPT = timedelta(days=1)
 class BulkRunner:
     """Runs the bulk jobs of all tenants, a batch of each in turn."""
 
+    jobs = store
+    answers = answers  # to the commands, in the read models
+
     def __init__(self, context: Context, batch: int = BATCH) -> None:
         self._context = context
         self._batch = batch
@@ -63,7 +66,7 @@ class BulkRunner:
                     wait = IDLE_SECONDS
                     self._looked.clear()
                 # What was sent in full waits for answers; the rest need not wait for us.
-                elif any([await self._advance(bulk_id) for bulk_id in jobs]):
+                elif any([await self.advance(bulk_id) for bulk_id in jobs]):
                     wait = 0
             except Exception as error:
                 if not isinstance(error, DBAPIError) and not is_retryable(error):
@@ -73,11 +76,11 @@ class BulkRunner:
             if wait:
                 await self._rest(stop, wait)
 
-    async def _advance(self, bulk_id: str) -> bool:
+    async def advance(self, bulk_id: str) -> bool:
         """Send a batch of a job and look for answers; whether there is more to send."""
         context = self._context
         async with context.engine.begin() as connection:
-            row = await store.lock(connection, bulk_id)
+            row = await self.jobs.lock(connection, bulk_id)
             if row is None:
                 return False
             job = job_of(row)
@@ -94,12 +97,12 @@ class BulkRunner:
                         for each in sent
                     ],
                 )
-                await store.requested(connection, bulk_id, [each["position"] for each in sent])
+                await self.jobs.requested(connection, bulk_id, [each["position"] for each in sent])
             more = len(sent) >= self._batch
             if job.started_at is not None and self._looks(bulk_id, more):
-                await answers.collect(connection, bulk_id, job.action, job.started_at)
+                await self.answers.collect(connection, bulk_id, job.action, job.started_at)
             if not more:
-                await store.finish(connection, bulk_id, context.clock.now())
+                await self.jobs.finish(connection, bulk_id, context.clock.now())
         return more
 
     async def _next(
@@ -109,15 +112,15 @@ class BulkRunner:
         waiting first, and what is not overdue at once."""
         bulk_id, rate, now = row["bulk_id"], row["rate_per_minute"], self._context.clock.now()
         if rate is None:
-            return await store.waiting(connection, bulk_id, self._batch)
-        sent = await store.not_overdue(connection, bulk_id, now, self._batch)
-        unanswered = await store.unanswered(connection, bulk_id, row["started_at"])
+            return await self.jobs.waiting(connection, bulk_id, self._batch)
+        sent = await self.jobs.not_overdue(connection, bulk_id, now, self._batch)
+        unanswered = await self.jobs.unanswered(connection, bulk_id, row["started_at"])
         number, used_until = pace.allowed(
             rate, row["paced_at"] or row["started_at"], now, unanswered
         )
         if number:
-            sent += await store.overdue(connection, bulk_id, now, number)
-            await store.paced(connection, bulk_id, used_until)
+            sent += await self.jobs.overdue(connection, bulk_id, now, number)
+            await self.jobs.paced(connection, bulk_id, used_until)
         return sent
 
     def _looks(self, bulk_id: str, more: bool) -> bool:

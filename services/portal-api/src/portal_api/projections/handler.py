@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeGuard
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol, TypeGuard
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from leadflow import ids
+from leadflow import ids, topics
 from leadflow.kafka.loop import Received, Stateless
 from leadflow.records import LeadRecord, Record
 from portal_api.live import Broadcaster, changes_of
 from portal_api.projections import project
-from portal_api.projections.rows import Row, Rows
+from portal_api.projections.rows import Row, Rows, Table
 from portal_api.projections.tables import TIMELINE
 from portal_api.projections.timeline import line
-from portal_api.store.derived import derive
-from portal_api.store.upserts import insert_new, upsert
+
+
+class Changes(Protocol):
+    """A transaction on the read models."""
+
+    async def insert_new(self, table: Table, rows: Sequence[Row]) -> set[str]:
+        """Insert the rows whose key is not there yet; return the keys of those."""
+
+    async def retold(self, times: Mapping[str, datetime]) -> Mapping[str, datetime]:
+        """Raise when these lines of the timeline were recorded; return when they had been."""
+
+    async def merge(self, changed: Rows) -> None:
+        """Insert every row, or merge it into the one that is there; then what follows from it."""
+
+
+class Models(Protocol):
+    """The read models' tables."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Changes]:
+        """All of it happens at its end, or nothing."""
 
 
 class Projection(Stateless):
@@ -25,10 +43,14 @@ class Projection(Stateless):
     A record about a lead is applied when its line of the timeline is new: a repeat finds its
     event_id there and changes nothing. All other rows have keys of their own and rules under
     which a repeat is the same row again.
+
+    One repeat is news: a sequencer was killed after it had told of a decision and before it had
+    kept it, and the next one decided anew, perhaps otherwise. What it tells then has the same ids
+    and was recorded later, and what an enrollment is follows from what was told last.
     """
 
-    def __init__(self, engine: AsyncEngine, broadcaster: Broadcaster) -> None:
-        self._engine = engine
+    def __init__(self, models: Models, broadcaster: Broadcaster) -> None:
+        self._models = models
         self._broadcaster = broadcaster
 
     async def handle(self, batch: Sequence[Received]) -> None:
@@ -38,26 +60,51 @@ class Projection(Stateless):
                 lines.setdefault(
                     received.record.event_id, line(received.record, received.message.topic)
                 )
-        async with self._engine.begin() as connection:
-            new = await insert_new(
-                connection, TIMELINE, sorted(lines.values(), key=lambda row: str(row["event_id"]))
+        async with self._models.transaction() as changes:
+            new = await changes.insert_new(
+                TIMELINE, sorted(lines.values(), key=lambda row: str(row["event_id"]))
             )
-            rows: Rows = project(fresh(batch, new))
-            await upsert(connection, rows)
-            await derive(connection, rows)
+            again = told_again(batch, new)
+            before = await changes.retold(again) if again else {}
+            rows: Rows = project(fresh(batch, new, before))
+            await changes.merge(rows)
         self._broadcaster.publish(changes_of(rows))
 
 
-def fresh(batch: Sequence[Received], new: set[str]) -> list[Received]:
-    """The records to apply: each new event_id once, and all that are not about a lead."""
+def told_again(batch: Sequence[Received], new: set[str]) -> dict[str, datetime]:
+    """Of what the sequencer tells again: when it recorded it last."""
+    seen: dict[str, datetime] = {}
+    again: dict[str, datetime] = {}
+    for received in batch:
+        event_id, at = received.record.event_id, received.record.recorded_at
+        if received.message.topic != topics.ENROLLMENT_EVENTS.name:
+            continue
+        if event_id not in new or event_id in seen:
+            again[event_id] = max(at, again.get(event_id, at))
+        seen[event_id] = at
+    return again
+
+
+def fresh(
+    batch: Sequence[Received], new: set[str], before: Mapping[str, datetime] | None = None
+) -> list[Received]:
+    """The records to apply: each new event_id once, all that are not about a lead, and what was
+    decided anew. `before` is when a record that is told again had been recorded."""
+    told = {} if before is None else {key: at for key, at in before.items() if key not in new}
     left = set(new)
     chosen: list[Received] = []
     for received in batch:
+        event_id, at = received.record.event_id, received.record.recorded_at
         if not _has_a_story(received.record):
             chosen.append(received)
-        elif received.record.event_id in left:
-            left.discard(received.record.event_id)
+        elif event_id in left or (
+            received.message.topic == topics.ENROLLMENT_EVENTS.name
+            and event_id in told
+            and at > told[event_id]
+        ):
+            left.discard(event_id)
             chosen.append(received)
+            told[event_id] = at
     return chosen
 
 
