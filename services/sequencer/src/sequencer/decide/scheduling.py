@@ -23,8 +23,10 @@ def schedule(
     index: int,
     *,
     after: datetime,
+    begins: bool = False,
 ) -> Enrollment | None:
-    """Make step `index` the next one; None if there is no such step and all is done.
+    """Make step `index` the next one; None if there is no such step and all is done. `begins`:
+    it is the first of an enrollment that has just begun.
 
     `after` is when the step before it was done, or the enrollment began. A step is never due
     before that, so steps keep their order whatever their delays say.
@@ -39,7 +41,7 @@ def schedule(
     slot = timing.due(case, enrollment, sequence, step, after)
     enrollment = changed(enrollment, step_index=index, due_at=slot.at, held_by="")
     _told(case, enrollment, step, slot, (step.step_id,))
-    if index == 0 and slot.rule in ("quiet_hours", "window"):
+    if begins and index == 0 and slot.rule in ("quiet_hours", "window"):
         _tell_owner(case, enrollment, sequence, step, slot)
     return enrollment
 

@@ -72,7 +72,7 @@ def enroll(case: Case, event: LeadRecord | Cause, sequence: SequencePublished, *
         trigger_event_id=event.event_id,
     )
     if not ahead.ends(case, enrollment):
-        scheduling.schedule(case, enrollment, sequence, 0, after=at)
+        scheduling.schedule(case, enrollment, sequence, 0, after=at, begins=True)
 
 
 def refuse(
