@@ -17,10 +17,11 @@ from . import hours
 from .disk import CHANGELOG
 from .dispatcher import FakeProvider, Tables
 from .durable import PARTITIONS, Durable
-from .model import LeadModel, Passage, owner_task
-from .sequencer import Queued, Watch
+from .model import LeadModel
+from .passage import Passage, owner_task
 from .sequences import REACTIVATE, Features, key_of
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS
+from .watch import Queued, Watch
 
 SETTLED = (State.SENT, State.RECORDED, State.UNKNOWN, State.SUPPRESSED)
 STOPS = {"ReplyReceived": "reply", "BookingMade": "booking", "AccountReplied": "account_reply"}

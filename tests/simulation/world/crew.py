@@ -11,7 +11,8 @@ from sequencer.model import LeadRow, Setting
 
 from .durable import Durable
 from .group import Coordinator
-from .sequencer import Machine, Parts, Sequencer, Views, Watch
+from .sequencer import Machine, Parts, Sequencer, Views
+from .watch import Watch
 
 MOMENTS = 30
 MACHINES = 3

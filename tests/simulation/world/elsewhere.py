@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from leadflow.records import LeadCreated, LeadRecord, LeadUpdated
 from .crm import CrmTables, FakeCrm
 from .durable import Durable
 from .intake import IntakeTables
-from .story import CODEC, LEAD_EVENTS, MESSAGE_EVENTS, RAW_EVENTS
+from .story import CODEC, LEAD_EVENTS, MESSAGE_EVENTS, RAW_EVENTS, raw_event
 
 DLQ = "intake-dlq"
 NOT_ALLOWED = (b"unknown_lead", b"stage_transition")
@@ -25,7 +24,7 @@ def told_by_intake(durable: Durable, tables: IntakeTables) -> Iterator[str]:
     """Every raw event is accounted for, with the same words however often they are said; one
     person is one lead, whose revisions are all different."""
     letters = _log(durable, DLQ)
-    refused = {json.loads(each.value or b"{}")["event_id"] for each in letters}
+    refused = {raw_event(each).event_id for each in letters}
     for each in letters:
         if not (each.header("dlq-reason") or b"").startswith(NOT_ALLOWED):
             yield f"REFUSED: {each.header('dlq-reason')!r}"
@@ -37,9 +36,9 @@ def told_by_intake(durable: Durable, tables: IntakeTables) -> Iterator[str]:
         if words.setdefault(record.event_id, message.value or b"") != message.value:
             yield f"TOLD TWO WAYS: {record.TYPE} of {record.cause_id}"
     for message in _log(durable, RAW_EVENTS):
-        raw = json.loads(message.value or b"{}")
-        if raw["event_id"] not in caused | refused and raw["kind"] != "opt_out":
-            yield f"LOST AT INTAKE: {raw['event_id']}"
+        raw = raw_event(message)
+        if raw.event_id not in caused | refused and raw.kind != "opt_out":
+            yield f"LOST AT INTAKE: {raw.event_id}"
     people = defaultdict(set)
     revisions: dict[tuple[str, int], set[str]] = defaultdict(set)
     for row in tables.leads.values():

@@ -7,104 +7,21 @@ through what became durable in the order in which that happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from leadflow import ids
 from leadflow.records import LeadRecord, SequencePublished
-from leadflow.records.common import SequenceStep
 
 from . import hours
-from .durable import START
-from .sequences import DORMANT_DAYS, NURTURE, REACTIVATE, RETENTION_DAYS, TENANT, WELCOME
+from .passage import Passage, owner_task, scopes
+from .sequences import DORMANT_DAYS, NURTURE, REACTIVATE, RETENTION_DAYS, WELCOME
 
 OUT_OF_OFFICE = timedelta(days=3)
 DAY = timedelta(days=1)
 CLOSING_STAGE = "won"
 # With these the lead itself says that it is not away.
 OWN_ACTS = frozenset({"ReplyReceived", "BookingMade", "ConsentChanged"})
-
-
-@dataclass(eq=False)
-class Passage:
-    """One enrollment. `ended` is "completed" or the stop, `ended_at` the number of the effect.
-    `holds`: from which effect on which step had to wait until when. `waits_for` is a task that
-    somebody has to do first, `done` are those done, `outcomes` what became of messages, `passed`
-    is what is behind it in versions that it has left."""
-
-    lead: str
-    sequence: SequencePublished
-    entry: int
-    enrolled_at: datetime
-    due: datetime = START
-    index: int = 0
-    paused: bool = False
-    waits_for: str = ""
-    passed: frozenset[str] = frozenset()
-    moved: bool = False
-    done: set[str] = field(default_factory=set)
-    outcomes: set[str] = field(default_factory=set)
-    ended: str = ""
-    ended_at: int = 0
-    ended_on: datetime | None = None
-    must: list[str] = field(default_factory=list)
-    holds: list[tuple[int, int, datetime]] = field(default_factory=list)
-
-    @property
-    def enrollment_id(self) -> str:
-        return ids.enrollment_id(self.lead, self.sequence.sequence_id, self.entry)
-
-    @property
-    def step(self) -> SequenceStep:
-        return self.sequence.steps[self.index]
-
-    def message_id(self, step_id: str) -> str:
-        return ids.message_id(self.enrollment_id, step_id)
-
-    def hold(self, until: datetime, count: int) -> None:
-        """An automatic answer: what a reply would stop waits."""
-        if "reply" in self.sequence.stop_on and self.due < until and not self.waits_for:
-            self.due = until
-            self.holds.append((count, self.index, until))
-
-    def meets(self, step: SequenceStep) -> bool:
-        """Whether what became of an earlier message is what the step asks for."""
-        if step.condition is None:
-            return True
-        wanted = {each.strip() for each in step.condition.value.split(",")}
-        of = step.condition.field.removeprefix("message.")
-        found = any(f"{of}:{each}" in self.outcomes for each in wanted)
-        return found != (step.condition.op == "ne")
-
-    def note(self, message_id: str, what: str) -> None:
-        """Something became of a message, which a step of this version may ask for."""
-        asked = {each.condition.field for each in self.sequence.steps if each.condition}
-        for step in self.sequence.steps:
-            if f"message.{step.step_id}" in asked and self.message_id(step.step_id) == message_id:
-                self.outcomes.add(f"{step.step_id}:{what}")
-
-    def end(self, outcome: str, count: int) -> None:
-        self.ended, self.ended_at = outcome, count
-
-    def is_due(self, now: datetime, paused: frozenset[str]) -> bool:
-        return (
-            not self.paused
-            and not self.waits_for
-            and self.due <= now
-            and not paused & scopes(self.sequence.sequence_id, self.step.channel)
-        )
-
-
-def scopes(sequence_id: str, channel: str) -> frozenset[str]:
-    return frozenset(
-        {
-            "everything",
-            f"tenant:{TENANT}",
-            f"channel:{TENANT}:{channel}",
-            f"sequence:{TENANT}:{sequence_id}",
-        }
-    )
 
 
 class LeadModel:
@@ -130,6 +47,7 @@ class LeadModel:
         self.wrong: list[str] = []
         self.resent: list[str] = []  # ids of messages that went out again
         self.refused: set[str] = set()  # and of those that were not to
+        self._stopped: set[str] = set()  # enrollments that somebody stopped before they began
 
     @property
     def live(self) -> list[Passage]:
@@ -146,7 +64,8 @@ class LeadModel:
         """What was decided at `now` about a record, or a timer, is durable as effect `count`."""
         if record is not None and record.event_id not in self._seen:
             self._seen.add(record.event_id)
-            if not record.TYPE.startswith("Message"):  # which may be of no concern
+            # What else is said of messages may be of no concern.
+            if record.TYPE == "MessageComplained" or not record.TYPE.startswith("Message"):
                 self.touched = now
             self._happen(record, now, published, count)
             self._listen(record, now)
@@ -206,19 +125,21 @@ class LeadModel:
 
     def looked_at(self, now: datetime) -> None:
         """A timer went off, and nothing came of it."""
-        since = self.silent_since
-        if (
-            since is None
-            or not self.may_be_woken()
-            or any(e.ended_on == now for e in self.passages)
-        ):
+        if not self.may_be_woken() or any(e.ended_on == now for e in self.passages):
             return
-        if self._dormant_at() <= now < since + timedelta(days=RETENTION_DAYS):
+        forgotten = self._silent() + timedelta(days=RETENTION_DAYS)
+        if self._dormant_at() <= now < forgotten:
             self.wrong.append(f"NOT WOKEN: lead {self.lead[:8]}")
 
     def _dormant_at(self) -> datetime:
+        return self._silent() + timedelta(days=DORMANT_DAYS)
+
+    def _silent(self) -> datetime:
+        """Since when its silence counts: whoever was taken out by hand is silent from then on."""
         assert self.silent_since is not None
-        return self.silent_since + timedelta(days=DORMANT_DAYS)
+        last = {each.sequence.sequence_id: each for each in self.passages}
+        by_hand = [e.ended_on for e in last.values() if e.ended == "manual" and e.ended_on]
+        return max([self.silent_since, *by_hand])
 
     def is_kept(self) -> bool:
         """Whether something of it is needed for good: a refusal."""
@@ -258,7 +179,9 @@ class LeadModel:
                 return
         self._schedule(passage, now, count)
 
-    def _schedule(self, passage: Passage, after: datetime, count: int) -> None:
+    def _schedule(
+        self, passage: Passage, after: datetime, count: int, *, begins: bool = False
+    ) -> None:
         """When the next step is due, the one before being done at `after`."""
         steps = passage.sequence.steps
         while passage.index < len(steps) and passage.step.step_id in passage.passed:
@@ -276,7 +199,7 @@ class LeadModel:
             return
         passage.due = hours.opens(wanted, self.zone, due)
         first_touch_waits = passage.index == 0 and passage.due > due and step.channel == "email"
-        if first_touch_waits and self.refused_at is None:
+        if begins and first_touch_waits and self.refused_at is None:
             passage.must.append(passage.message_id(owner_task(step)))
 
     def _back(self, passage: Passage, at: datetime) -> datetime | None:
@@ -330,6 +253,8 @@ class LeadModel:
             case "EnrollmentStopRequested":
                 for passage in named:
                     passage.end("manual", count)
+                if all(each.enrollment_id != enrollment_id for each in self.passages):
+                    self._stopped.add(str(enrollment_id))
             case "EnrollmentMigrateRequested":
                 for passage in named:
                     self._migrate(passage, getattr(record, "to_version", 0), now, count)
@@ -403,7 +328,10 @@ class LeadModel:
         version = 2 if f"{sequence_id}:2" in published else 1
         passage = Passage(self.lead, self._sequences[f"{sequence_id}:{version}"], entry, at)
         self.passages.append(passage)
-        self._schedule(passage, at, count)
+        if passage.enrollment_id in self._stopped:
+            passage.end("manual", count)
+        else:
+            self._schedule(passage, at, count, begins=True)
 
     def _migrate(self, passage: Passage, version: int, now: datetime, count: int) -> None:
         """It goes on at the step that it stands on; if that is gone at the first later one that
@@ -432,13 +360,3 @@ class LeadModel:
             always = rule in ("opt_out", "bounce", "complaint")
             if always or rule in passage.sequence.stop_on:
                 passage.end(rule, count)
-
-
-def owner_task(step: SequenceStep) -> str:
-    """The step id of the task that tells the owner that the first message waits."""
-    return f"{step.step_id}:owner-task"
-
-
-def _turn(passage: Passage) -> tuple[int, datetime, str]:
-    """The higher priority goes first."""
-    return -passage.sequence.priority, passage.due, passage.enrollment_id

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from crm_sync.sync import Synchronizer
-from leadflow import ids
 from leadflow.errors import BrokerError
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.port import Message, Outgoing, TopicPartition
-from leadflow.records import Enrolled, LeadRecord, MessageQueued
-from sequencer import rowcodec
+from portal_api.projections.handler import Projection
 from sequencer.due import DueIndex
 from sequencer.lease import Lease
 from sequencer.member import LEASE_SECONDS, STREAM_TOPICS, Member
@@ -34,6 +31,7 @@ from .group import Consumer, Coordinator, Link, Switch
 from .intake import MemoryStore
 from .sequences import REACTIVATE
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES
+from .watch import Applied, Decided, Queued, Watch, known, woken
 
 SOURCES = (LEAD_EVENTS, COMMANDS, MESSAGE_EVENTS)
 
@@ -52,6 +50,7 @@ class Parts:
     once: type[OncePerMessage] = OncePerMessage
     lease: type[Lease] = Lease
     switch: type[Switch] = Switch
+    projection: type[Projection] = Projection
 
 
 @dataclass
@@ -71,51 +70,6 @@ class Views:
 
     def changes(self) -> object:
         return self.sequences.changes, self.pauses.changes
-
-
-class Decided(NamedTuple):
-    """When and about what a decision was made: a record, or a timer. `serial` is the number of
-    the last effect before it."""
-
-    cause: Message | None
-    record: LeadRecord | None
-    at: datetime
-    paused: frozenset[str]
-    published: frozenset[str]
-    serial: int
-    woken: datetime | None = None  # the lead was found silent, and enrolled from then on
-
-
-class Applied(NamedTuple):
-    """A decision whose row became durable, as effect number `serial`."""
-
-    key: bytes
-    partition: int
-    decided: Decided
-    serial: int
-    gone: bool
-
-
-class Queued(NamedTuple):
-    """A record in `messages` and the decision that it is of."""
-
-    record: MessageQueued
-    decided: Decided
-    serial: int
-
-
-class Watch:
-    """What the simulation sees of the decisions, over all lives of the sequencer; and what is
-    paused and published at the moment."""
-
-    def __init__(self) -> None:
-        self.paused: frozenset[str] = frozenset()
-        self.published: frozenset[str] = frozenset()
-        self.applied: list[Applied] = []
-        self.queued: list[Queued] = []
-        self.again: list[Queued] = []  # decided once more, but in `messages` already
-        self.enrollments: dict[str, str] = {}  # of messages
-        self.too_soon: list[str] = []  # answers that were handled before what they answer
 
 
 class _Producer(LogProducer):
@@ -323,7 +277,7 @@ class Sequencer:
         record: Any = CODEC.decode(answer.value or b"")
         enrollment_id = self.watch.enrollments.get(record.message_id)
         stored = self.rows.get(answer.partition, answer.key or b"")
-        if enrollment_id is None or enrollment_id in _known(answer.key or b"", stored):
+        if enrollment_id is None or enrollment_id in known(answer.key or b"", stored):
             return
         self.watch.too_soon.append(f"BEFORE ITS CAUSE: {record.TYPE} of {record.message_id}")
 
@@ -372,28 +326,6 @@ class Sequencer:
         return True
 
 
-def _known(key: bytes, stored: bytes | None) -> set[str]:
-    """The enrollments that a row tells of."""
-    if stored is None:
-        return set()
-    row = rowcodec.decode(key, stored)
-    over = {
-        ids.enrollment_id(row.lead_id, line.sequence_id, entry)
-        for line in row.finished
-        for entry in range(1, line.entries + 1)
-    }
-    return over | {each.enrollment_id for each in row.live}
-
-
-def _woken(decision: Decision) -> datetime | None:
-    """From when a lead is enrolled for its silence, if it is."""
-    for effect in decision.effects:
-        if isinstance(effect, Enrolled) and effect.sequence_id == REACTIVATE:
-            live = [each for each in decision.row.live if each.sequence_id == REACTIVATE]
-            return live[0].enrolled_at if live else effect.occurred_at
-    return None
-
-
 def _watched(
     processor: type[LeadProcessor], worker: Sequencer, durable: Durable
 ) -> type[LeadProcessor]:
@@ -415,8 +347,8 @@ def _watched(
             return work
 
         def _follow(self, partition: int, key: bytes, decision: Decision) -> Work | None:
-            if (woken := _woken(decision)) is not None:
-                worker.deciding[key] = worker.deciding[key]._replace(woken=woken)
+            if (since := woken(decision)) is not None:
+                worker.deciding[key] = worker.deciding[key]._replace(woken=since)
             work: Work | None = super()._follow(partition, key, decision)
             return work
 

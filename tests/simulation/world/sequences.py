@@ -42,6 +42,7 @@ class Features:
     conditions: bool
     resends: bool
     silence: bool
+    portal: bool
 
     @classmethod
     def drawn(cls, rng: Random) -> Features:
@@ -57,6 +58,7 @@ class Features:
             versions=rng.random() < 0.3,
             conditions=rng.random() < 0.35,
             resends=rng.random() < 0.35,
+            portal=rng.random() < 0.2,
         )
 
     def tenants(self) -> dict[str, Tenant]:
