@@ -14,6 +14,9 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 # Trust what the machine trusts, so that a company's own certificate authority works.
 export UV_SYSTEM_CERTS := 1
 export UV_NATIVE_TLS := 1
+# Hundreds of processes start in a test run: what they import is compiled once, also where
+# somebody's image says otherwise.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test unit integration endurance endurance-sending check format schemas bench clean
