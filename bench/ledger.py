@@ -5,9 +5,10 @@
 One dispatcher and two, as processes, take e-mails from the topic `messages`: rendered, entered into
 the ledger, claimed, given to the sandbox, settled with their chain, their events published. The
 clock runs from the first message written to the topic until the last is settled and its event out.
-Beside it, in the same run, a process that posts the same payloads to the same sandbox with the
-dispatcher's own client, as many calls at once, and keeps nothing. Both with batch calls (100
-messages each) and with single calls. Starts Kafka, PostgreSQL and the sandbox on free ports of
+Beside it, in the same run, a process that keeps nothing: it posts to the same sandbox with the
+dispatcher's own client, as many calls at once; once finished payloads, once what it renders of the
+same messages with the dispatcher's own writer. All with batch calls (100 messages each) and with
+single calls. Starts Kafka, PostgreSQL and the sandbox on free ports of
 127.0.0.1.
 """
 
@@ -24,30 +25,27 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import confluent_kafka
 import httpx
 import psutil
 from _figures import at_least, figure, shown
+from _mail import message
 
-from leadflow import database, ids, topics
+from leadflow import database, topics
 from leadflow.codec import Codec
 from leadflow.kafka.admin import ensure_topics
-from leadflow.records import MessageQueued
 from leadflow_cli.embedded.kafka import KafkaServer
 from leadflow_cli.embedded.postgres import PostgresServer
 from leadflow_cli.processes import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
-TENANT = "acme-roofing"
 SECRET = "bench"
 READY_SECONDS = 60.0
 DONE_SECONDS = 300.0
@@ -73,40 +71,6 @@ class Around:
             "LEADFLOW_TENANTS_FILE": str(ROOT / "demo/tenants.toml"),
             "LEADFLOW_LINK_SECRET": "only for the bench",
         }
-
-
-def message(number: int, run: str) -> MessageQueued:
-    """An ordinary first e-mail to a lead of its own."""
-    now = datetime.now(UTC)
-    lead_id = ids.lead_id(TENANT, run, str(number))
-    enrollment_id = ids.enrollment_id(lead_id, f"{TENANT}.first-touch", 1)
-    return MessageQueued(
-        event_id=str(uuid4()),
-        tenant_id=TENANT,
-        occurred_at=now,
-        recorded_at=now,
-        source="bench",
-        lead_id=lead_id,
-        owner="dana",
-        message_id=ids.message_id(enrollment_id, "hello"),
-        enrollment_id=enrollment_id,
-        sequence_id=f"{TENANT}.first-touch",
-        step_id="hello",
-        channel="email",
-        attempt=1,
-        recipient=f"{run}-{number}@example.com",
-        template_name="first_touch",
-        subject="Your {{ service }} request",
-        body="Hello {{ first_name }},\n\n"
-        + "we read what you wrote and would like to look at it this week. " * 4
-        + "\n\nStop these: {{ unsubscribe_url }}",
-        variables={"first_name": "Robin", "service": "roof repair", "tenant_name": "Acme Roofing"},
-        compliance_note="consent of the form",
-        send_state="queued",
-        enrolled_at=now,
-        stop_on=("reply", "booking"),
-        due_at=now,
-    )
 
 
 def write(around: Around, count: int) -> None:
@@ -221,13 +185,17 @@ async def through_the_ledger(
     return rates, {name: (after[name] - before.get(name, 0.0)) / sent * 1e3 for name in after}
 
 
-def only_posted(around: Around, count: int, *, single: bool) -> float:
-    """Messages a second of the loop that keeps nothing, in a process of its own."""
+def without_ledger(
+    around: Around, count: int, *, single: bool, rendering: bool
+) -> tuple[float, float]:
+    """Messages a second of the loop that keeps nothing, in a process of its own, and its processor
+    time a message in ms."""
     line = [sys.executable, str(HERE / "_plain_loop.py"), str(count), "--warm-up", "300"]
-    if single:
-        line.append("--single")
+    line += ["--single"] if single else []
+    line += ["--render"] if rendering else []
     done = subprocess.run(line, env=around.environment, stdout=subprocess.PIPE, check=True)
-    return float(json.loads(done.stdout)["rate"])
+    said = json.loads(done.stdout)
+    return float(said["rate"]), float(said["cpu_ms"])
 
 
 @contextmanager
@@ -299,13 +267,19 @@ async def main() -> None:
                 else:
                     at_least(what, seen[workers], AIM_RATE, " messages/s")
                 print(f"  processor time a message: {sum(shares.values()):.2f} ms ({told})")
-            plain = [only_posted(around, count, single=single) for _ in range(options.rounds)]
-            alone = median(plain)
-            print(f"{name}, the plain loop: {shown(plain)} /s")
-            for workers, rates in seen.items():
-                ratio = median(rates) / alone
-                print(f"  {workers} dispatcher(s) beside it: {ratio:.2f}")
-                at_least(f"{name}, {workers} beside the plain loop", [ratio], AIM_RATIO)
+            for rendering in (False, True):
+                beside = "the plain loop that renders" if rendering else "the plain loop"
+                plain = [
+                    without_ledger(around, count, single=single, rendering=rendering)
+                    for _ in range(options.rounds)
+                ]
+                alone = median(rate for rate, _ in plain)
+                print(f"{name}, {beside}: {shown([rate for rate, _ in plain])} /s")
+                print(f"  processor time a message: {median(ms for _, ms in plain):.2f} ms")
+                for workers, rates in seen.items():
+                    ratio = median(rates) / alone
+                    print(f"  {workers} dispatcher(s) beside it: {ratio:.2f}")
+                    at_least(f"{name}, {workers} beside {beside}", [ratio], AIM_RATIO)
         await database_.close()
 
 
