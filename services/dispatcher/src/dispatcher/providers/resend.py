@@ -114,7 +114,7 @@ class Resend:
     keyed = True
     key_seconds = KEY_SECONDS
     batch = 100
-    at_once = 2  # a hundred messages each; more would only wait for their turns
+    at_once = 8
 
     def __init__(
         self,
