@@ -21,7 +21,6 @@ sys.exit({code})
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bench, "shipped", lambda _name: tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
     return tmp_path
 
 

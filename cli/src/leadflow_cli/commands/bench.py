@@ -29,6 +29,7 @@ SMALL: dict[str, tuple[str, ...]] = {
 }
 """Sizes with which each one only shows that it works."""
 
+WIDTH = 150
 COLLECTED_IN = "LEADFLOW_BENCH_FIGURES"
 """The variable that tells a measurement where to note its figures (`bench/_figures.py`)."""
 
@@ -62,7 +63,10 @@ def show(figures: list[Figure]) -> None:
     for each in figures:
         reached = "" if each.reached is None else "yes" if each.reached else "no"
         table.add_row(each.what, each.aim, each.seen, reached)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH  # in a file nobody asks for lines of 80
+    console.print(table)
 
 
 def bench(
