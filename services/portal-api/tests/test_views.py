@@ -168,3 +168,27 @@ def test_rows_reach_postgresql_without_what_it_cannot_hold() -> None:
     assert as_json([{"a": "x\x00y", "b": ["\x00"]}]) == '[{"a":"xy","b":[""]}]'
     assert as_json([{"a": "\\u0000"}]) == '[{"a":"\\\\u0000"}]'
     assert as_json([{"a": "\ud800"}]) == '[{"a":"?"}]'
+
+
+def test_a_doubt_says_since_when_it_is_and_the_first_word_about_it() -> None:
+    t0 = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+    def word(outcome: str, by: str) -> dict[str, Any]:
+        data = {"message_id": "m-1", "outcome": outcome, "settled_by": by, "reason": "looked"}
+        return {"type": "DoubtSettled", "at": t0, "data": data}
+
+    unknown = {"type": "MessageUnknown", "at": t0, "data": {"message_id": "m-1"}}
+    other = {"type": "MessageUnknown", "at": t0, "data": {"message_id": "m-2"}}
+    assert views.doubt("m-1", []) is None
+    assert views.doubt("m-1", [other]) is None
+    assert views.doubt("m-1", [unknown]) == {"since": t0, "provider_id": None, "word": None}
+    # The dispatcher follows the first word: what comes after it finds nothing in doubt.
+    found = views.doubt("m-1", [other, unknown, word("sent", "olga"), word("failed", "rob")])
+    assert found is not None
+    assert found["word"] == {
+        "outcome": "sent",
+        "by": "olga",
+        "reason": "looked",
+        "provider_id": None,
+        "at": t0,
+    }

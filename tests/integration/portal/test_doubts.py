@@ -69,4 +69,11 @@ def test_a_message_in_doubt_is_listed_until_somebody_says_what_became_of_it(
         story.add("message-events", lead_id, sent)
         story.tell(portal.bootstrap)
         wait_until(lambda: not ops.get("/messages").json()["items"], "it is off the list")
+        [settled] = ops.get("/messages/settled").json()["items"]
+        assert (settled["id"], settled["state"]) == (doubt, "sent")
+        word = settled["doubt"]["word"]
+        assert (word["outcome"], word["by"], word["reason"]) == ("sent", "olga", body["reason"])
+        assert rep.get("/messages/settled").json()["items"] == [], "another's lead"
+        with portal.client("ops", portal.tenants[1].tenant_id) as stranger:
+            assert stranger.get("/messages/settled").json()["items"] == []
         assert ops.post(url, json=body).status_code == 409

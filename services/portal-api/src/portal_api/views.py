@@ -272,6 +272,7 @@ def message(row: Mapping[str, Any]) -> dict[str, Any]:
     variables = row["variables"] or {}
     return {
         "id": row["message_id"],
+        "tenant_id": row["tenant_id"],
         "enrollment_id": row["enrollment_id"],
         "sequence_id": row["sequence_id"],
         "step_id": row["step_id"],
@@ -299,3 +300,25 @@ def message(row: Mapping[str, Any]) -> dict[str, Any]:
             "bounced_at": row["bounced_at"],
         },
     }
+
+
+def doubt(message_id: str, said: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Since when a message is or was in doubt, and what was found out: the first word counts, as
+    in the dispatcher. None where `said`, oldest first, knows of no doubt."""
+    found: dict[str, Any] | None = None
+    for each in said:
+        data = each["data"]
+        if data["message_id"] != message_id:
+            continue
+        found = found or {"since": each["at"], "provider_id": None, "word": None}
+        if each["type"] == "MessageUnknown":
+            found["provider_id"] = data.get("provider_id")
+        elif found["word"] is None:
+            found["word"] = {
+                "outcome": data["outcome"],
+                "by": data["settled_by"],
+                "reason": data["reason"],
+                "provider_id": data.get("provider_id"),
+                "at": each["at"],
+            }
+    return found

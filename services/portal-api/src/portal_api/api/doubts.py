@@ -1,12 +1,15 @@
-"""/messages: the work list of messages of which nobody knows whether they went out."""
+"""/messages: the work list of messages of which nobody knows whether they went out, and what
+people found out about them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from leadflow import topics
 from leadflow.records import DoubtSettled
@@ -17,6 +20,7 @@ from portal_api.api.enrollments import Limit
 from portal_api.api.writing import Done, Write, run
 from portal_api.problems import Problem
 from portal_api.projections.messages import RANKS
+from portal_api.store import doubts
 from portal_api.store import enrollments as store
 
 router = APIRouter(prefix="/messages", tags=["messages"])
@@ -43,10 +47,42 @@ async def list_messages(
             after=paging.decode(cursor),
             limit=limit,
         )
-    rows, following = paging.page(
-        found, limit, lambda row: paging.encode(row["scheduled_for"], row["message_id"])
-    )
-    return {"items": [views.message(row) for row in rows], "next": following}
+        rows, following = paging.page(
+            found, limit, lambda row: paging.encode(row["scheduled_for"], row["message_id"])
+        )
+        return {"items": await _with_words(connection, rows), "next": following}
+
+
+@router.get("/settled")
+async def list_settled(
+    context: Ctx,
+    principal: Staff,
+    tenant_id: str | None = None,
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """Messages that were in doubt until somebody here said what became of them, the last first."""
+    async with context.engine.connect() as connection:
+        found = await doubts.settled(
+            connection,
+            tenant_id=tenant_of(principal, tenant_id),
+            owner=own_leads_of(principal),
+            after=paging.decode(cursor),
+            limit=limit,
+        )
+        rows, following = paging.page(
+            found, limit, lambda row: paging.encode(row["word_at"], row["word_id"])
+        )
+        return {"items": await _with_words(connection, rows), "next": following}
+
+
+async def _with_words(
+    connection: AsyncConnection, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The messages, each with its `doubt` where there is or was one."""
+    leads = {row["lead_id"] for row in rows if row["lead_id"]}
+    said = await doubts.said(connection, leads, [row["message_id"] for row in rows])
+    return [{**views.message(row), "doubt": views.doubt(row["message_id"], said)} for row in rows]
 
 
 @router.post("/{message_id}/settle", status_code=HTTPStatus.ACCEPTED)
@@ -80,6 +116,7 @@ async def settle(
         )
         await context.publish(topics.MESSAGE_REVIEWS, [(row["lead_id"], word)])
         answer = {"message_id": message_id, "event_id": word.event_id, "state": "requested"}
-        return Done(HTTPStatus.ACCEPTED, answer)
+        detail = {"outcome": body.outcome, "event_id": word.event_id}
+        return Done(HTTPStatus.ACCEPTED, answer, detail=detail)
 
     return await run(context, request, principal, "message.settle", message_id, work)

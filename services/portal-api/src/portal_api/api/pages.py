@@ -1,4 +1,4 @@
-"""The pages of the staff: sign in, Sequences, Incidents, Suppression."""
+"""The pages of the staff: sign in, and what the bar leads to."""
 
 from __future__ import annotations
 
@@ -77,6 +77,18 @@ async def sequences_page(request: Request, sequence_id: str | None = None) -> Re
 @router.get("/incidents/{incident_id}")
 async def incidents_page(request: Request, incident_id: str | None = None) -> Response:
     return await _page(request, "incidents.html")
+
+
+@router.get("/doubts")
+@router.get("/doubts/{message_id}")
+async def doubts_page(request: Request, message_id: str | None = None) -> Response:
+    return await _page(request, "doubts.html")
+
+
+@router.get("/bulk")
+@router.get("/bulk/{bulk_id}")
+async def bulk_page(request: Request, bulk_id: str | None = None) -> Response:
+    return await _page(request, "bulk.html")
 
 
 @router.get("/suppression")

@@ -16,6 +16,7 @@ _LEAD_FAMILIES = {
     topics.ENROLLMENT_EVENTS.name: enrollments.project,
     topics.MESSAGES.name: messages.project,
     topics.MESSAGE_EVENTS.name: messages.project,
+    topics.MESSAGE_REVIEWS.name: messages.project,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from leadflow.records import (
+    DoubtSettled,
     LeadRecord,
     MessageBounced,
     MessageClicked,
@@ -41,7 +42,7 @@ RANKS = {
 
 
 def project(record: LeadRecord, into: Rows) -> None:
-    """Add what a record of messages or message-events says."""
+    """Add what a record of messages, message-events or message-reviews says."""
     match record:
         case MessageQueued():
             _put(
@@ -90,6 +91,15 @@ def project(record: LeadRecord, into: Rows) -> None:
             )
         case MessageUnknown():
             _put(record, into, "unknown", provider=record.provider, reason=record.reason)
+        # The ledger has yet to follow; pages are told that there is a word.
+        case DoubtSettled():
+            into.put(
+                MESSAGES,
+                message_id=record.message_id,
+                tenant_id=record.tenant_id,
+                lead_id=record.lead_id,
+                updated_at=record.recorded_at,
+            )
         case MessageDelivered():
             _put(record, into, None, delivered_at=record.occurred_at)
         # A scanner or a privacy proxy is not a person: its opens and clicks count for nothing.

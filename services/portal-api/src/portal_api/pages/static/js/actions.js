@@ -4,9 +4,8 @@ import { bulk } from "./bulk.js";
 import { confirm } from "./dialog.js";
 import { editSequence, editStep } from "./editors.js";
 import { enroll } from "./enroll.js";
-import { signOut, switchTheme } from "./frame.js";
 import { pauseSequence, resumeSequence } from "./pausing.js";
-import { loadBulk, loadRows, put, selected, state } from "./state.js";
+import { loadRows, put, selected, state } from "./state.js";
 import { toast } from "./toast.js";
 
 const WAIT_SECONDS = 4;
@@ -56,10 +55,7 @@ export function actionsOf({ draw, select, refresh, back }) {
       toast(said, !good);
       refresh();
     }, () => bulk(selected(), { action: "enroll", changed: refresh })),
-    "bulk-migrate": async () => {
-      await loadBulk(state.selected);
-      bulk(selected(), { action: "migrate", versions: state.versions.items, changed: refresh });
-    },
+    "bulk-migrate": () => bulk(selected(), { action: "migrate", changed: refresh }),
     "bulk-open": () => bulk(selected(), { job: state.jobs.items[0], changed: refresh }),
     activate: async () => shown(await change({ status: "active" }), "It is active: the next lead that fits will enter."),
     pause: () => pauseSequence(selected(), shown),
@@ -97,7 +93,5 @@ export function actionsOf({ draw, select, refresh, back }) {
         },
       });
     },
-    theme: switchTheme,
-    "sign-out": signOut,
   };
 }

@@ -40,7 +40,11 @@ export function dialog({ title, body, submit, danger = false, narrow = false, wo
     }
   });
   form.addEventListener("input", (event) => event.target.removeAttribute("aria-invalid"));
-  node.addEventListener("close", () => node.remove());
+  node.addEventListener("close", () => {
+    node.remove();
+    // What it was opened with may be gone; whoever uses the keys goes on where that was.
+    if (document.activeElement === document.body) document.querySelector("#detail, #list")?.focus({ preventScroll: true });
+  });
   document.getElementById("dialogs").append(node);
   node.showModal();
   (form.querySelector("[autofocus]") ?? form.querySelector(".dialog-body input, .dialog-body textarea, .dialog-body select") ?? button).focus();
@@ -52,6 +56,6 @@ export function confirm({ title, text, submit, danger, work, reason = null }) {
   return dialog({ title, body, submit, danger, narrow: true, work: (form) => work(form.elements.reason?.value.trim() || undefined) });
 }
 
-export const field = (name, control, note = "") => h("label", { class: "field" }, h("span", {}, name, note && h("em", {}, note)), control);
+export const field = (name, control, note = "") => h("label", { class: "field", "data-key": name }, h("span", {}, name, note && h("em", {}, note)), control);
 export const choices = (name, options, value) => h("div", { class: "choices" }, options.map(([id, label, dot]) => h("label", { class: "choice" }, h("input", { type: "radio", name, value: id, checked: id === value ? true : null }), h("span", {}, dot && h("i", { class: `dot ${dot}` }), label))));
 export const select = (name, options, value) => h("select", { name }, options.map(([id, label]) => h("option", { value: id, selected: id === value ? true : null }, label)));

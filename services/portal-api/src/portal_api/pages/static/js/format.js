@@ -22,8 +22,10 @@ export function ago(iso) {
   for (const [unit, size] of UNITS) if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
   return seconds > 0 ? "in a moment" : "just now";
 }
-const full = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
-const short = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
+// Times are the reader's, and say so: who reads along may sit elsewhere.
+const full = new Intl.DateTimeFormat("en", { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+const short = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+export const zone = (iso) => full.formatToParts(new Date(iso)).find((each) => each.type === "timeZoneName").value;
 // For what is near: without the year.
 export const soon = (iso) => (iso ? short.format(new Date(iso)) : "");
 export const when = (iso) => (iso ? full.format(new Date(iso)) : "");

@@ -1,5 +1,5 @@
 // The list of incidents, and one of them with the way out of it.
-import { h, icon, sprout } from "./dom.js";
+import { h, icon, pending, sprout } from "./dom.js";
 import { ago, sentence, when } from "./format.js";
 import { nameOfSequence, scopeWords, selected, state } from "./incident-state.js";
 import { going } from "./resume.js";
@@ -20,7 +20,7 @@ export function drawStates() {
 
 export function drawList() {
   const root = document.getElementById("list");
-  if (!state.items) return sprout(root, [1, 2, 3].map(() => h("div", { class: "skeleton" })));
+  if (!state.items) return sprout(root, pending(state.failed));
   if (!state.items.length) {
     return sprout(root, h("div", { class: "empty", "data-key": `empty-${state.shown}` },
       h("h2", {}, state.shown === "open" ? "Nothing is paused" : "Nothing was closed yet"),
@@ -89,20 +89,21 @@ function way(incident, now) {
   const { verification } = incident;
   const verified = verification.status === "done";
   const closed = now === "closed";
-  const others = state.preview?.still_paused_by?.length ?? 0;
+  const preview = state.previewOf === incident.id ? state.preview : null;
+  const others = preview?.still_paused_by?.length ?? 0;
   return h("section", { class: "way", "aria-label": "The way out" },
     leg("1", true, false, "Paused", h("p", {}, closed ? "It was held meanwhile; nothing was lost." : "Nothing of it goes out. What is due meanwhile waits; nothing is lost.")),
     leg("2", verified, !verified && !closed, "Verified", [
       h("p", {}, verification.task),
       verified && h("p", {}, `${verification.done_by}, ${ago(verification.done_at)}${verification.note ? `: ${verification.note}` : ""}`),
     ], operator && !closed && (verified
-      ? h("button", { class: "button small", type: "button", "data-action": "take-back" }, "Take back")
-      : h("button", { class: "button primary small", type: "button", "data-action": "verify" }, icon("check"), "It is done"))),
+      ? h("button", { class: "button small", type: "button", "data-action": "take-back", "data-key": "take-back" }, "Take back")
+      : h("button", { class: "button primary small", type: "button", "data-action": "verify", "data-key": "verify" }, icon("check"), "It is done"))),
     leg("3", closed, verified && !closed, closed ? "Resumed" : "Resume", closed
       ? h("p", {}, `${incident.closed_by}, ${ago(incident.closed_at)}, at ${incident.rate_per_minute} a minute. ${incident.close_reason}`)
       : [
         others > 0 && h("p", {}, `It stays paused after this: ${others === 1 ? "another incident is" : `${others} other incidents are`} open on the same scope.`),
-        state.preview && h("div", {}, going(state.preview, nameOfSequence)[0]),
+        h("div", {}, preview ? going(preview, nameOfSequence)[0] : h("p", {}, "Counting what waits…")),
         !verified && h("p", {}, "Once the task is done."),
       ], operator && !closed && h("button", { class: `button small ${verified ? "primary" : ""}`.trim(), type: "button", "data-action": "resume", disabled: verified ? null : true }, icon("play"), others ? "Close" : "Resume")));
 }

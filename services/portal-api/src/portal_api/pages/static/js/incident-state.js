@@ -3,7 +3,7 @@ import { api, path } from "./api.js";
 import { CHANNELS, sentence } from "./format.js";
 import { state as shared, tenantOf } from "./state.js";
 
-export const state = { items: null, next: null, shown: "open", selected: null, full: null, preview: null, kinds: [] };
+export const state = { items: null, failed: null, next: null, shown: "open", selected: null, full: null, preview: null, previewOf: null, kinds: [] };
 
 export const selected = () => (state.full?.id === state.selected ? state.full : state.items?.find((each) => each.id === state.selected) ?? null);
 
@@ -12,7 +12,9 @@ export async function loadKinds() {
 }
 
 export async function loadItems({ more = false } = {}) {
-  const query = new URLSearchParams({ state: state.shown, limit: "50" });
+  // What is shown stays shown: a live update asks for as much as there is.
+  const limit = String(Math.min(200, Math.max(50, more ? 50 : state.items?.length ?? 50)));
+  const query = new URLSearchParams({ state: state.shown, limit });
   if (shared.tenant) query.set("tenant", shared.tenant);
   if (more && state.next) query.set("cursor", state.next);
   const shown = state.shown;
@@ -28,8 +30,7 @@ export async function loadSelected() {
   const full = await api(path("incidents", id));
   const preview = full.state === "open" ? await api(`${path("incidents", id)}/preview`) : null;
   if (state.selected !== id) return;
-  state.full = full;
-  state.preview = preview;
+  Object.assign(state, { full, preview, previewOf: id });
 }
 
 const nameOfTenant = (id) => tenantOf(id)?.name ?? id;

@@ -1,5 +1,5 @@
 // The left side: every sequence with its facts and its progress.
-import { h, sprout } from "./dom.js";
+import { h, pending, sprout } from "./dom.js";
 import { number } from "./format.js";
 import { operator, state, tenantOf } from "./state.js";
 
@@ -20,7 +20,7 @@ export function facts(sequence) {
 
 export function drawList() {
   const root = document.getElementById("list");
-  if (!state.sequences) return sprout(root, ...[1, 2, 3, 4].map(() => h("div", { class: "skeleton" })));
+  if (!state.sequences) return sprout(root, pending(state.failed));
   const shown = shownSequences();
   if (!shown.length) {
     return sprout(root, h("div", { class: "empty", "data-key": "empty" },

@@ -2,13 +2,13 @@
 import { api } from "./api.js";
 import { dialog, field } from "./dialog.js";
 import { h, sprout } from "./dom.js";
-import { CHANNELS, number, plural } from "./format.js";
+import { CHANNELS, number, plural, zone } from "./format.js";
 
 export const RATE = 60;
 const LARGEST_RATE = 100000;
 const PAUSE_MS = 250;
 
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false });
+const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
 const moment = (iso) => {
   const at = new Date(iso);
@@ -20,7 +20,7 @@ export function span(found) {
   const many = `${plural(found.messages, "message")} ${found.messages === 1 ? "goes" : "go"} out`;
   const from = moment(found.first_at);
   const to = moment(found.last_at);
-  return from === to ? `${many} within a minute.` : `${many}, from ${from} to ${to} at the earliest.`;
+  return from === to ? `${many} within a minute.` : `${many}, from ${from} to ${to} ${zone(found.last_at)} at the earliest.`;
 }
 
 export function going(found, nameOf) {
@@ -37,10 +37,13 @@ export function going(found, nameOf) {
   ];
 }
 
+export const rateField = (value) => field("How many a minute", h("input", { name: "rate", type: "number", min: 1, max: LARGEST_RATE, step: 1, required: true, value, inputmode: "numeric", "data-missing": `A whole number of messages a minute, from 1 to ${number(LARGEST_RATE)}.` }), "so that it is no flood");
+
 // Asks how fast, shows what that means, and hands both to `work`.
 export function resume({ title, text, preview, nameOf, more = [], submit = "Resume", work }) {
   const shown = h("div", { class: "going", role: "status", "aria-label": "What goes out" });
-  const rate = h("input", { name: "rate", type: "number", min: 1, max: LARGEST_RATE, step: 1, required: true, value: RATE, inputmode: "numeric", "data-missing": `A whole number of messages a minute, from 1 to ${number(LARGEST_RATE)}.` });
+  const asks = rateField(RATE);
+  const rate = asks.querySelector("input");
   let asked = 0;
   let timer = 0;
   const draw = async () => {
@@ -55,7 +58,7 @@ export function resume({ title, text, preview, nameOf, more = [], submit = "Resu
   };
   const made = dialog({
     title,
-    body: [text && h("p", {}, text), more, field("How many a minute", rate, "so that it is no flood"), shown],
+    body: [text && h("p", {}, text), more, asks, shown],
     submit,
     work: (form) => work({ rate: Number(rate.value), form }),
   });
@@ -73,5 +76,5 @@ export const previewOf = (scope) => (rate) => api(`/incidents/preview?scope=${en
 export function said(release) {
   if (!release.resumed) return "Closed. Another incident keeps it paused.";
   if (!release.messages) return "Resumed. Nothing was waiting.";
-  return `Resumed: ${plural(release.messages, "message")} until ${moment(release.last_at)}.`;
+  return `Resumed: ${plural(release.messages, "message")} until ${moment(release.last_at)} ${zone(release.last_at)}.`;
 }

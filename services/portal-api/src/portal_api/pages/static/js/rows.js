@@ -1,5 +1,5 @@
 // The people in a sequence and the messages to them.
-import { summary, TITLE_WORDS } from "./bulk.js";
+import { summary, TITLE_WORDS } from "./bulk-draw.js";
 import { h, icon } from "./dom.js";
 import { ago, channelName, plainTemplate, plural, sentence, when, words } from "./format.js";
 import { operator, state } from "./state.js";

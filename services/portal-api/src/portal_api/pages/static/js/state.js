@@ -8,6 +8,7 @@ export const state = {
   tenants: [],
   tenant: settings.tenant ?? "",
   sequences: null,
+  failed: null,
   selected: null,
   tab: "steps",
   words: "",

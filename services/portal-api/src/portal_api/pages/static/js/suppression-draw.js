@@ -1,5 +1,5 @@
 // The list, and the imports that are under way.
-import { h, sprout } from "./dom.js";
+import { h, pending, sprout } from "./dom.js";
 import { ago, CHANNELS, number, plural, sentence, when } from "./format.js";
 import { state as shared, tenantOf } from "./state.js";
 import { OWN_WORD, REASONS, state } from "./suppression-state.js";
@@ -20,7 +20,7 @@ function item(each) {
 }
 
 export function drawList() {
-  if (!state.items) return sprout(list, h("div", { class: "empty" }, h("p", {}, "Looking…")));
+  if (!state.items) return sprout(list, pending(state.failed));
   const asked = state.asked.address || state.asked.channel || state.asked.reason || state.asked.state !== "active";
   if (!state.items.length) {
     return sprout(list, h("div", { class: "empty item" },

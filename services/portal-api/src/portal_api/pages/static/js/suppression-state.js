@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { state as shared } from "./state.js";
 
-export const state = { items: null, next: null, imports: [], asked: { address: "", channel: "", reason: "", state: "active" } };
+export const state = { items: null, failed: null, next: null, imports: [], asked: { address: "", channel: "", reason: "", state: "active" } };
 
 export const REASONS = {
   opt_out: "Opted out", provider_opt_out: "Opted out at the provider", complaint: "Complained",

@@ -1,8 +1,8 @@
-// Puts the Suppression page together: search, keys, live updates.
+// Puts the Suppression page together.
+import { calmly } from "./calm.js";
 import { h } from "./dom.js";
-import { live } from "./live.js";
-import { signOut, switchTheme } from "./frame.js";
-import { loadTenants, operator, settings, state as shared } from "./state.js";
+import { page } from "./page.js";
+import { settings } from "./state.js";
 import { drawImports, drawList } from "./suppression-draw.js";
 import { add, importList, lift } from "./suppression-forms.js";
 import { exportAddress, loadImports, loadItems, REASONS, state } from "./suppression-state.js";
@@ -16,14 +16,17 @@ function draw() {
   drawList();
   document.getElementById("export").href = exportAddress();
 }
+const drawSoon = calmly(draw);
 
 async function refresh() {
   try {
+    state.failed = null;
     await Promise.all([loadItems(), loadImports()]);
   } catch (error) {
+    state.failed = error.message;
     toast(error.message, true);
   }
-  draw();
+  drawSoon();
 }
 
 function changed(said) {
@@ -51,47 +54,17 @@ const actions = {
     filters.reset();
     ask({ now: true });
   },
-  theme: switchTheme,
-  "sign-out": signOut,
 };
 
-document.addEventListener("click", async (event) => {
-  const target = event.target.closest("[data-action]");
-  if (!target || event.metaKey || event.ctrlKey || event.shiftKey) return;
-  event.preventDefault();
-  if (target.getAttribute("aria-busy") === "true") return;
-  target.setAttribute("aria-busy", "true");
-  try {
-    await actions[target.dataset.action]({ ...target.dataset });
-  } catch (error) {
-    toast(error.message, true);
-  } finally {
-    target.removeAttribute("aria-busy");
-  }
-});
-
-function move(by) {
-  const rows = [...document.querySelectorAll("#list [data-id].item")];
-  const at = rows.indexOf(document.activeElement.closest("[data-id].item"));
-  rows[Math.max(0, Math.min(rows.length - 1, at + by))]?.focus();
-}
-
-document.addEventListener("keydown", (event) => {
-  if (event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
-  const typing = event.target.closest("input, textarea, select");
-  const row = event.target.closest("#list .item");
-  const keys = {
-    ArrowDown: !typing && (() => move(1)),
-    ArrowUp: !typing && (() => move(-1)),
-    Enter: row === event.target && row?.querySelector("button") && (() => row.querySelector("button").click()),
+const keys = ({ target }, typing) => {
+  const row = target.closest("#list .item");
+  return {
+    Enter: row === target && row.querySelector("button") && (() => row.querySelector("button").click()),
     "/": !typing && (() => document.getElementById("find").focus()),
     n: !typing && actions.add,
     i: !typing && actions.import,
   };
-  if (!keys[event.key]) return;
-  event.preventDefault();
-  keys[event.key]();
-});
+};
 
 filters.addEventListener("input", (event) => ask({ now: event.target.tagName === "SELECT" }));
 filters.addEventListener("submit", (event) => {
@@ -99,39 +72,11 @@ filters.addEventListener("submit", (event) => {
   ask({ now: true });
 });
 
-let stopLive = () => {};
-function watch() {
-  stopLive();
-  stopLive = live(shared.tenant, refresh);
-}
-addEventListener("pagehide", () => stopLive());
+document.getElementById("reasons").append(...settings.reasons.map((each) => h("option", { value: each }, REASONS[each])));
 
-function drawTenants() {
-  const choice = document.getElementById("tenant");
-  if (settings.tenant || shared.tenants.length < 2) return;
-  choice.replaceChildren(h("option", { value: "" }, "All tenants"), ...shared.tenants.map((each) => h("option", { value: each.id }, each.name)));
-  choice.value = shared.tenant;
-  document.getElementById("tenant-box").hidden = false;
-  choice.addEventListener("change", () => {
-    shared.tenant = choice.value;
-    history.replaceState({}, "", `/suppression${shared.tenant ? `?tenant=${encodeURIComponent(shared.tenant)}` : ""}`);
+page({
+  home: "/suppression", actions, keys, draw, refresh,
+  another: () => {
     state.items = null;
-    draw();
-    refresh();
-    watch();
-  });
-}
-
-async function start() {
-  for (const each of document.querySelectorAll("[data-operators]")) each.hidden = !operator;
-  document.getElementById("reasons").append(...settings.reasons.map((each) => h("option", { value: each }, REASONS[each])));
-  draw();
-  await loadTenants().catch((error) => toast(error.message, true));
-  const wanted = new URLSearchParams(location.search).get("tenant");
-  if (!settings.tenant && shared.tenants.some((each) => each.id === wanted)) shared.tenant = wanted;
-  drawTenants();
-  await refresh();
-  watch();
-}
-
-start();
+  },
+});
