@@ -123,7 +123,7 @@ def test_a_bounce_that_comes_by_mail_is_one_of_its_message(
         "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
         "--b\r\nContent-Type: text/plain\r\n\r\nNobody is here.\r\n"
         "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.com\r\n"
-        "\r\nFinal-Recipient: rfc822; robin@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        f"\r\nFinal-Recipient: rfc822; {mail['to']}\r\nAction: failed\r\nStatus: 5.1.1\r\n"
         "--b\r\nContent-Type: text/rfc822-headers\r\n\r\n"
         f"Message-ID: {mail['headers']['Message-ID']}\r\n--b--\r\n"
     )
