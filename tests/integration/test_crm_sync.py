@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import confluent_kafka
 import httpx
 import pytest
 from sqlalchemy import text
@@ -37,6 +36,8 @@ from leadflow.records import (
     SummaryCreated,
     SummaryReviewed,
 )
+
+from .reading import headers_of, read_all, start_at_the_end
 
 pytestmark = pytest.mark.integration
 
@@ -317,7 +318,7 @@ class World:
         found = []
         for message in read_all(self.bootstrap, topics.CRM_SYNC_DLQ.name):
             if message.key() in wanted:
-                names = {name: value.decode() for name, value in message.headers()}
+                names = {name: value.decode() for name, value in headers_of(message).items()}
                 found.append((message.value(), names))
         return found
 
@@ -348,41 +349,6 @@ class World:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-
-
-def read_all(bootstrap: str, topic: str) -> list[confluent_kafka.Message]:
-    consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": str(uuid4()), "enable.partition.eof": True}
-    )
-    try:
-        numbers = consumer.list_topics(topic, 10).topics[topic].partitions
-        consumer.assign([confluent_kafka.TopicPartition(topic, n, 0) for n in numbers])
-        found, ended = [], 0
-        while ended < len(numbers):
-            message = consumer.poll(10)
-            assert message is not None, f"{topic} could not be read to its end"
-            if message.error() is None:
-                found.append(message)
-            else:
-                ended += 1
-        return found
-    finally:
-        consumer.close()
-
-
-def start_at_the_end(bootstrap: str, group: str, names: Sequence[str]) -> None:
-    """Commit the ends of topics, so that a new group does not read what others left there."""
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": group})
-    try:
-        ends = []
-        for name in names:
-            for number in consumer.list_topics(name, 10).topics[name].partitions:
-                place = confluent_kafka.TopicPartition(name, number)
-                place.offset = consumer.get_watermark_offsets(place, 10)[1]
-                ends.append(place)
-        consumer.commit(offsets=ends, asynchronous=False)
-    finally:
-        consumer.close()
 
 
 @pytest.fixture
