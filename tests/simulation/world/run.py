@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from random import Random
 
 from .checks import check
 from .living import World
 from .loop import Loop
 from .sequencer import Parts
+from .sequences import Features
 from .undisturbed import rows_of
 
 
@@ -28,9 +30,14 @@ def simulate(seed: int, parts: Parts | None = None, *, trace: bool = False) -> l
     return [*world.durable.trace, *wrong]
 
 
-def first_seed(seeds: Iterable[int], words: tuple[str, ...], parts: Parts) -> int | None:
-    """The first seed in which something is wrong that begins with one of these words."""
+def first_seed(
+    seeds: Iterable[int], words: tuple[str, ...], parts: Parts, takes_part: str = ""
+) -> int | None:
+    """The first seed in which something is wrong that begins with one of these words; of those
+    that try out a feature, if one is named."""
     for seed in seeds:
+        if takes_part and not getattr(Features.drawn(Random(seed)), takes_part):
+            continue
         wrong = [each for each in simulate(seed, parts) if each.startswith(words)]
         if wrong:
             print(f"found at seed {seed}: {wrong[0]}")
