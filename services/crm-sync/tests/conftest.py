@@ -19,6 +19,7 @@ from leadflow.records import (
     LeadQualified,
     LeadRecord,
     LeadUpdated,
+    MessageRecorded,
     MessageSent,
     StageChanged,
     SummaryReviewed,
@@ -97,6 +98,16 @@ class Records:
             "epoch": 1,
         }
         return MessageSent(**self._common({**message, **more}))
+
+    def recorded(self, channel: str, **more: Any) -> MessageRecorded:
+        message = {
+            "message_id": "m-1",
+            "channel": channel,
+            "body_hash": "0",
+            "subject": "Call Ada",
+            "body": "About the roof",
+        }
+        return MessageRecorded(**self._common({**message, **more}))
 
     def reviewed(self, decision: str, words: str | None, **more: Any) -> SummaryReviewed:
         review = {

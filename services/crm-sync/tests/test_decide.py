@@ -20,7 +20,7 @@ from crm_sync.crm.base import (
     CrmUnavailable,
 )
 from crm_sync.decide import contact_fields, idempotency_key, item_of, merge, next_try
-from crm_sync.model import NextTry, Note, Origin, RetryPolicy, State, Upsert
+from crm_sync.model import NextTry, Note, Origin, RetryPolicy, State, Task, Upsert
 from leadflow import ids
 from leadflow.errors import RecordRefused
 from leadflow.records import Address, ConsentGrant, LeadRecord, Money
@@ -122,6 +122,24 @@ def test_an_approved_summary_becomes_a_note_with_the_summarys_id(
 
 def test_a_rejected_summary_means_nothing_to_the_crm(records: Any) -> None:
     assert item_of(records.reviewed("rejected", "words"), ORIGIN) is None
+
+
+@pytest.mark.parametrize("channel", ["task", "call"])
+def test_what_a_person_is_to_do_becomes_a_task(records: Any, channel: str) -> None:
+    item = item_of(records.recorded(channel, owner="rita"), ORIGIN)
+    assert item is not None
+    assert item.change == Task("m-1", channel, "Call Ada", "About the roof", records.now, "rita")
+
+
+def test_a_task_without_a_subject_is_named_by_its_first_line(records: Any) -> None:
+    item = item_of(records.recorded("task", subject=None, body="Call Ada\nabout the roof"), ORIGIN)
+    assert item is not None
+    assert isinstance(item.change, Task)
+    assert item.change.title == "Call Ada"
+
+
+def test_a_message_that_no_provider_was_there_to_send_is_no_task(records: Any) -> None:
+    assert item_of(records.recorded("sms"), ORIGIN) is None
 
 
 @pytest.mark.parametrize("text", [None, "other words"])

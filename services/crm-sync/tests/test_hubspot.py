@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,7 +32,15 @@ MISSING = "hubspot.crm-deals-v3.batch-read-none"
 
 @pytest.fixture
 def crm(recorded: Any) -> HubSpotCrm:
-    return HubSpotCrm("pat-na1-secret", url="http://hubspot.test", transport=recorded.transport)
+    # As few fields as the examples have.
+    contact = {"email": "email", "stage": "leadflow_stage"}
+    mapping = replace(HUBSPOT, contact=contact, deal={})
+    return HubSpotCrm(
+        "pat-na1-secret",
+        url="http://hubspot.test",
+        mapping=mapping,
+        transport=recorded.transport,
+    )
 
 
 def write(name: str, **fields: Any) -> ContactWrite:
@@ -232,7 +241,8 @@ def test_what_is_kept_is_in_hubspots_words() -> None:
         "address": {"city": "Graz"},
         "revision": 3,
     }
-    assert HubSpotCrm("t", mapping=mapping).kept(fields) == {
+    kept = HubSpotCrm("t", mapping=mapping).kept(fields)
+    assert {name: value for name, value in kept.items() if value} == {
         "contact.firstname": "Ada",
         "contact.city": "Graz",
         "contact.leadflow_stage": "won",
@@ -244,6 +254,8 @@ def test_what_is_kept_is_in_hubspots_words() -> None:
         "deal.amount": "12500.5",
         "deal.hubspot_owner_id": "41",
     }
+    assert kept["contact.leadflow_fit"] == ""
+    assert "contact.phone" not in kept
 
 
 async def test_the_canary_asks_for_the_property_that_every_write_needs(

@@ -79,6 +79,15 @@ def test_what_a_contact_does_not_have_is_not_written() -> None:
     assert translated(written, names) == {"city": "Graz", "agreed": "false", "fit": "0"}
 
 
+def test_what_is_gone_is_emptied_only_in_fields_that_are_ours_alone() -> None:
+    names = {"phone": "phone", "fit": "leadflow_fit", "intent": "leadflow_intent"}
+    written = {"fit": 70}
+    assert translated(written, names, own="leadflow_") == {
+        "leadflow_fit": "70",
+        "leadflow_intent": "",
+    }
+
+
 @pytest.mark.parametrize(
     ("minor", "currency", "amount"),
     [

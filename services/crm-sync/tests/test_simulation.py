@@ -19,7 +19,7 @@ import pytest
 from crm_sync import headers
 from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmUnavailable
 from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
-from crm_sync.model import Contact, Note, RetryPolicy, SyncRun, Waiting
+from crm_sync.model import Contact, Note, RetryPolicy, SyncRun, Task, Waiting
 from crm_sync.store import ContactTaken, Leads
 from crm_sync.sync import Synchronizer
 from leadflow.errors import LeadflowError
@@ -179,6 +179,9 @@ class MemoryCrm:
         if external_id not in self.history:
             raise CrmMissing("no contact")
         self.notes.setdefault(external_id, {})[note.note_id] = note.text
+
+    async def add_task(self, external_id: str, task: Task) -> None:
+        await self.add_note(external_id, Note(task.task_id, task.title, task.at))
 
     async def close(self) -> None:
         pass

@@ -138,6 +138,16 @@ def test_a_note_without_a_contact_creates_one(records: Any, item: Any) -> None:
     assert work.next_call() == WriteNote(note, note.change)
 
 
+def test_a_task_comes_after_its_contact_too(records: Any, item: Any) -> None:
+    created, task = item(records.created()), item(records.recorded("task"))
+    work = work_of(created, task)
+    seen = []
+    while (call := work.next_call()) is not None:
+        seen.append(call)
+        work.succeeded(call, "crm-7")
+    assert seen == [WriteContact((created,)), WriteNote(task, task.change)]
+
+
 def test_a_note_whose_contact_was_deleted_writes_it_again_once(records: Any, item: Any) -> None:
     note = item(records.reviewed("approved", "words"))
     work = work_of(note, contact=Contact("lead-1", "acme", crm_id="crm-7"))

@@ -10,7 +10,7 @@ from typing import Any
 from crm_sync import headers
 from crm_sync.crm.base import ContactWrite, CrmError, CrmLimited, CrmMissing, CrmUnavailable
 from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
-from crm_sync.model import Contact, Note, RetryPolicy, SyncRun, Waiting
+from crm_sync.model import Contact, Note, RetryPolicy, SyncRun, Task, Waiting
 from crm_sync.store import ContactTaken, Leads
 from crm_sync.sync import Synchronizer
 from leadflow import topics
@@ -123,6 +123,7 @@ class FakeCrm:
     def __init__(self, durable: Durable) -> None:
         self.faulty = True
         self.history: dict[str, list[dict[str, Any]]] = {}
+        self.tasks: dict[str, dict[str, Task]] = {}
         self.process = Process("crm-sync")
         self._durable = durable
         self._keys: set[str] = set()
@@ -164,6 +165,20 @@ class FakeCrm:
 
     async def add_note(self, external_id: str, note: Note) -> None:
         raise CrmMissing("nobody lets notes out here")
+
+    async def add_task(self, external_id: str, task: Task) -> None:
+        def effect() -> CrmError | None:
+            chance = self._durable.rng.random() if self.faulty else 1.0
+            if chance < 0.10:
+                return CrmUnavailable("not carried out")
+            if external_id not in self.history:
+                return CrmMissing("there is no contact")
+            self.tasks.setdefault(external_id, {})[task.task_id] = task
+            return CrmUnavailable("carried out, and the answer lost") if chance < 0.17 else None
+
+        error = await self._durable.gate(self.process, "gives somebody a task in the CRM", effect)
+        if error is not None:
+            raise error
 
     async def close(self) -> None: ...
 

@@ -210,9 +210,12 @@ class Durable:
         # Every task of a process waits, in the end, at one of its gates.
         for task in process.tasks:
             task.cancel()
-        for result in await asyncio.gather(*process.tasks, return_exceptions=True):
-            if isinstance(result, Exception) and not isinstance(result, BrokerError):
-                self.errors.append(f"ERROR in {process.name}: {result!r}")
+        await asyncio.gather(*process.tasks, return_exceptions=True)
+        for task in process.tasks:
+            # What a task has returned may be an error too: that one was caught.
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, Exception) and not isinstance(error, BrokerError):
+                self.errors.append(f"ERROR in {process.name}: {error!r}")
         process.tasks.clear()
 
 

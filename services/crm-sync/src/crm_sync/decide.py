@@ -25,6 +25,7 @@ from crm_sync.model import (
     Register,
     RetryPolicy,
     State,
+    Task,
     Upsert,
 )
 from leadflow import ids
@@ -35,6 +36,7 @@ from leadflow.records import (
     LeadQualified,
     LeadRecord,
     LeadUpdated,
+    MessageRecorded,
     MessageSent,
     Record,
     StageChanged,
@@ -136,13 +138,23 @@ def _note(record: SummaryReviewed) -> Note | None:
     return Note(record.summary_id, text, record.occurred_at)
 
 
-_CHANGES: Mapping[type[Record], Callable[[Any], Upsert | Note | None]] = {
+def _task(record: MessageRecorded) -> Task | None:
+    # On other channels it stands for a message that no provider was there to send.
+    if record.channel not in ("task", "call"):
+        return None
+    text = (record.body or "").strip()
+    title = record.subject or text.partition("\n")[0] or record.channel.capitalize()
+    return Task(record.message_id, record.channel, title, text, record.occurred_at, record.owner)
+
+
+_CHANGES: Mapping[type[Record], Callable[[Any], Upsert | Note | Task | None]] = {
     LeadCreated: _profile,
     LeadUpdated: _profile,
     StageChanged: _stage,
     LeadQualified: _qualification,
     Enrolled: _enrollment,
     MessageSent: _message,
+    MessageRecorded: _task,
     SummaryReviewed: _note,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
-# Writes to the CRM by what they write (contact, note) and outcome: written, or the kind of
+# Writes to the CRM by what they write (contact, note, task) and outcome: written, or the kind of
 # the error. A rise of anything but written says what the CRM does to us.
 CALLS = Counter("leadflow_crm_writes", "Writes to the CRM, by outcome", ["what", "outcome"])
 # Records put into a retry topic, by topic; those of parked leads included.

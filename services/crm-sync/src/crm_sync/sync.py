@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from crm_sync.crm.base import ContactWrite, Crm, CrmError
 from crm_sync.decide import contact_fields, idempotency_key
 from crm_sync.metrics import CALLS
-from crm_sync.model import Contact, Item, Note
+from crm_sync.model import Contact, Item, Note, Task
 from crm_sync.store import Store
 from crm_sync.work import Call, LeadWork, WriteContact, WriteNote
 from leadflow.errors import LeadflowError
@@ -66,15 +66,19 @@ class Synchronizer:
             *(self._write_note(work.contact.lead_id, call.note) for work, call in calls)
         )
         for (work, call), error in zip(calls, answers, strict=True):
+            what = "note" if isinstance(call.note, Note) else "task"
             if error is not None:
-                _failed(work, call, error, "note")
+                _failed(work, call, error, what)
             else:
-                CALLS.labels("note", "written").inc()
+                CALLS.labels(what, "written").inc()
                 work.succeeded(call)
 
-    async def _write_note(self, lead_id: str, note: Note) -> CrmError | None:
+    async def _write_note(self, lead_id: str, note: Note | Task) -> CrmError | None:
         try:
-            await self._crm.add_note(lead_id, note)
+            if isinstance(note, Note):
+                await self._crm.add_note(lead_id, note)
+            else:
+                await self._crm.add_task(lead_id, note)
         except CrmError as error:
             return error
         return None
@@ -84,7 +88,8 @@ def _write(contact: Contact) -> ContactWrite:
     if contact.pending is None:
         raise LeadflowError("a write was asked for and none is pending")
     fields = contact_fields(contact.tenant_id, contact.pending)
-    return ContactWrite(contact.lead_id, idempotency_key(contact.pending_event, fields), fields)
+    key = idempotency_key(contact.pending_event, fields)
+    return ContactWrite(contact.lead_id, key, fields, contact.crm_id)
 
 
 def _failed(work: LeadWork, call: Call, error: CrmError, what: str) -> None:

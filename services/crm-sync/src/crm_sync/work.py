@@ -7,7 +7,7 @@ nothing more to call. The rules:
   still on its way, the repeat changes nothing, and nothing older can follow something newer;
 - changes that stand together become one write of their end state; if the CRM refuses it for
   good, they are written one by one, so that only the culprit is refused;
-- a note waits for its contact, which is written first if need be;
+- a note or a task waits for its contact, which is written first if need be;
 - after a failure that may pass, the rest of the lead's records wait behind.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from crm_sync.crm.base import CrmError, CrmMissing
 from crm_sync.decide import contact_fields, merge
-from crm_sync.model import PROFILE, Contact, Item, Note, State, Upsert
+from crm_sync.model import PROFILE, Contact, Item, Note, State, Task, Upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,10 @@ class WriteContact:
 
 @dataclass(frozen=True, slots=True)
 class WriteNote:
+    """Write what belongs to a contact that is there, and is written once."""
+
     item: Item
-    note: Note
+    note: Note | Task
 
 
 Call = WriteContact | WriteNote
@@ -67,7 +69,7 @@ class LeadWork:
             return WriteContact(())
         while self.waiting:
             item = self.waiting[0]
-            if isinstance(item.change, Note):
+            if not isinstance(item.change, Upsert):
                 if self.contact.crm_id is not None and not self._gone:
                     return WriteNote(item, item.change)
                 return self._write(self.contact.state, item, (), before_note=True)
@@ -117,7 +119,7 @@ class LeadWork:
             return (self.waiting[0],)
         covers = []
         for item in self.waiting:
-            if isinstance(item.change, Note):
+            if not isinstance(item.change, Upsert):
                 break
             covers.append(item)
         return tuple(covers)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from crm_sync.crm.mapping import CrmMapping
 
+# How the names of fields begin that are leadflow's alone.
+HUBSPOT_OWN = "leadflow_"
+FOLLOW_UP_BOSS_OWN = "customLeadflow"
 # Fields for which the CRMs have none of their own; theirs follow from the name.
 OWN_FIELDS = (
     "stage",
@@ -35,12 +38,12 @@ OWN_FIELDS = (
 
 
 def _snake(path: str) -> str:
-    return "leadflow_" + path.rpartition(".")[2]
+    return HUBSPOT_OWN + path.rpartition(".")[2]
 
 
 def _camel(path: str) -> str:
     words = path.rpartition(".")[2].split("_")
-    return "customLeadflow" + "".join(word.capitalize() for word in words)
+    return FOLLOW_UP_BOSS_OWN + "".join(word.capitalize() for word in words)
 
 
 HUBSPOT = CrmMapping(

@@ -26,7 +26,7 @@ from crm_sync.crm.base import (
     CrmUnavailable,
     Kept,
 )
-from crm_sync.crm.defaults import FOLLOW_UP_BOSS
+from crm_sync.crm.defaults import FOLLOW_UP_BOSS, FOLLOW_UP_BOSS_OWN
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate, refusal, retry_after
 from crm_sync.crm.mapping import CrmMapping, translated, value_at
 from crm_sync.model import Note, Task
@@ -99,7 +99,8 @@ class FollowUpBossCrm:
 
     def _person(self, write: ContactWrite) -> Person:
         written = write.fields
-        wanted: Person = {**translated(written, self._mapping.contact), LEAD: write.external_id}
+        own = translated(written, self._mapping.contact, FOLLOW_UP_BOSS_OWN)
+        wanted: Person = {**own, LEAD: write.external_id}
         if (stage := self._mapping.stage(written)) is not None:
             wanted["stage"] = stage
         if (owner := self._mapping.owner(written)) is not None:
@@ -141,9 +142,11 @@ class FollowUpBossCrm:
         """The person of a new lead: one whom Follow Up Boss has already, unless it is another
         lead's; that one would be overwritten by an event."""
         written = write.fields
+        person = {name: value for name, value in wanted.items() if value}
         if await self._belongs_to_another(write):
-            return await self._call("POST", "/people", "creation of a person", wanted)
-        person = {name: value for name, value in wanted.items() if name != "assignedUserId"}
+            return await self._call("POST", "/people", "creation of a person", person)
+        # An event does not assign a person (reference/events-post).
+        person.pop("assignedUserId", None)
         event: dict[str, Any] = {
             "system": "leadflow",
             "source": value_at(written, "attribution.channel") or written.get("source"),
@@ -207,8 +210,10 @@ class FollowUpBossCrm:
 
     async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
         found = await asyncio.gather(*(self._find(each) for each in external_ids))
+        names = self._mapping.contact.values()
+        empty = {name: "" for name in names if name.startswith(FOLLOW_UP_BOSS_OWN)}
         return {
-            name: _kept(person)
+            name: {**empty, **_kept(person)}
             for name, person in zip(external_ids, found, strict=True)
             if person is not None
         }
@@ -281,7 +286,8 @@ def _changes(person: Mapping[str, Any], wanted: Mapping[str, Any]) -> Person:
                 continue
         elif str(present or "") == str(value):
             continue
-        changes[name] = value
+        # A custom field is emptied by null.
+        changes[name] = None if value == "" else value
     return changes
 
 

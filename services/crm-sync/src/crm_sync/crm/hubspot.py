@@ -29,7 +29,7 @@ from crm_sync.crm.base import (
     CrmSignIn,
     Kept,
 )
-from crm_sync.crm.defaults import HUBSPOT
+from crm_sync.crm.defaults import HUBSPOT, HUBSPOT_OWN
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate
 from crm_sync.crm.hubspot_answers import AddressTaken, by_item, item_error, refused
 from crm_sync.crm.mapping import CrmMapping, translated
@@ -97,7 +97,7 @@ class HubSpotCrm:
         return [answers[write.external_id] for write in chunk]
 
     def _contact(self, written: Mapping[str, Any]) -> dict[str, str]:
-        found = translated(written, self._mapping.contact)
+        found = translated(written, self._mapping.contact, HUBSPOT_OWN)
         if (owner := self._mapping.owner(written)) is not None:
             found["hubspot_owner_id"] = owner
         return found
@@ -110,7 +110,7 @@ class HubSpotCrm:
         return {"dealname": person or f"Lead {write.external_id}", **found}
 
     def _deal_kept(self, written: Mapping[str, Any]) -> dict[str, str]:
-        found = translated(written, self._mapping.deal)
+        found = translated(written, self._mapping.deal, HUBSPOT_OWN)
         if (stage := self._mapping.stage(written)) is not None:
             found |= {"dealstage": stage, "pipeline": self._mapping.pipeline}
         if (owner := self._mapping.owner(written)) is not None:
@@ -291,8 +291,8 @@ class HubSpotCrm:
 
 def _kept(contact: Mapping[str, str | None], deal: Mapping[str, str | None]) -> dict[str, Any]:
     return {
-        **{f"contact.{name}": value for name, value in contact.items()},
-        **{f"deal.{name}": value for name, value in deal.items()},
+        **{f"contact.{name}": value or "" for name, value in contact.items()},
+        **{f"deal.{name}": value or "" for name, value in deal.items()},
     }
 
 

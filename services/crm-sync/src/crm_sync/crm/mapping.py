@@ -81,11 +81,18 @@ def _merged(name: str, defaults: Mapping[str, str], given: Any) -> dict[str, str
     return merged
 
 
-def translated(written: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """The fields under the CRM's names, as text. What a contact does not have is left out: what
-    the CRM knows beyond the log is not wiped."""
-    found = ((theirs, value_at(written, ours)) for ours, theirs in names.items())
-    return {theirs: text for theirs, value in found if (text := as_text(value))}
+def translated(
+    written: Mapping[str, Any], names: Mapping[str, str], own: str = ""
+) -> dict[str, str]:
+    """The fields under the CRM's names, as text.
+
+    What a contact does not have is empty in fields whose name begins with `own`, which nobody
+    else writes. Other fields are left out then: what people know beyond the log is not wiped.
+    """
+    found = {theirs: as_text(value_at(written, ours)) for ours, theirs in names.items()}
+    return {
+        theirs: text for theirs, text in found.items() if text or (own and theirs.startswith(own))
+    }
 
 
 # ISO 4217: currencies whose smallest unit is not a hundredth.
