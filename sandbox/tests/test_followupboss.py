@@ -105,3 +105,14 @@ async def test_what_is_wrong_with_a_person_is_said(
 
 async def test_a_key_that_is_none_is_refused(client: httpx.AsyncClient) -> None:
     assert (await client.get(f"{ROOT}/customFields")).status_code == 401
+
+
+async def test_a_custom_field_is_named_after_its_label(boss: httpx.AsyncClient) -> None:
+    missing = "customLeadflowLeadId"
+    await boss.post("/accounts/followupboss/acme", json={"without": [missing]})
+    assert (await event(boss, customLeadflowLeadId="l-1")).status_code == 400
+    made = await boss.post(
+        f"{ROOT}/customFields", json={"label": "Leadflow Lead Id", "type": "text"}
+    )
+    assert (made.status_code, made.json()["name"]) == (201, missing)
+    assert (await event(boss, customLeadflowLeadId="l-1")).status_code == 201

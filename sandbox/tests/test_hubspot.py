@@ -104,10 +104,19 @@ async def test_accounts_have_their_own_contacts_and_credentials(client: httpx.As
     assert (shown["records"], shown["revoked"]) == ({}, False)
 
 
-async def test_a_property_that_the_account_lacks_is_refused(client: httpx.AsyncClient) -> None:
-    await client.post("/accounts/hubspot/acme", json={"without": ["leadflow_lead_id"]})
-    path = "/hubspot/crm/v3/properties/contacts/leadflow_lead_id"
-    assert (await client.get(path, headers=SIGNED)).status_code == 404
+async def test_a_property_that_the_account_lacks_is_missed_until_it_is_created(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.post("/accounts/hubspot/acme", json={"without": ["leadflow_stage"]})
+    (error,) = (await upsert(client, lead("l-1", leadflow_stage="new"))).json()["errors"]
+    assert error["errors"][0]["code"] == "PROPERTY_DOESNT_EXIST"
+    path = "/hubspot/crm/v3/properties/contacts/batch/"
+    asked = {"inputs": [{"name": "leadflow_stage"}, {"name": "email"}]}
+    missed = await client.post(path + "read", json=asked, headers=SIGNED)
+    assert missed.status_code == 207
+    assert [each["name"] for each in missed.json()["results"]] == ["email"]
+    await client.post(path + "create", json=asked, headers=SIGNED)
+    assert (await client.post(path + "read", json=asked, headers=SIGNED)).status_code == 200
 
 
 @pytest.mark.parametrize(

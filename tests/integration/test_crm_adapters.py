@@ -241,6 +241,23 @@ async def test_credentials_that_are_taken_away_show_in_the_canary_and_in_writes(
 
 
 @pytest.mark.parametrize(
+    ("played", "missing"),
+    [(CRMS[0], "leadflow_note_id"), (CRMS[1], "customLeadflowLeadId")],
+    indirect=["played"],
+    ids=["hubspot", "followupboss"],
+)
+async def test_an_account_that_lacks_our_fields_is_given_them(
+    sandbox: Sandbox, played: Played, crm: Crm, missing: str
+) -> None:
+    sandbox.set_up(played.provider, without=[missing])
+    with pytest.raises(CrmSignIn, match=missing):
+        await crm.canary()
+    for _ in range(2):
+        await crm.prepare()
+    await crm.canary()
+
+
+@pytest.mark.parametrize(
     ("limits", "wait"),
     [({"daily": 0}, timedelta(hours=1)), ({"burst": 0}, timedelta(seconds=10))],
     ids=["daily", "burst"],

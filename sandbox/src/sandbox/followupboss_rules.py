@@ -13,6 +13,37 @@ from sandbox.crm_accounts import OverQuota
 from sandbox.errors import Injected, Shaped
 
 LEAD = "customLeadflowLeadId"
+# The custom fields of an account that is set up for leadflow.
+CUSTOM_FIELDS = tuple(
+    f"customLeadflow{name}"
+    for name in [
+        "LeadId",
+        "Stage",
+        "Owner",
+        "Source",
+        "Service",
+        "Urgency",
+        "Timezone",
+        "Language",
+        "Channel",
+        "Campaign",
+        "Medium",
+        "Gclid",
+        "Fbclid",
+        "LandingPage",
+        "Fit",
+        "Intent",
+        "Temperature",
+        "NextAction",
+        "Sequence",
+        "LastMessageChannel",
+        "LastMessageAt",
+        "Revision",
+        "Company",
+        "Title",
+        "Budget",
+    ]
+)
 # Calls in ten seconds, by context: those of a registered system.
 LIMITS = {"global": 250, "people": 25, "notes": 10, "events": 10_000}
 STAGES = (
@@ -68,8 +99,8 @@ def error(status: int, message: str, headers: Mapping[str, str] | None = None) -
 
 def person_wrong(values: Mapping[str, Any], without: set[str]) -> Shaped | None:
     """What is wrong with a person that is to be written."""
-    known = {n for n in values if n in PERSON_FIELDS or n.startswith("custom")} - without
-    if unknown := sorted(values.keys() - known):
+    known = {*PERSON_FIELDS, *CUSTOM_FIELDS} - without
+    if unknown := sorted(set(values) - known):
         return error(400, f"Invalid fields in the request body: {', '.join(unknown)}.")
     if values.get("stage", STAGES[0]) not in STAGES:
         return error(400, "The stage does not exist.")

@@ -151,7 +151,8 @@ def _hubspot(hubspot: HubSpotRoutes) -> Table:
             "/hubspot/crm/v4/associations/{kind}/{to}/batch/associate/default",
             hubspot.associate_batch,
         ),
-        ("GET", "/hubspot/crm/v3/properties/{kind}/{name}", hubspot.show_property),
+        ("POST", "/hubspot/crm/v3/properties/{kind}/batch/{verb}", hubspot.properties),
+        ("POST", "/hubspot/crm/v3/properties/{kind}/groups", hubspot.make_group),
     ]
 
 
@@ -164,6 +165,7 @@ def _followupboss(boss: FollowUpBossRoutes) -> Table:
         ("PUT", root + "/people/{id}", boss.update_person),
         ("POST", root + "/events", boss.event),
         ("GET", root + "/customFields", boss.custom_fields),
+        ("POST", root + "/customFields", boss.add_custom_field),
         ("GET", root + "/stages", boss.stages),
     ]
     # After the others: the first path that fits is taken.

@@ -19,6 +19,7 @@ from sandbox.errors import Injected, Malformed
 from sandbox.exchange import RawHeaders, answer, header, page_bounds, query, read_body
 from sandbox.fault_rules import RuleSpec
 from sandbox.followupboss_rules import (
+    CUSTOM_FIELDS,
     LEAD,
     STAGES,
     context,
@@ -48,13 +49,13 @@ class FollowUpBossRoutes:
         """GET /people?email= or phone= or a custom field, &includeTrash=&includeUnclaimed="""
         account = self._enter(scope, "people")
         asked = query(scope)
-        found = account.all("people")
+        form = {"email": str.lower, "phone": digits}
+        found: list[Record] | None = None
         for name, value in asked.items():
-            if name in ("email", "phone") or name.startswith("custom"):
-                wanted = digits(value) if name == "phone" else value
-                wanted = wanted.lower() if name == "email" else wanted
-                named = {record.id for record in account.find("people", name, wanted)}
-                found = [record for record in found if record.id in named]
+            if name in form or name.startswith("custom"):
+                named = account.find("people", name, form.get(name, str)(value))
+                found = named if found is None else [each for each in found if each in named]
+        found = account.all("people") if found is None else found
         if asked.get("includeTrash") != "true":
             found = [record for record in found if record.values.get("stage") != "Trash"]
         await self._page(scope, send, account, "people", found)
@@ -121,11 +122,32 @@ class FollowUpBossRoutes:
         await self._answer(scope, send, account, _shown(record), 201)
 
     async def custom_fields(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """GET /customFields"""
+        """GET /customFields?limit=&offset="""
         account = self._enter(scope, "customFields")
-        fields = [{"id": 1, "name": LEAD, "label": "Leadflow Lead Id", "type": "text"}]
-        shown = [each for each in fields if each["name"] not in account.without]
-        await self._answer(scope, send, account, {"customfields": shown})
+        names = [name for name in CUSTOM_FIELDS if name not in account.without]
+        offset, limit = page_bounds(query(scope), PAGE)
+        page = [
+            {"id": number, "name": name, "label": name.removeprefix("custom"), "type": "text"}
+            for number, name in enumerate(names, 1)
+        ][offset : offset + limit]
+        about = {
+            "collection": "customfields",
+            "offset": offset,
+            "limit": limit,
+            "total": len(names),
+        }
+        await self._answer(scope, send, account, {"_metadata": about, "customfields": page})
+
+    async def add_custom_field(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /customFields: {"label", "type"}; its name follows from its label."""
+        account, wanted = self._enter(scope, "customFields"), await _body(receive)
+        label = wanted.get("label")
+        if not isinstance(label, str) or wanted.get("type") not in ("text", "date", "number"):
+            raise error(400, "A custom field has a label and a type.")
+        name = "custom" + "".join(word[:1].upper() + word[1:] for word in label.split())
+        account.without.discard(name)
+        shown = {"id": 1, "name": name, "label": label, "type": wanted["type"]}
+        await self._answer(scope, send, account, shown, 201)
 
     async def stages(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /stages"""

@@ -20,6 +20,7 @@ from sandbox.fault_rules import RuleSpec
 from sandbox.hubspot_rules import (
     Wrong,
     conflict,
+    is_known,
     item_error,
     key_of,
     over_quota,
@@ -147,14 +148,37 @@ class HubSpotRoutes:
         self._injector.after(spec)
         await self._answer(send, account, {"status": "COMPLETE", "results": results})
 
-    async def show_property(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """GET /hubspot/crm/v3/properties/{kind}/{name}"""
-        account, name = self._enter(scope), scope["path_params"]["name"]
-        if name in account.without:
-            raise problem(404, "OBJECT_NOT_FOUND", "The property does not exist.")
-        unique = name in key_of(_kind(scope, "kind"))
-        shown = {"name": name, "type": "string", "fieldType": "text", "hasUniqueValue": unique}
-        await self._answer(send, account, shown)
+    async def properties(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /hubspot/crm/v3/properties/{kind}/batch/{create,read}"""
+        account, kind = self._enter(scope), _kind(scope, "kind")
+        names = [str(each.get("name")) for each in (await _body(receive)).get("inputs") or ()]
+        if scope["path_params"]["verb"] == "create":
+            account.without -= set(names)
+        there = [name for name in names if is_known(kind, name, account.without)]
+        results = [
+            {
+                "name": name,
+                "type": "string",
+                "fieldType": "text",
+                "hasUniqueValue": name in key_of(kind),
+            }
+            for name in there
+        ]
+        now = self._now()
+        found = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
+        if missing := sorted(set(names) - set(there)):
+            wrong = Wrong("OBJECT_NOT_FOUND", "Some properties do not exist.")
+            found |= {"numErrors": 1, "errors": [wrong.shown({"name": missing})]}
+        await self._answer(send, account, found, 207 if missing else 200)
+
+    async def make_group(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /hubspot/crm/v3/properties/{kind}/groups; there is one already the second time."""
+        account, name = self._enter(scope), str((await _body(receive)).get("name"))
+        group = f"group {_kind(scope, 'kind')} {name}"
+        if group in account.seen:
+            raise problem(409, "OBJECT_ALREADY_EXISTS", "The property group exists already.")
+        account.seen.add(group)
+        await self._answer(send, account, {"name": name, "archived": False}, 201)
 
     def _enter(self, scope: Scope) -> Account:
         named = TOKEN.fullmatch(header(scope, b"authorization") or "")

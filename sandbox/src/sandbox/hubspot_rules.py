@@ -81,6 +81,11 @@ def keys(kind: str, values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     return [(name, str(values[name]).lower()) for name in UNIQUE[kind] if values.get(name)]
 
 
+def is_known(kind: str, name: str, without: set[str]) -> bool:
+    """Whether the account has the property: HubSpot's own, and leadflow's unless they lack."""
+    return name not in without and (name in OWN[kind].split() or name.startswith("leadflow_"))
+
+
 def problem(
     status: int,
     category: str,
@@ -106,8 +111,7 @@ def conflict(name: str, existing: str) -> Shaped:
 def values_wrong(kind: str, values: Mapping[str, Any], without: set[str]) -> Shaped | None:
     """The first property that HubSpot would not take."""
     for name, value in values.items():
-        known = name in OWN[kind].split() or name.startswith("leadflow_")
-        if not known or name in without:
+        if not is_known(kind, name, without):
             return _invalid("PROPERTY_DOESNT_EXIST", name, f'Property "{name}" does not exist')
         if not isinstance(value, str):
             return _invalid("INVALID_TYPE", name, f"{name} must be a string.")

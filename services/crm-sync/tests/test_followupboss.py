@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,12 +41,17 @@ ADA = {
 
 @pytest.fixture
 def crm(recorded: Any) -> FollowUpBossCrm:
+    # As few fields as the examples have.
+    given = ("stage", "owner", "attribution.channel", "attribution.campaign", "attribution.medium")
+    names = ("first_name", "last_name", *given)
+    contact = {name: FOLLOW_UP_BOSS.contact[name] for name in names}
+    mapping = replace(read_mapping({"owners": {"rita": "7"}}, FOLLOW_UP_BOSS), contact=contact)
     return FollowUpBossCrm(
         "fka_secret",
         system="leadflow",
         system_key="syskey",
         url="http://fub.test",
-        mapping=read_mapping({"owners": {"rita": "7"}}, FOLLOW_UP_BOSS),
+        mapping=mapping,
         transport=recorded.transport,
     )
 
@@ -86,6 +92,7 @@ async def test_a_new_lead_comes_in_as_an_event_of_nobody_whom_we_know(
 async def test_every_call_names_the_system_and_the_key(crm: FollowUpBossCrm, recorded: Any) -> None:
     recorded.answer("followupboss.customfields-get")
     await crm.canary()
+    recorded.assert_is(0, "followupboss.customfields-get")
     (request,) = recorded.requests
     assert request.headers["X-System"] == "leadflow"
     assert request.headers["X-System-Key"] == "syskey"
@@ -241,9 +248,15 @@ async def test_what_is_read_is_comparable_with_what_is_kept(
     assert kept["phone"] == "5551230000"
 
 
-async def test_an_account_without_the_field_for_our_id_cannot_be_written(
+async def test_an_account_without_our_fields_cannot_be_written_before_they_are_made(
     crm: FollowUpBossCrm, recorded: Any
 ) -> None:
-    recorded.respond(200, {"customfields": [{"name": "customClosePrice"}]})
-    with pytest.raises(CrmSignIn):
+    known = [{"name": n} for n in ("customLeadflowStage", "customLeadflowOwner")]
+    known += [{"name": f"customLeadflow{n}"} for n in ("Channel", "Campaign", "Medium")]
+    recorded.respond(200, {"customfields": known})
+    with pytest.raises(CrmSignIn, match="customLeadflowLeadId"):
         await crm.canary()
+    recorded.respond(200, {"customfields": known})
+    recorded.respond(201, {"id": 9, "name": "customLeadflowLeadId", "type": "text"})
+    await crm.prepare()
+    assert recorded.body(2) == {"label": "Leadflow Lead Id", "type": "text"}

@@ -258,14 +258,38 @@ def test_what_is_kept_is_in_hubspots_words() -> None:
     assert "contact.phone" not in kept
 
 
-async def test_the_canary_asks_for_the_property_that_every_write_needs(
+READS = [
+    f"hubspot.crm-properties-v3.batch-read-{k}" for k in ("contacts", "deals", "notes", "tasks")
+]
+
+
+async def test_the_canary_asks_for_the_properties_that_writes_need(
     crm: HubSpotCrm, recorded: Any
 ) -> None:
-    recorded.answer("hubspot.crm-properties-v3.read", "hubspot.error-handling.unauthorized")
+    recorded.answer(*READS)
     await crm.canary()
-    recorded.assert_is(0, "hubspot.crm-properties-v3.read")
+    for index, name in enumerate(READS):
+        recorded.assert_is(index, name)
+
+
+async def test_the_canary_fails_as_a_write_would(crm: HubSpotCrm, recorded: Any) -> None:
+    recorded.answer("hubspot.error-handling.unauthorized")
     with pytest.raises(CrmSignIn):
         await crm.canary()
+    recorded.answer("hubspot.crm-properties-v3.batch-read-partly", *READS[1:])
+    with pytest.raises(CrmSignIn, match=r"contacts\.leadflow_lead_id, contacts\.leadflow_stage"):
+        await crm.canary()
+
+
+async def test_an_account_is_given_the_properties_that_are_ours(
+    crm: HubSpotCrm, recorded: Any
+) -> None:
+    recorded.answer("hubspot.crm-properties-v3.batch-read-partly", *READS[1:])
+    made = ("hubspot.crm-properties-v3.groups-exists", "hubspot.crm-properties-v3.batch-create")
+    recorded.answer(*made)
+    await crm.prepare()
+    for index, name in enumerate(made, 4):
+        recorded.assert_is(index, name)
 
 
 async def test_without_room_for_a_call_none_is_made(recorded: Any) -> None:

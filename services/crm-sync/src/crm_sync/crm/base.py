@@ -112,7 +112,12 @@ class Crm(Protocol):
         changes it; it may give back more. Raises CrmNever for fields that cannot be written."""
 
     async def canary(self) -> None:
-        """One small call that changes nothing and succeeds when a write would. Raises CrmError."""
+        """A few small calls that change nothing and succeed when a write would: credentials are
+        taken, and the account has the fields that the mapping names. Raises CrmError."""
+
+    async def prepare(self) -> None:
+        """Make fields that are ours and that the account lacks; again, nothing. Raises CrmError;
+        CrmSignIn for fields that the mapping names and that only people can make."""
 
     async def close(self) -> None:
         """Let connections go."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ URL = "https://api.followupboss.com/v1"
 LEAD = "customLeadflowLeadId"
 PAGE = 100
 NAME_CHARS = 200
+CANARY = "read of custom fields"
 ADDRESS = {
     "street": "address.street",
     "city": "address.city",
@@ -224,16 +226,33 @@ class FollowUpBossCrm:
         return _kept(person)
 
     async def canary(self) -> None:
-        """Ask for the custom fields: of an account that is locked they are refused, and the one
-        that every write needs must be among them."""
-        names = await self._custom_fields()
-        if LEAD not in names:
-            raise CrmSignIn(f"the account has no custom field {LEAD}")
+        """Ask for the custom fields: an account that is locked refuses them."""
+        if lacking := await self._lacking():
+            raise CrmSignIn(f"the account has no custom field {', '.join(lacking)}")
 
-    async def _custom_fields(self) -> set[str]:
-        params = {"limit": str(PAGE)}
-        answer = await self._call("GET", "/customFields", "canary call", params=params)
-        return {str(each.get("name")) for each in answer.get("customfields") or ()}
+    async def prepare(self) -> None:
+        lacking = await self._lacking()
+        theirs = [name for name in lacking if not name.startswith(FOLLOW_UP_BOSS_OWN)]
+        if theirs:
+            raise CrmSignIn(f"the account has no custom field {', '.join(theirs)}")
+        for name in lacking:
+            # The name follows from the label (reference/customfields-get).
+            label = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removeprefix("custom"))
+            wanted = {"label": label, "type": "text"}
+            await self._call("POST", "/customFields", "creation of a custom field", wanted)
+
+    async def _lacking(self) -> list[str]:
+        """The custom fields that writes need and that the account does not have."""
+        names = {LEAD, *(n for n in self._mapping.contact.values() if n.startswith("custom"))}
+        offset = 0
+        while True:
+            params = {"limit": str(PAGE), "offset": str(offset)}
+            answer = await self._call("GET", "/customFields", CANARY, params=params)
+            found = answer.get("customfields") or []
+            names -= {str(each.get("name")) for each in found}
+            offset += len(found)
+            if len(found) < PAGE or not names:
+                return sorted(names)
 
     async def close(self) -> None:
         await self._caller.close()
@@ -255,7 +274,7 @@ class FollowUpBossCrm:
         status, reason = response.status_code, f"{what}: HTTP {response.status_code}"
         if status == 400 and "Invalid fields" in response.text:
             return CrmSignIn(f"{reason}: the account lacks a field that the mapping names")
-        if status == 403 and what != "canary call":
+        if status == 403 and what != CANARY:
             # An account that is locked, or a key that may see others but not this person.
             try:
                 await self.canary()

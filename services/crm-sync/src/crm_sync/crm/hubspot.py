@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -271,13 +272,61 @@ class HubSpotCrm:
         return read
 
     async def canary(self) -> None:
-        """Ask for the property that every write needs: that the token is taken, that it may see
-        contacts, and that the account is set up."""
-        try:
-            path = f"/crm/v3/properties/contacts/{LEAD}"
-            await self._call("GET", path, "canary call", None)
-        except CrmMissing:
-            raise CrmSignIn(f"the account's contacts have no property {LEAD}") from None
+        lacking = await self._lacking()
+        if any(lacking.values()):
+            raise _lacks(lacking)
+
+    async def prepare(self) -> None:
+        lacking = await self._lacking()
+        theirs = {
+            kind: [name for name in names if not name.startswith(HUBSPOT_OWN)]
+            for kind, names in lacking.items()
+        }
+        if any(theirs.values()):
+            raise _lacks(theirs)
+        for kind, names in lacking.items():
+            if names:
+                await self._make(kind, names)
+
+    async def _lacking(self) -> dict[str, list[str]]:
+        """The properties that writes need and that the account does not have."""
+        wanted = {
+            "contacts": {LEAD, *self._mapping.contact.values()},
+            "deals": {LEAD, *self._mapping.deal.values()},
+            "notes": {NOTE},
+            "tasks": {TASK},
+        }
+        lacking = {}
+        for kind, names in wanted.items():
+            inputs = [{"name": name} for name in sorted(names)]
+            path = f"/crm/v3/properties/{kind}/batch/read"
+            answer = await self._call(
+                "POST", path, "read of properties", {"archived": False, "inputs": inputs}
+            )
+            lacking[kind] = sorted(names - {each["name"] for each in answer["results"]})
+        return lacking
+
+    async def _make(self, kind: str, names: Sequence[str]) -> None:
+        what = "creation of properties"
+        group = {"name": "leadflow", "label": "Leadflow"}
+        with suppress(CrmConflict):
+            await self._call("POST", f"/crm/v3/properties/{kind}/groups", what, group)
+        inputs = [
+            {
+                "name": name,
+                "label": name.replace("_", " ").capitalize(),
+                "type": "string",
+                "fieldType": "text",
+                "groupName": "leadflow",
+                "hasUniqueValue": name in (LEAD, NOTE, TASK),
+            }
+            for name in names
+        ]
+        answer = await self._call(
+            "POST", f"/crm/v3/properties/{kind}/batch/create", what, {"inputs": inputs}
+        )
+        for error in answer.get("errors") or ():
+            raise item_error(error, what)
 
     async def close(self) -> None:
         await self._caller.close()
@@ -287,6 +336,11 @@ class HubSpotCrm:
         if response.is_success:
             return json_object(response, what)
         raise refused(response, what)
+
+
+def _lacks(lacking: Mapping[str, Sequence[str]]) -> CrmSignIn:
+    named = ", ".join(f"{kind}.{name}" for kind, names in lacking.items() for name in names)
+    return CrmSignIn(f"the account has no property {named}")
 
 
 def _kept(contact: Mapping[str, str | None], deal: Mapping[str, str | None]) -> dict[str, Any]:

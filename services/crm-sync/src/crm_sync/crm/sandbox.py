@@ -121,6 +121,9 @@ class SandboxCrm:
     async def canary(self) -> None:
         await self._call(self._contact_calls, "GET", "/counts", None)
 
+    async def prepare(self) -> None:
+        await self.canary()
+
     async def close(self) -> None:
         await self._client.aclose()
 

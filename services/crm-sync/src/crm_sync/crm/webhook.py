@@ -101,6 +101,9 @@ class WebhookCrm:
         at = int(self._clock.now().timestamp())
         await self._send("ping", f"ping_{at}", {})
 
+    async def prepare(self) -> None:
+        await self.canary()
+
     async def close(self) -> None:
         await self._caller.close()
 
