@@ -175,6 +175,16 @@ async def test_a_contact_with_the_address_becomes_the_leads(crm: HubSpotCrm, rec
     assert (adopted["id"], adopted["properties"]["leadflow_lead_id"]) == ("777", "lead-1")
 
 
+async def test_a_contact_that_goes_while_it_becomes_the_leads_is_asked_for_again(
+    crm: HubSpotCrm, recorded: Any
+) -> None:
+    recorded.answer("hubspot.error-handling.contact-exists")
+    recorded.respond(200, {"results": [{"id": "777", "properties": {"leadflow_lead_id": None}}]})
+    recorded.respond(404, {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "Gone"})
+    (error,) = (await answers(crm, "lead-1")).values()
+    assert isinstance(error, CrmConflict)
+
+
 async def test_a_contact_of_another_lead_keeps_its_address(crm: HubSpotCrm, recorded: Any) -> None:
     played(recorded, "lead-9")
     assert await answers(crm, "lead-1") == {"lead-1": "778"}

@@ -152,7 +152,9 @@ class HubSpotCrm:
             }
             for name, properties in wanted.items()
         }
-        return await self._batch("contacts", "update", LEAD, inputs)
+        found = await self._batch("contacts", "update", LEAD, inputs)
+        gone = CrmConflict("update of contacts: the contact with the address has just gone")
+        return {name: gone if isinstance(e, CrmMissing) else e for name, e in found.items()}
 
     async def _upsert(
         self, kind: str, key: str, wanted: Mapping[str, dict[str, str]]
