@@ -87,6 +87,17 @@ def test_in_a_batch_rules_without_a_match_hit_the_whole_and_others_the_items() -
     assert store.pick_item("email", ["ada@x.io"]) is None
 
 
+def test_a_match_hits_by_a_part_of_what_is_written() -> None:
+    store = faults({"target": "crm", "mode": "reject", "match": {"to": "lead", "says": "no one"}})
+    for pick in (store.pick, store.pick_item):
+        assert pick("crm", ["lead-1"], b'{"first_name":"no one"}')
+        assert pick("crm", ["lead-1"], b'{"first_name":"Ada"}') is None
+        assert pick("crm", ["other"], b'{"first_name":"no one"}') is None
+        assert pick("crm", ["lead-1"]) is None
+    assert store.pick_batch("crm") is None
+    assert store.view()[0]["match"] == {"to": "lead", "says": "no one"}
+
+
 @pytest.mark.parametrize(
     ("rule", "status", "retry_after"),
     [
@@ -133,6 +144,8 @@ def test_stalling_and_dropping_do_not_refuse(mode: str) -> None:
         ({"match": "ada"}, "match"),
         ({"match": {"from": "ada"}}, "match"),
         ({"match": {"to": ""}}, "match"),
+        ({"match": {}}, "match"),
+        ({"match": {"to": "ada", "says": 1}}, "match"),
         ({"retry_after_seconds": -1}, "retry_after_seconds"),
         ({"mode": "stall", "stall_seconds": 4000}, "stall_seconds"),
         ({"stall_seconds": 1}, "stall_seconds"),

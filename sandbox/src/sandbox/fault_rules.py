@@ -32,7 +32,8 @@ class RuleSpec:
     """`providers` means the four HTTP channels, `*` every target there is.
 
     `rate` is the share of fitting requests that are hit, `times` ends the rule after so many
-    hits, `match_to` is a part of a recipient or external id. Seconds are of real time.
+    hits, `match_to` is a part of a recipient or external id, `match_says` of what is written
+    into the CRM. Seconds are of real time.
     """
 
     target: str
@@ -41,9 +42,15 @@ class RuleSpec:
     rate: float = 1.0
     times: int | None = None
     match_to: str | None = None
+    match_says: str | None = None
     retry_after_seconds: int | None = None
     stall_seconds: float = 30.0
     seed: int = 0
+
+    @property
+    def is_for_some(self) -> bool:
+        """Whether it is asked about each item of a batch, not about the batch."""
+        return self.match_to is not None or self.match_says is not None
 
     def view(self) -> dict[str, Any]:
         """The rule as JSON, in the form it is written in; without what is not set."""
@@ -53,12 +60,16 @@ class RuleSpec:
             "status": self.status,
             "rate": self.rate,
             "times": self.times,
-            "match": None if self.match_to is None else {"to": self.match_to},
+            "match": self._match() or None,
             "retry_after_seconds": self.retry_after_seconds,
             "stall_seconds": self.stall_seconds if self.mode == "stall" else None,
             "seed": self.seed,
         }
         return {name: value for name, value in shown.items() if value is not None}
+
+    def _match(self) -> dict[str, str]:
+        parts = {"to": self.match_to, "says": self.match_says}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def parse_rule(raw: Any) -> RuleSpec:
@@ -67,13 +78,15 @@ def parse_rule(raw: Any) -> RuleSpec:
         raise Malformed("a fault rule must be a JSON object")
     reader = _Reader({name: value for name, value in raw.items() if value is not None})
     reader.refuse_unknown()
+    match = reader.match()
     spec = RuleSpec(
         target=reader.choice("target", TARGETS),
         mode=cast(Mode, reader.choice("mode", MODES)),
         status=reader.integer("status", 400, 599),
         rate=reader.number("rate", 0, 1, default=1.0),
         times=reader.integer("times", 1, None),
-        match_to=reader.match(),
+        match_to=match.get("to"),
+        match_says=match.get("says"),
         retry_after_seconds=reader.integer("retry_after_seconds", 0, None),
         stall_seconds=reader.number("stall_seconds", 0, MAX_STALL_SECONDS, default=30.0),
         seed=reader.integer("seed", None, None) or 0,
@@ -126,16 +139,22 @@ class _Reader:
         self.errors.append(f"`{name}` must be a number{_limits(least, most)}")
         return default
 
-    def match(self) -> str | None:
+    def match(self) -> dict[str, str]:
         value = self._raw.get("match")
         if value is None:
-            return None
-        if isinstance(value, dict) and value.keys() == {"to"}:
-            part = value["to"]
-            if isinstance(part, str) and part:
-                return part
-        self.errors.append('`match` must be {"to": a part of the recipient or external id}')
-        return None
+            return {}
+        if (
+            isinstance(value, dict)
+            and value
+            and value.keys() <= {"to", "says"}
+            and all(isinstance(part, str) and part for part in value.values())
+        ):
+            return value
+        self.errors.append(
+            '`match` must be {"to": a part of the recipient or external id,'
+            ' "says": a part of what is written into the CRM}, or one of them'
+        )
+        return {}
 
 
 def _limits(least: float | None, most: float | None) -> str:

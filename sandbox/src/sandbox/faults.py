@@ -34,9 +34,11 @@ class Rule:
         wanted = self.spec.target
         return wanted in ("*", target) or (wanted == "providers" and target in HTTP_CHANNELS)
 
-    def matches(self, names: Iterable[str]) -> bool:
-        part = self.spec.match_to
-        return part is None or any(part in name for name in names)
+    def matches(self, names: Iterable[str], said: bytes) -> bool:
+        to, says = self.spec.match_to, self.spec.match_says
+        return (to is None or any(to in name for name in names)) and (
+            says is None or says.encode() in said
+        )
 
     def draw(self) -> bool:
         """Whether the rule hits the request that it fits; uses up one of its `times`."""
@@ -77,21 +79,22 @@ class Faults:
     def view(self) -> list[dict[str, Any]]:
         return [rule.view() for rule in self._rules.values()]
 
-    def pick(self, target: str, names: Iterable[str]) -> RuleSpec | None:
-        """The rule that hits a single request for these recipients (or this external id)."""
+    def pick(self, target: str, names: Iterable[str], said: bytes = b"") -> RuleSpec | None:
+        """The rule that hits a single request for these recipients (or this external id).
+
+        `said` is what it writes into the CRM; rules that ask for it hit nothing else.
+        """
         if not self._rules:
             return None
-        return self._pick(target, lambda rule: rule.matches(names))
+        return self._pick(target, lambda rule: rule.matches(names, said))
 
     def pick_batch(self, target: str) -> RuleSpec | None:
         """The rule that hits a batch as a whole: one without `match`."""
-        return self._pick(target, lambda rule: rule.spec.match_to is None)
+        return self._pick(target, lambda rule: not rule.spec.is_for_some)
 
-    def pick_item(self, target: str, names: Iterable[str]) -> RuleSpec | None:
+    def pick_item(self, target: str, names: Iterable[str], said: bytes = b"") -> RuleSpec | None:
         """The rule that hits one item of a batch: one with `match`."""
-        return self._pick(
-            target, lambda rule: rule.spec.match_to is not None and rule.matches(names)
-        )
+        return self._pick(target, lambda rule: rule.spec.is_for_some and rule.matches(names, said))
 
     def _pick(self, target: str, fits: Callable[[Rule], bool]) -> RuleSpec | None:
         for rule in self._rules.values():

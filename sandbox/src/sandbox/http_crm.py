@@ -16,7 +16,7 @@ from sandbox.fault_rules import RuleSpec
 from sandbox.http_providers import MAX_PAGE, item_problem
 from sandbox.injection import Injector
 from sandbox.state import State
-from sandbox.wire import as_key, as_object, as_text, parse_batch, parse_object
+from sandbox.wire import as_key, as_object, as_text, canonical, parse_batch, parse_object
 
 
 class CrmRoutes:
@@ -30,9 +30,10 @@ class CrmRoutes:
     async def upsert(self, scope: Scope, receive: Receive, send: Send) -> None:
         """PUT /crm/contacts/{external_id}"""
         external_id = scope["path_params"]["external_id"]
-        fields = parse_object(await read_body(receive))
+        body = await read_body(receive)
+        fields = parse_object(body)
         key = idempotency_key(scope)
-        spec = self._state.faults.pick("crm", [external_id])
+        spec = self._state.faults.pick("crm", [external_id], body)
         await self._injector.before(spec)
         done = self._state.crm.upsert(external_id, fields, key, self._now())
         self._injector.after(spec)
@@ -41,7 +42,8 @@ class CrmRoutes:
     async def upsert_batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /crm/contacts/batch: up to 100 of {"external_id", "key"?, "contact"}.
 
-        Faults as for a batch of sends: without `match` the whole request, else items.
+        Faults as for a batch of sends: without `match` the whole request, else items. An answer
+        that is late or lost is one about items that may have been refused.
         """
         items = parse_batch(await read_body(receive))
         whole = self._state.faults.pick_batch("crm")
@@ -49,14 +51,14 @@ class CrmRoutes:
         specs = [whole]
         results = []
         for item in items:
-            result, spec = await self._upsert_item(item, faults=whole is None)
+            result, spec = await self._upsert_item(item)
             results.append(result)
             specs.append(spec)
         for spec in specs:
             self._injector.after(spec)
         await answer(send, {"results": results})
 
-    async def _upsert_item(self, item: Any, faults: bool) -> tuple[dict[str, Any], RuleSpec | None]:
+    async def _upsert_item(self, item: Any) -> tuple[dict[str, Any], RuleSpec | None]:
         spec = None
         try:
             entry = as_object(item, "an item")
@@ -65,9 +67,8 @@ class CrmRoutes:
             external_id = as_text(entry.get("external_id"), "`external_id`")
             key = as_key(entry.get("key"))
             fields = as_object(entry.get("contact"), "`contact`")
-            if faults:
-                spec = self._state.faults.pick_item("crm", [external_id])
-                await self._injector.before(spec)
+            spec = self._state.faults.pick_item("crm", [external_id], canonical(fields))
+            await self._injector.before(spec)
             done = self._state.crm.upsert(external_id, fields, key, self._now())
         except Refused as error:
             return item_problem(error), spec
@@ -92,8 +93,9 @@ class CrmRoutes:
     async def add_note(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /crm/contacts/{external_id}/notes: {"note_id", "text", "at"?}"""
         external_id = scope["path_params"]["external_id"]
-        note = parse_object(await read_body(receive))
-        spec = self._state.faults.pick("crm", [external_id])
+        body = await read_body(receive)
+        note = parse_object(body)
+        spec = self._state.faults.pick("crm", [external_id], body)
         await self._injector.before(spec)
         created = self._state.crm.add_note(external_id, note, self._now())
         self._injector.after(spec)
@@ -112,8 +114,9 @@ class CrmRoutes:
     async def add_task(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /crm/contacts/{external_id}/tasks: {"task_id", "title", ...}"""
         external_id = scope["path_params"]["external_id"]
-        task = parse_object(await read_body(receive))
-        spec = self._state.faults.pick("crm", [external_id])
+        body = await read_body(receive)
+        task = parse_object(body)
+        spec = self._state.faults.pick("crm", [external_id], body)
         await self._injector.before(spec)
         created = self._state.crm.add_task(external_id, task, self._now())
         self._injector.after(spec)
