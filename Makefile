@@ -19,7 +19,7 @@ export UV_NATIVE_TLS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit integration endurance endurance-sending check format schemas bench clean
+.PHONY: help setup demo up test unit integration endurance endurance-sending endurance-crm check format schemas bench clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ endurance: setup ## 100,000 leads, two sequencers, random SIGKILLs, 20 minutes (
 
 endurance-sending: setup ## 20,000 messages, two dispatchers, 50 SIGKILLs (ARGS="--messages 2000 --kills 6" for less)
 	@$(RUN) tests.endurance.sending $(ARGS)
+
+endurance-crm: setup ## 10,000 leads of ten changes each, two crm-syncs, 40 SIGKILLs (ARGS="--leads 500 --kills 4" for less)
+	@$(RUN) tests.endurance.crm $(ARGS)
 
 check: setup ## Lint, types, generated files up to date
 	@$(RUN) ruff check .

@@ -21,33 +21,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from threading import Event
 from typing import Any
 
-import httpx
-from sqlalchemy import text
+from tests.endurance.world import SECRET, World, surroundings, wait
 from tests.integration.dispatching import FINAL, queued, said
 from tests.integration.reading import read_all
 
-from leadflow import database, topics
+from leadflow import topics
 from leadflow.codec import Codec
-from leadflow.kafka.admin import ensure_topics
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.port import Outgoing
 from leadflow.records import ConsentChanged, MessageQueued
-from leadflow_cli.embedded.kafka import KafkaServer
-from leadflow_cli.embedded.postgres import PostgresServer
-from leadflow_cli.processes import free_ports
 
 TENANTS = ("acme", "north", "south")
-SECRET = "only for this run"
-READY_SECONDS = 60.0
 # Messages that one dispatcher may have with Twilio at a time: the doubts that a kill can leave.
 SMS_IN_FLIGHT = 8
 TWILIO = {
@@ -72,9 +63,8 @@ def main() -> int:
         f"{folder}",
         flush=True,
     )
-    with ExitStack() as until_done:
-        world = until_done.enter_context(_world(folder, options.email))
-        good = _run(options, world)
+    with surroundings(folder, "dispatcher", partial(_settings, folder, options.email)) as around:
+        good = _run(options, around)
     if good:
         shutil.rmtree(folder, ignore_errors=True)
     return 0 if good else 1
@@ -90,119 +80,26 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@dataclass
-class World:
-    bootstrap: str
-    database_url: str
-    sandbox: httpx.Client
-    settings: Mapping[str, str]
-    folder: Path
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    published: int = 0
-
-    def start(self) -> subprocess.Popen[bytes]:
-        with (self.folder / f"dispatcher-{len(self.workers)}.log").open("wb") as log:
-            made = subprocess.Popen(
-                [sys.executable, "-m", "dispatcher"],
-                env={**os.environ, **self.settings},
-                stdout=log,
-                stderr=log,
-            )
-        self.workers.append(made)
-        return made
-
-    def ask(self, statement: str) -> list[Any]:
-        async def asked() -> list[Any]:
-            engine = database.engine(self.database_url, pool_size=1)
-            try:
-                async with engine.connect() as connection:
-                    return list((await connection.execute(text(statement))).all())
-            finally:
-                await engine.dispose()
-
-        return asyncio.run(asked())
-
-
-@contextmanager
-def _world(folder: Path, email: str) -> Iterator[World]:
-    kafka_port, controller, postgres_port, port, smtp = free_ports(5)
-    with ExitStack() as until_done:
-        kafka = until_done.enter_context(
-            KafkaServer(folder / "kafka", port=kafka_port, controller_port=controller)
-        )
-        postgres = until_done.enter_context(PostgresServer(folder / "postgres", port=postgres_port))
-        ensure_topics(kafka.bootstrap)
-        database.provision(postgres.url, SECRET)
-        url = database.role_url(postgres.url, "dispatcher", SECRET)
-        database.migrate("dispatcher", url)
-        sandbox = subprocess.Popen(
-            [sys.executable, "-m", "sandbox"],
-            env={
-                **os.environ,
-                "LEADFLOW_SANDBOX_PORT": str(port),
-                "LEADFLOW_SMTP_SINK_PORT": str(smtp),
-            },
-            stderr=subprocess.DEVNULL,
-        )
-        until_done.callback(sandbox.wait)
-        until_done.callback(sandbox.terminate)
-        client = until_done.enter_context(
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
-        )
-        _wait(lambda: _answers(client), "the sandbox")
-        tenants = folder / "tenants.toml"
-        tenants.write_text("".join(f"[tenants.{each}]\nsend_hours = {{}}\n" for each in TENANTS))
-        base = f"http://127.0.0.1:{port}"
-        world = World(
-            bootstrap=kafka.bootstrap,
-            database_url=url,
-            sandbox=client,
-            folder=folder,
-            settings={
-                "LEADFLOW_KAFKA_BOOTSTRAP": kafka.bootstrap,
-                "LEADFLOW_DATABASE_URL": url,
-                "LEADFLOW_LINK_SECRET": SECRET,
-                "LEADFLOW_HEALTH_PORT": "0",
-                "LEADFLOW_TENANTS_FILE": str(tenants),
-                "LEADFLOW_PROVIDERS_URL": f"{base}/providers",
-                "LEADFLOW_RESEND_URL": f"{base}/resend",
-                "LEADFLOW_RESEND_CALLS_PER_SECOND": "1000",
-                "LEADFLOW_TWILIO_URL": f"{base}/twilio",
-                "LEADFLOW_SANDBOX_URL": base,
-                # A kill in the middle of a batch is made up for after a lease, not after minutes.
-                "LEADFLOW_PROVIDER_TIMEOUT_SECONDS": "2",
-                "LEADFLOW_LEASE_SECONDS": "4",
-                "LEADFLOW_RETRY_FIRST_SECONDS": "0.2",
-                "LEADFLOW_RETRY_ATTEMPTS": "50",
-                **TWILIO,
-                **EMAIL[email],
-            },
-        )
-        until_done.callback(_end, world.workers)
-        yield world
-
-
-def _end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    for worker in workers:
-        if worker.poll() is None:
-            worker.kill()
-        worker.wait()
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _wait(condition: Any, what: str, seconds: float = READY_SECONDS) -> None:
-    never = Event()
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"within {seconds:.0f} s: {what}")
-        never.wait(0.2)
+def _settings(folder: Path, email: str, base: str) -> Mapping[str, str]:
+    """What the dispatchers are told; `base` is where the sandbox is."""
+    tenants = folder / "tenants.toml"
+    tenants.write_text("".join(f"[tenants.{each}]\nsend_hours = {{}}\n" for each in TENANTS))
+    return {
+        "LEADFLOW_LINK_SECRET": SECRET,
+        "LEADFLOW_TENANTS_FILE": str(tenants),
+        "LEADFLOW_PROVIDERS_URL": f"{base}/providers",
+        "LEADFLOW_RESEND_URL": f"{base}/resend",
+        "LEADFLOW_RESEND_CALLS_PER_SECOND": "1000",
+        "LEADFLOW_TWILIO_URL": f"{base}/twilio",
+        "LEADFLOW_SANDBOX_URL": base,
+        # A kill in the middle of a batch is made up for after a lease, not after minutes.
+        "LEADFLOW_PROVIDER_TIMEOUT_SECONDS": "2",
+        "LEADFLOW_LEASE_SECONDS": "4",
+        "LEADFLOW_RETRY_FIRST_SECONDS": "0.2",
+        "LEADFLOW_RETRY_ATTEMPTS": "50",
+        **TWILIO,
+        **EMAIL[email],
+    }
 
 
 def _messages(number: int) -> list[MessageQueued]:
@@ -235,20 +132,17 @@ def _run(options: argparse.Namespace, world: World) -> bool:
     _faults(world, options.email, {"fail": 0.02, "drop_after_accept": 0.01, "stall": 0.001})
     never = Event()
     running = [world.start(), world.start()]
-    waves = options.kills + 1
+    waves, published = options.kills + 1, 0
     for wave in range(waves):
         asyncio.run(_publish(world.bootstrap, messages[wave::waves]))
-        world.published += len(messages[wave::waves])
+        published += len(messages[wave::waves])
         if wave == options.kills:
             break
         # Somewhere in the wave, so that a kill finds both at work.
         goal = _sent(world) + choose.randint(1, max(1, len(messages) // waves))
-        _wait(partial(_has_sent, world, goal), f"{goal} messages are accepted")
+        wait(partial(_has_sent, world, goal, published), f"{goal} messages are accepted")
         never.wait(choose.uniform(0.0, 0.2))
-        victim = choose.randrange(2)
-        running[victim].kill()
-        running[victim].wait()
-        running[victim] = world.start()
+        world.kill_one(running, choose)
         if (wave + 1) % 10 == 0:
             print(f"{wave + 1} kills, {time.monotonic() - began:.0f} s", flush=True)
     hits = _hits(world)
@@ -307,8 +201,8 @@ def _sent(world: World) -> int:
     return int(world.sandbox.get("/accepted/counts").json()["total"])
 
 
-def _has_sent(world: World, goal: int) -> bool:
-    return _sent(world) >= min(goal, world.published)
+def _has_sent(world: World, goal: int, published: int) -> bool:
+    return _sent(world) >= min(goal, published)
 
 
 def _accepted(world: World, channel: str) -> Counter[str]:
