@@ -1,3 +1,4 @@
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,15 @@ def test_only_the_portal_knows_the_secret(around: Surroundings) -> None:
     assert service_program("portal", 8080, around).environment["LEADFLOW_SECRET"] == "s3cret"
     for name in ("intake", "sequencer", "dispatcher", "crm-sync"):
         assert "LEADFLOW_SECRET" not in service_program(name, 9999, around).environment
+
+
+def test_only_crm_sync_can_open_the_secrets_of_crm_accounts(around: Surroundings) -> None:
+    told = service_program("crm-sync", 8094, around).environment["LEADFLOW_ACCOUNT_SECRET"]
+    assert len(b64decode(told, validate=True)) == 32
+    given = replace(around, environment={"LEADFLOW_ACCOUNT_SECRET": "given"})
+    for name in ("intake", "sequencer", "dispatcher", "crm-sync", "portal"):
+        found = service_program(name, 9999, given).environment.get("LEADFLOW_ACCOUNT_SECRET")
+        assert found == ("given" if name == "crm-sync" else None)
 
 
 def test_the_sequencer_has_no_database_and_each_instance_a_folder_of_its_own(

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from leadflow.errors import LeadflowError
 from leadflow_cli.commands.bench import bench
+from leadflow_cli.commands.crm import crm
 from leadflow_cli.commands.demo import demo
 from leadflow_cli.commands.dlq import dlq
 from leadflow_cli.commands.doctor import doctor
@@ -47,6 +48,7 @@ app = typer.Typer(
 for command in (up, demo, send, follow, token, topics, lead, why, simulate, dlq):
     app.command()(command)
 app.add_typer(ledger, name="ledger")
+app.add_typer(crm, name="crm")
 for command in (bench, doctor, prepare):
     app.command()(command)
 

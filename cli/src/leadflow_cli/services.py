@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import sys
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ _KEPT_FROM_SERVICES = (
     "LEADFLOW_DATABASE_URL",
     "LEADFLOW_SECRET",
     "LEADFLOW_LINK_SECRET",
+    "LEADFLOW_ACCOUNT_SECRET",
     "LEADFLOW_API_KEY",
 )
 # Who makes the links and addresses that leave the house, and who is asked for them.
@@ -72,6 +74,14 @@ def link_secret(around: Surroundings) -> str:
     return given or hmac.new(around.secret.encode(), b"links", "sha256").hexdigest()
 
 
+def account_secret(around: Surroundings) -> str:
+    """LEADFLOW_ACCOUNT_SECRET, else 32 bytes that follow from the installation's secret and do not
+    tell it: what the secrets of CRM accounts are sealed under."""
+    given = around.environment.get("LEADFLOW_ACCOUNT_SECRET")
+    made = hmac.new(around.secret.encode(), b"CRM accounts", "sha256").digest()
+    return given or b64encode(made).decode()
+
+
 def service_of(instance: str) -> Service:
     """`sequencer` and `sequencer-2` are both the sequencer. Raises CliError for another name."""
     base, dash, number = instance.rpartition("-")
@@ -99,6 +109,8 @@ def service_program(instance: str, port: int, around: Surroundings) -> Program:
         )
     if service.name in _MAKE_OR_OPEN_LINKS:
         environment["LEADFLOW_LINK_SECRET"] = link_secret(around)
+    if service.name == "crm-sync":
+        environment["LEADFLOW_ACCOUNT_SECRET"] = account_secret(around)
     if service.name == "portal":
         environment |= {
             "LEADFLOW_SECRET": around.secret,

@@ -86,14 +86,7 @@ def ask_portal(
 
     Raises CliError with what it said when it fails.
     """
-    around = Surroundings(
-        folder=running.folder,
-        ports=Ports(**running.ports),
-        environment=environment,
-        kafka_bootstrap=running.kafka_bootstrap,
-        database_url=running.database_url,
-        secret=running.secret,
-    )
+    around = surroundings(running, environment)
     program = service_program("portal", running.ports["portal"], around)
     command = [*program.command, *arguments]
     if subject is not None:
@@ -115,3 +108,15 @@ def ask_portal(
         reason = asked.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise CliError(f"the portal made no {arguments[0]}: {reason[0]}")
     return said.splitlines()[-1]
+
+
+def surroundings(running: Running, environment: Mapping[str, str]) -> Surroundings:
+    """What the programs of a running stack are built from."""
+    return Surroundings(
+        folder=running.folder,
+        ports=Ports(**running.ports),
+        environment=environment,
+        kafka_bootstrap=running.kafka_bootstrap,
+        database_url=running.database_url,
+        secret=running.secret,
+    )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crm_sync.crm.base import CrmUnavailable
+from crm_sync.crm.base import CrmPaused, CrmSignIn, CrmUnavailable
 from crm_sync.model import Origin, RetryPolicy, Waiting
 from crm_sync.parking import behind_the_last, park, put_back, turn
 
@@ -107,3 +107,16 @@ def test_the_others_of_a_lead_are_tried_when_the_first_is_given_up(records: Any,
     assert [(each.event_id, each.tier, each.attempts) for each in entries.values()] == [
         ("e2", 0, 0)
     ]
+
+
+def test_where_the_account_is_to_blame_no_attempt_is_counted_and_the_wait_is_the_longest(
+    records: Any, item: Any
+) -> None:
+    first, later = item(records.created(1)), item(records.updated(2))
+    for error in (CrmSignIn("token refused"), CrmPaused("account a is paused")):
+        again = replace(first, attempts=3)
+        entries, given_up = park([again], [later], error, NOW, POLICY)
+        assert given_up == []
+        assert [each.attempts for each in entries.values()] == [3, 0]
+        assert {each.tier for each in entries.values()} == {2}
+        assert {each.due_at for each in entries.values()} == {NOW + timedelta(hours=1)}

@@ -1,6 +1,15 @@
-"""python -m crm_sync"""
+"""`python -m crm_sync` serves; `python -m crm_sync account …` says which account a tenant has."""
 
-from crm_sync.main import PARTS, SERVICE, main
-from leadflow import service
+import os
+import sys
 
-service.run(SERVICE, main, health_port=8094, parts=PARTS)
+if sys.argv[1:2] == ["account"]:
+    from crm_sync.command import run
+    from leadflow.settings import Environment
+
+    sys.exit(run(sys.argv[2:], Environment(os.environ)))
+else:
+    from crm_sync.main import PARTS, SERVICE, main
+    from leadflow import service
+
+    service.run(SERVICE, main, health_port=8094, parts=PARTS)

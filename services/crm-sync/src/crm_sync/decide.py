@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from crm_sync.crm.base import CrmError
+from crm_sync.crm.base import CrmError, CrmPaused, CrmSignIn
 from crm_sync.model import (
     BY_REVISION,
     ENROLLMENT,
@@ -195,10 +195,14 @@ def next_try(attempts: int, error: CrmError, now: datetime, policy: RetryPolicy)
     """Where a record waits after its `attempts`-th failure; None: for the dead letters.
 
     A CRM that names a time is not called before it, and the record waits in a topic that
-    is as slow, so that it does not hold others up.
+    is as slow, so that it does not hold others up. Where the account is to blame, the record
+    waits in the slowest topic, however often: a person has to mend that first.
     """
     if not error.retryable:
         return None
+    if isinstance(error, CrmSignIn | CrmPaused):
+        slowest = len(policy.delays) - 1
+        return NextTry(slowest, now + policy.delays[slowest])
     tier, reached = 0, policy.attempts[0]
     while attempts > reached:
         tier += 1

@@ -14,19 +14,20 @@ or finds nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import structlog
 
 from crm_sync import headers
 from crm_sync.decide import item_of
 from crm_sync.metrics import PARKED
-from crm_sync.model import Item, Origin, RetryPolicy, Waiting
+from crm_sync.model import Account, Contact, Item, Origin, RetryPolicy, Waiting
 from crm_sync.outcome import BEHIND, Conclusion, Parked, conclude, wait_behind
 from crm_sync.parking import behind_the_last, put_back, turn
 from crm_sync.store import Store
-from crm_sync.sync import Synchronizer
+from crm_sync.work import LeadWork
 from leadflow import topics
 from leadflow.clock import Clock
 from leadflow.errors import RecordRefused
@@ -44,16 +45,40 @@ RETRY_TOPICS = (
 )
 
 
+class Accounts(Protocol):
+    """Where the leads of a tenant are kept."""
+
+    async def of(self, tenant_ids: Collection[str]) -> Mapping[str, Account]:
+        """The account of each tenant; those without one of their own are left out."""
+
+
+class OneForAll:
+    """No tenant has an account of its own."""
+
+    async def of(self, tenant_ids: Collection[str]) -> Mapping[str, Account]:
+        return {}
+
+
+class Runner(Protocol):
+    """As `Synchronizer`."""
+
+    async def run(
+        self, contacts: dict[str, Contact], items: dict[str, list[Item]]
+    ) -> list[LeadWork]:
+        """See `Synchronizer.run`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What both handlers work with."""
 
     store: Store
-    synchronizer: Synchronizer
+    synchronizer: Runner
     producer: Producer
     dead_letters: DeadLetters
     policy: RetryPolicy
     clock: Clock
+    accounts: Accounts = field(default_factory=OneForAll)
 
 
 @dataclass(slots=True)
@@ -68,9 +93,14 @@ class Reading:
     refused: list[DeadLetter] = field(default_factory=list)
     refused_events: list[str] = field(default_factory=list)
 
+    def account_ids(self) -> dict[str, str]:
+        """Where each lead is kept."""
+        return {lead_id: items[0].account.account_id for lead_id, items in self.leads.items()}
 
-def read(batch: Sequence[Received]) -> Reading:
+
+async def read(batch: Sequence[Received], accounts: Accounts) -> Reading:
     reading = Reading()
+    account_of = await accounts.of({received.record.tenant_id for received in batch})
     for received in batch:
         record, message = received.record, received.message
         if not isinstance(record, LeadRecord):
@@ -85,6 +115,8 @@ def read(batch: Sequence[Received]) -> Reading:
             continue
         if item is None or item.event_id in reading.messages:
             continue
+        if (account := account_of.get(item.tenant_id)) is not None:
+            item = replace(item, account=account)
         reading.messages[item.event_id] = message
         reading.leads.setdefault(item.lead_id, []).append(item)
     return reading
@@ -97,8 +129,9 @@ class SyncHandler(Stateless):
         self._tools = tools
 
     async def handle(self, batch: Sequence[Received]) -> None:
-        tools, reading = self._tools, read(batch)
-        stored = await tools.store.load(reading.leads)
+        tools = self._tools
+        reading = await read(batch, tools.accounts)
+        stored = await tools.store.load(reading.account_ids())
         free: dict[str, list[Item]] = {}
         parked = Conclusion()
         for lead_id, items in reading.leads.items():
@@ -135,9 +168,10 @@ class RetryHandler(Stateless):
         self._tools = tools
 
     async def handle(self, batch: Sequence[Received]) -> None:
-        tools, reading = self._tools, read(batch)
+        tools = self._tools
+        reading = await read(batch, tools.accounts)
         hops = _newest_hops(batch)
-        stored = await tools.store.load(reading.leads)
+        stored = await tools.store.load(reading.account_ids())
         due: dict[str, list[Item]] = {}
         early: dict[str, tuple[Waiting, ...]] = {}
         for lead_id, items in reading.leads.items():

@@ -7,11 +7,14 @@ from datetime import timedelta
 from itertools import pairwise
 
 from crm_sync import headers
-from crm_sync.crm.sandbox import SandboxCrm
+from crm_sync.account_store import AccountStore
+from crm_sync.crm.providers import Access
 from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
+from crm_sync.keeper import Keeper
 from crm_sync.model import RetryPolicy
+from crm_sync.routing import Connections, Router
+from crm_sync.sealing import Sealer
 from crm_sync.store import Store
-from crm_sync.sync import Synchronizer
 from leadflow import database, service, topics
 from leadflow.clock import SystemClock
 from leadflow.codec import Codec
@@ -73,16 +76,24 @@ async def main(
     crm_url = env.url("CRM_URL", "http://127.0.0.1:8081/crm")
     crm_timeout = env.number("CRM_TIMEOUT_SECONDS", 10)
     database_url = env.url("DATABASE_URL")
+    canary_every = timedelta(seconds=env.number("CRM_CANARY_SECONDS", 60))
+    account_secret = env.text("ACCOUNT_SECRET", "")
+    sealer = Sealer.read(account_secret) if account_secret else None
 
     await asyncio.to_thread(database.migrate, "crm_sync", database_url)
     clock = SystemClock()
     codec = service.codec_for(settings)
     engine = database.engine(database_url)
-    crm = SandboxCrm(crm_url, crm_timeout)
+    connections = Connections(
+        Access(url=crm_url, timeout_seconds=crm_timeout), sealer, clock, crm_timeout
+    )
     producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
-    store = Store(engine, clock, crm.name)
+    store = Store(engine, clock)
+    accounts = AccountStore(engine, clock)
+    router = Router(store, accounts, connections)
+    keeper = Keeper(accounts, connections, canary_every)
     dead_letters = DeadLetters(SERVICE, producer, clock)
-    tools = Tools(store, Synchronizer(store, crm), producer, dead_letters, policy, clock)
+    tools = Tools(store, router, producer, dead_letters, policy, clock, router)
 
     def consumer(name: str) -> ConfluentConsumer:
         return ConfluentConsumer(
@@ -118,10 +129,10 @@ async def main(
         ),
     ]
     try:
-        await service.run_all(stop, *(loop.run(stop) for loop in loops))
+        await service.run_all(stop, *(loop.run(stop) for loop in loops), keeper.run(stop))
     finally:
         await producer.close()
-        await crm.close()
+        await connections.close()
         await engine.dispose()
 
 

@@ -72,6 +72,21 @@ class Task:
     owner: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Which of a tenant's CRMs its leads are kept in. `default` is everybody's who has none.
+
+    A paused account is not called: what is for it waits.
+    """
+
+    account_id: str = "default"
+    provider: str = "sandbox"
+    paused: bool = False
+
+
+DEFAULT_ACCOUNT = Account()
+
+
 class Origin(NamedTuple):
     """Where a record was read first."""
 
@@ -82,7 +97,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A record that changes the CRM; `what` is its type.
+    """A record that changes the CRM; `what` is its type, `account` where it goes.
 
     `attempts` counts the calls made for it that failed. `hop` counts how often it was put
     into a retry topic: of two copies the higher is the newer one.
@@ -96,11 +111,12 @@ class Item:
     change: Upsert | Note | Task
     attempts: int = 0
     hop: int = 0
+    account: Account = DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A lead as the CRM has it.
+    """A lead as the CRM has it; one in each account that it was ever written to.
 
     `crm_id` is None until the CRM has the contact: what is known before that is kept in
     `state`. `pending` is a state that was about to be written when its outcome was last
@@ -115,6 +131,7 @@ class Contact:
     crm_id: str | None = None
     pending: State | None = None
     pending_event: str = ""
+    account_id: str = DEFAULT_ACCOUNT.account_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +186,4 @@ class SyncRun:
     error: str | None = None
     reason: str | None = None
     next_try_at: datetime | None = None
+    account: Account = DEFAULT_ACCOUNT

@@ -100,4 +100,5 @@ def _run(
         error,
         reason,
         next_try_at,
+        item.account,
     )

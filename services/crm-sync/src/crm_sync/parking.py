@@ -76,7 +76,7 @@ def park(
 
     All of a lead wait together, for as long as the first of them has to.
     """
-    tried = [replace(item, attempts=item.attempts + 1) for item in failed]
+    tried = [replace(item, attempts=item.attempts + error.COUNTS) for item in failed]
     given_up = [item for item in tried if next_try(item.attempts, error, now, policy) is None]
     left = [*(item for item in tried if item not in given_up), *behind]
     if not left:

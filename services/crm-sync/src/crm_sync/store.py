@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,10 @@ from leadflow.errors import LeadflowError
 
 LOAD_CONTACTS = text(
     """
-    SELECT lead_id, tenant_id, version, state::text, crm_id, pending::text, pending_event
-    FROM contacts WHERE lead_id = ANY(:leads)
+    SELECT lead_id, account_id, tenant_id, version, state::text, crm_id, pending::text,
+        pending_event
+    FROM contacts JOIN unnest(CAST(:leads AS text[]), CAST(:accounts AS text[]))
+        AS wanted (lead_id, account_id) USING (lead_id, account_id)
     """
 )
 LOAD_WAITING = text(
@@ -31,16 +33,17 @@ LOAD_WAITING = text(
 SAVE_CONTACTS = text(
     """
     INSERT INTO contacts
-        (lead_id, tenant_id, version, state, crm_id, pending, pending_event, updated_at)
-    SELECT lead_id, tenant_id, version, state, crm_id, pending, pending_event,
+        (lead_id, account_id, tenant_id, version, state, crm_id, pending, pending_event,
+         updated_at)
+    SELECT lead_id, account_id, tenant_id, version, state, crm_id, pending, pending_event,
         CAST(:now AS timestamptz)
     FROM unnest(
-        CAST(:lead_id AS text[]), CAST(:tenant_id AS text[]), CAST(:version AS integer[]),
-        CAST(:state AS jsonb[]), CAST(:crm_id AS text[]), CAST(:pending AS jsonb[]),
-        CAST(:pending_event AS text[]))
-        AS new (lead_id, tenant_id, version, state, crm_id, pending, pending_event)
-    ORDER BY lead_id
-    ON CONFLICT (lead_id) DO UPDATE SET
+        CAST(:lead_id AS text[]), CAST(:account_id AS text[]), CAST(:tenant_id AS text[]),
+        CAST(:version AS integer[]), CAST(:state AS jsonb[]), CAST(:crm_id AS text[]),
+        CAST(:pending AS jsonb[]), CAST(:pending_event AS text[]))
+        AS new (lead_id, account_id, tenant_id, version, state, crm_id, pending, pending_event)
+    ORDER BY lead_id, account_id
+    ON CONFLICT (lead_id, account_id) DO UPDATE SET
         version = excluded.version, state = excluded.state, crm_id = excluded.crm_id,
         pending = excluded.pending, pending_event = excluded.pending_event,
         updated_at = excluded.updated_at
@@ -86,17 +89,20 @@ FORGET_WAITING = text("DELETE FROM waiting WHERE event_id = ANY(:events)")
 SAVE_RUNS = text(
     """
     INSERT INTO sync_runs
-        (event_id, tenant_id, lead_id, provider, what, attempts, result, error, reason,
-         next_try_at, first_at, last_at)
-    SELECT event_id, tenant_id, lead_id, :provider, what, attempts, result, error, reason,
-        next_try_at, CAST(:now AS timestamptz), CAST(:now AS timestamptz)
+        (event_id, tenant_id, lead_id, account_id, provider, what, attempts, result, error,
+         reason, next_try_at, first_at, last_at)
+    SELECT event_id, tenant_id, lead_id, account_id, provider, what, attempts, result, error,
+        reason, next_try_at, CAST(:now AS timestamptz), CAST(:now AS timestamptz)
     FROM unnest(
         CAST(:event_id AS text[]), CAST(:tenant_id AS text[]), CAST(:lead_id AS text[]),
-        CAST(:what AS text[]), CAST(:attempts AS integer[]), CAST(:result AS text[]),
-        CAST(:error AS text[]), CAST(:reason AS text[]), CAST(:next_try_at AS timestamptz[]))
-        AS run (event_id, tenant_id, lead_id, what, attempts, result, error, reason, next_try_at)
+        CAST(:account_id AS text[]), CAST(:provider AS text[]), CAST(:what AS text[]),
+        CAST(:attempts AS integer[]), CAST(:result AS text[]), CAST(:error AS text[]),
+        CAST(:reason AS text[]), CAST(:next_try_at AS timestamptz[]))
+        AS run (event_id, tenant_id, lead_id, account_id, provider, what, attempts, result,
+            error, reason, next_try_at)
     ORDER BY event_id
     ON CONFLICT (event_id) DO UPDATE SET
+        account_id = excluded.account_id, provider = excluded.provider,
         attempts = excluded.attempts, result = excluded.result, error = excluded.error,
         reason = excluded.reason, next_try_at = excluded.next_try_at, last_at = excluded.last_at
     WHERE NOT (sync_runs.result = 'written' AND excluded.result = 'unchanged')
@@ -122,15 +128,18 @@ class Leads:
 class Store:
     """Every method is one transaction."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, provider: str) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._provider = provider
 
-    async def load(self, lead_ids: Iterable[str]) -> Leads:
-        leads = sorted(set(lead_ids))
+    async def load(self, account_ids: Mapping[str, str]) -> Leads:
+        """`account_ids` by lead id; of each lead the contact in that account, and its queue."""
+        leads = sorted(account_ids)
+        accounts = [account_ids[lead_id] for lead_id in leads]
         async with self._engine.connect() as connection:
-            contacts = await connection.execute(LOAD_CONTACTS, {"leads": leads})
+            contacts = await connection.execute(
+                LOAD_CONTACTS, {"leads": leads, "accounts": accounts}
+            )
             waiting = await connection.execute(LOAD_WAITING, {"leads": leads})
         queues: dict[str, list[Waiting]] = {}
         for row in waiting:
@@ -162,6 +171,7 @@ class Store:
                 {
                     "now": self._clock.now(),
                     "lead_id": [contact.lead_id for contact in saved],
+                    "account_id": [contact.account_id for contact in saved],
                     "tenant_id": [contact.tenant_id for contact in saved],
                     "version": [contact.version for contact in saved],
                     "state": [_encoded(contact.state) for contact in saved],
@@ -231,7 +241,12 @@ class Store:
                 "next_try_at",
             )
         }
-        values.update(now=self._clock.now(), provider=self._provider, over=list(over))
+        values.update(
+            now=self._clock.now(),
+            account_id=[run.account.account_id for run in runs],
+            provider=[run.account.provider for run in runs],
+            over=list(over),
+        )
         await connection.execute(SAVE_RUNS, values)
 
 
@@ -262,4 +277,5 @@ def _contact(row: Any) -> Contact:
         crm_id=row.crm_id,
         pending=None if row.pending is None else _decoded(row.pending),
         pending_event=row.pending_event,
+        account_id=row.account_id,
     )

@@ -29,10 +29,7 @@ class Synchronizer:
         What a call is about to write is stored before it, and what it did after it. Raises
         ContactTaken where another worker has the same lead in hand.
         """
-        works = [
-            LeadWork(contacts.get(lead_id) or Contact(lead_id, mine[0].tenant_id), list(mine))
-            for lead_id, mine in items.items()
-        ]
+        works = [work_of(contacts.get(lead_id), mine) for lead_id, mine in items.items()]
         stored = {work.contact.lead_id: work.contact for work in works}
         going = works
         while going:
@@ -82,6 +79,13 @@ class Synchronizer:
         except CrmError as error:
             return error
         return None
+
+
+def work_of(contact: Contact | None, items: Sequence[Item]) -> LeadWork:
+    """The work of one lead; `contact` is what its account has of it."""
+    first = items[0]
+    new = Contact(first.lead_id, first.tenant_id, account_id=first.account.account_id)
+    return LeadWork(contact or new, list(items))
 
 
 def _write(contact: Contact) -> ContactWrite:

@@ -114,6 +114,10 @@ class LeadWork:
         elif call.covers or call.before_note:
             self._refuse(error)
 
+    def hold(self, error: CrmError) -> None:
+        """All of it waits, and no call is made."""
+        self._wait(self.waiting[:1], error)
+
     def _standing_together(self) -> tuple[Item, ...]:
         if self._one_by_one:
             return (self.waiting[0],)

@@ -6,6 +6,8 @@
     ├── CrmConflict     somebody else is changing the same thing              (retryable)
     ├── CrmSignIn       our credentials are not taken, or the account is not set up for us:
     │                   no call can succeed before a person mended that       (retryable)
+    ├── CrmPaused       the account is paused: no call was made               (retryable)
+    ├── CrmNoRoom       our own budget of calls is used up: no call was made  (retryable)
     ├── CrmMissing      there is no such contact
     ├── CrmNever        it will never take this
     └── CrmGivenUp      tried as often as the policy says
@@ -31,6 +33,8 @@ class CrmError(LeadflowError):
     """
 
     KIND: ClassVar[str]
+    # Whether it uses up one of the attempts that a record has.
+    COUNTS: ClassVar[bool] = True
 
     def __init__(self, reason: str, retry_after: timedelta = timedelta(0)) -> None:
         super().__init__(reason)
@@ -55,6 +59,19 @@ class CrmConflict(CrmError):
 class CrmSignIn(CrmError):
     retryable = True
     KIND = "auth"
+    COUNTS = False
+
+
+class CrmPaused(CrmError):
+    retryable = True
+    KIND = "paused"
+    COUNTS = False
+
+
+class CrmNoRoom(CrmError):
+    retryable = True
+    KIND = "no_room"
+    COUNTS = False
 
 
 class CrmMissing(CrmError):

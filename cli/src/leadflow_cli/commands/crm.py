@@ -1,0 +1,40 @@
+"""`leadflow crm`: the CRMs that leads are kept in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import typer
+
+from leadflow_cli.home import leadflow_home, require_running
+from leadflow_cli.services import service_program
+from leadflow_cli.targets import surroundings
+
+crm = typer.Typer(help="The CRMs that leads are kept in.", no_args_is_help=True)
+
+
+@crm.callback()
+def about() -> None:
+    """The CRMs that leads are kept in."""
+
+
+@crm.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def account(context: typer.Context) -> None:
+    """Which CRM account a tenant has: add, list, pause, resume, remove.
+
+    A secret is read from standard input, or from --secret-file. Here, crm-sync's own
+    `python -m crm_sync account` is run in the surroundings of the running crm-sync.
+    """
+    running = require_running(leadflow_home(os.environ))
+    program = service_program(
+        "crm-sync", running.ports["crm_sync"], surroundings(running, os.environ)
+    )
+    command = [*program.command, "account", *context.args]
+    done = subprocess.run(command, env=dict(program.environment), check=False)
+    sys.stdout.flush()
+    raise typer.Exit(done.returncode)
