@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crm_sync.budget import Budget
+from crm_sync.crm.base import CrmNoRoom
+from crm_sync.gates import Gates
 from leadflow import database, topics
+from leadflow.clock import SystemClock
 from leadflow.codec import Codec
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.port import Outgoing
@@ -242,3 +246,26 @@ async def test_an_account_gets_its_tenants_leads_and_its_trouble_is_its_own(
     await until(written, "the lead that waited was not written")
     assert await world.status(account_id) == "active"
     assert f"pat-na1-{hubspot}" not in (world.logs / "crm-sync.log").read_text()
+
+
+async def test_two_workers_share_the_budget_of_an_account(admin_url: str, secret: str) -> None:
+    database_url = database.role_url(admin_url, "crm_sync", secret)
+    await asyncio.to_thread(database.migrate, "crm_sync", database_url)
+    engine = database.engine(database_url, pool_size=2)
+    budget = Budget(calls=40, seconds=10)
+    account_id = f"hubspot-{uuid4()}"
+    clock = SystemClock()
+    gates = [Gates(engine, clock, timedelta(0)).of(account_id, budget) for _ in range(2)]
+    made, wait = 0, timedelta(0)
+    for number in range(20):
+        try:
+            await gates[number % 2]()
+            made += 1
+        except CrmNoRoom as error:
+            wait = error.retry_after
+    # A tenth at once; the rest, at 3.6 a second, while these 20 were asked for.
+    assert 4 <= made <= 6
+    assert timedelta(0) < wait <= timedelta(seconds=1 / 3.6)
+    patient = Gates(engine, clock, timedelta(seconds=1)).of(account_id, budget)
+    await patient()
+    await engine.dispose()

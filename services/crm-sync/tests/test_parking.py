@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crm_sync.crm.base import CrmPaused, CrmSignIn, CrmUnavailable
+from crm_sync.crm.base import CrmNoRoom, CrmPaused, CrmSignIn, CrmUnavailable
 from crm_sync.model import Origin, RetryPolicy, Waiting
 from crm_sync.parking import behind_the_last, park, put_back, turn
 
@@ -120,3 +120,14 @@ def test_where_the_account_is_to_blame_no_attempt_is_counted_and_the_wait_is_the
         assert [each.attempts for each in entries.values()] == [3, 0]
         assert {each.tier for each in entries.values()} == {2}
         assert {each.due_at for each in entries.values()} == {NOW + timedelta(hours=1)}
+
+
+def test_where_the_budget_is_used_up_it_waits_for_room_and_no_attempt_is_counted(
+    records: Any, item: Any
+) -> None:
+    waits = replace(item(records.created(1)), attempts=1)
+    for seconds, tier, due in ((2, 0, timedelta(seconds=30)), (400, 2, timedelta(hours=1))):
+        error = CrmNoRoom("no calls left", timedelta(seconds=seconds))
+        entries, given_up = park([waits], [], error, NOW, POLICY)
+        (found,) = entries.values()
+        assert (found.attempts, found.tier, found.due_at, given_up) == (1, tier, NOW + due, [])

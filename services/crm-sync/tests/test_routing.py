@@ -89,7 +89,8 @@ class Opening(Connections):
     """Opens fakes in place of CRMs."""
 
     def __init__(self) -> None:
-        super().__init__(Access(url="http://127.0.0.1:1/crm"), SEALER, SystemClock(), 1)
+        gates: Any = None  # what is opened here needs none
+        super().__init__(Access(url="http://127.0.0.1:1/crm"), SEALER, SystemClock(), 1, gates)
         self.made: list[FakeCrm] = []
         self.refuses: set[str] = set()
         self.answers: dict[str, CrmError] = {}

@@ -9,6 +9,7 @@ from itertools import pairwise
 from crm_sync import headers
 from crm_sync.account_store import AccountStore
 from crm_sync.crm.providers import Access
+from crm_sync.gates import Gates
 from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
 from crm_sync.keeper import Keeper
 from crm_sync.model import RetryPolicy
@@ -36,6 +37,8 @@ SOURCES = (
     topics.MESSAGE_EVENTS.name,
     topics.SUMMARIES.name,
 )
+# How long a record that was parked waits for room in its account's budget of calls.
+BUDGET_PATIENCE = timedelta(seconds=5)
 PARTS = (SERVICE, *RETRY_TOPICS)
 
 
@@ -84,16 +87,24 @@ async def main(
     clock = SystemClock()
     codec = service.codec_for(settings)
     engine = database.engine(database_url)
-    connections = Connections(
-        Access(url=crm_url, timeout_seconds=crm_timeout), sealer, clock, crm_timeout
+    default = Access(url=crm_url, timeout_seconds=crm_timeout)
+    # Fresh records of other accounts do not wait for the room of one; those that were parked do,
+    # or of the calls that an account may get only those at once would be used.
+    at_once, in_turn = (
+        Connections(default, sealer, clock, crm_timeout, Gates(engine, clock, patience))
+        for patience in (timedelta(0), BUDGET_PATIENCE)
     )
     producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
     store = Store(engine, clock)
     accounts = AccountStore(engine, clock)
-    router = Router(store, accounts, connections)
-    keeper = Keeper(accounts, connections, canary_every)
+    keeper = Keeper(accounts, at_once, canary_every)
     dead_letters = DeadLetters(SERVICE, producer, clock)
-    tools = Tools(store, router, producer, dead_letters, policy, clock, router)
+
+    def tools(connections: Connections) -> Tools:
+        router = Router(store, accounts, connections)
+        return Tools(store, router, producer, dead_letters, policy, clock, router)
+
+    sync, retry = SyncHandler(tools(at_once)), RetryHandler(tools(in_turn))
 
     def consumer(name: str) -> ConfluentConsumer:
         return ConfluentConsumer(
@@ -106,7 +117,7 @@ async def main(
             consumer=consumer(group),
             topics=SOURCES,
             decode=lambda message: codec.decode(message.value),
-            handler=SyncHandler(tools),
+            handler=sync,
             dead_letters=dead_letters,
             clock=clock,
             health=health,
@@ -118,7 +129,7 @@ async def main(
                 consumer=consumer(group + topic.removeprefix(SERVICE)),
                 topics=[topic],
                 decode=lambda message: _decode_retry(codec, message),
-                handler=RetryHandler(tools),
+                handler=retry,
                 dead_letters=dead_letters,
                 clock=clock,
                 health=health,
@@ -132,7 +143,8 @@ async def main(
         await service.run_all(stop, *(loop.run(stop) for loop in loops), keeper.run(stop))
     finally:
         await producer.close()
-        await connections.close()
+        await at_once.close()
+        await in_turn.close()
         await engine.dispose()
 
 

@@ -14,6 +14,7 @@ import structlog
 from crm_sync.account_store import ACTIVE, PAUSED, AccountStore, Registered
 from crm_sync.crm.base import Crm, CrmError, CrmPaused, CrmSignIn, CrmUnavailable
 from crm_sync.crm.providers import Access, open_crm
+from crm_sync.gates import Gates
 from crm_sync.model import DEFAULT_ACCOUNT, Account, Contact, Item
 from crm_sync.sealing import Sealer
 from crm_sync.store import Store
@@ -41,16 +42,23 @@ class Opened:
 class Connections:
     """The CRMs of accounts, each opened once and again when its access has changed.
 
-    `default` is where tenants without an account go; its address is the settings'.
+    `default` is where tenants without an account go; its address is the settings'. `gates` count
+    the calls of accounts that have a budget.
     """
 
     def __init__(
-        self, default: Access, sealer: Sealer | None, clock: Clock, timeout_seconds: float
+        self,
+        default: Access,
+        sealer: Sealer | None,
+        clock: Clock,
+        timeout_seconds: float,
+        gates: Gates,
     ) -> None:
         self._default = default
         self._sealer = sealer
         self._clock = clock
         self._timeout_seconds = timeout_seconds
+        self._gates = gates
         self._opened: dict[str, Opened] = {}
 
     @asynccontextmanager
@@ -83,8 +91,9 @@ class Connections:
             await opened.crm.close()
 
     def _open(self, row: Registered) -> Crm:
+        gate = self._gates.of(row.account_id, row.budget)
         if row.account_id == DEFAULT_ACCOUNT.account_id:
-            return open_crm(row.provider, self._default, self._clock)
+            return open_crm(row.provider, self._default, self._clock, gate)
         if self._sealer is None:
             raise SettingError("LEADFLOW_ACCOUNT_SECRET is not set, and a secret is to be opened")
         access = Access(
@@ -93,7 +102,7 @@ class Connections:
             mapping=orjson.loads(row.mapping),
             timeout_seconds=self._timeout_seconds,
         )
-        return open_crm(row.provider, access, self._clock)
+        return open_crm(row.provider, access, self._clock, gate)
 
 
 class Router:
