@@ -31,11 +31,13 @@ POLICY = RetryPolicy(
 
 @dataclass
 class CrmTables:
-    """crm-sync's database: survives every crash."""
+    """crm-sync's database: survives every crash. `over` says in which transaction each event
+    was over first."""
 
     contacts: dict[str, Contact] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     runs: dict[str, SyncRun] = field(default_factory=dict)
+    over: dict[str, int] = field(default_factory=dict)
 
 
 class _Store:
@@ -106,6 +108,8 @@ class _Store:
 
     def _save_runs(self, runs: Sequence[SyncRun], over: tuple[str, ...]) -> None:
         for run in runs:
+            if run.result != "waiting":
+                self._tables.over.setdefault(run.event_id, self._durable.count)
             old = self._tables.runs.get(run.event_id)
             if old is not None and (
                 (old.result == "written" and run.result == "unchanged")

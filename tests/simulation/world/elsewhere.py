@@ -10,7 +10,7 @@ from leadflow import topics
 from leadflow.kafka.port import Message
 from leadflow.records import LeadCreated, LeadRecord, LeadUpdated
 
-from .crm import CrmTables, FakeCrm
+from .crm import SOURCES, CrmTables, FakeCrm
 from .durable import Durable
 from .intake import IntakeTables
 from .story import CODEC, LEAD_EVENTS, MESSAGE_EVENTS, RAW_EVENTS, raw_event
@@ -63,6 +63,7 @@ def kept_by_the_crm(durable: Durable, crm: FakeCrm, tables: CrmTables) -> Iterat
             values = [fields[name] for fields in history if name in fields]
             if values != sorted(values):
                 yield f"INVERTED in the CRM: {name} of lead {lead[:8]}"
+    yield from _overtaken(durable, tables)
     for entry in tables.waiting.values():
         yield f"STILL WAITS for the CRM: {entry.event_id} of lead {entry.lead_id[:8]}"
     for lead, records in _by_lead(durable).items():
@@ -76,6 +77,24 @@ def kept_by_the_crm(durable: Durable, crm: FakeCrm, tables: CrmTables) -> Iterat
         for name, value in wanted.items():
             if found.get(name) != value:
                 yield f"WRONG in the CRM: {name} of lead {lead[:8]} is {found.get(name)}"
+
+
+def _overtaken(durable: Durable, tables: CrmTables) -> Iterator[str]:
+    """Of each lead the records of a topic were over in their order."""
+    for place, log in durable.logs.items():
+        if place.topic not in SOURCES:
+            continue
+        last: dict[str, int] = {}
+        seen: set[str] = set()
+        for message in log:
+            record = CODEC.decode(message.value)
+            if record.event_id in seen or record.event_id not in tables.over:
+                continue
+            seen.add(record.event_id)
+            lead, over = (message.key or b"").decode(), tables.over[record.event_id]
+            if over < last.get(lead, 0):
+                yield f"OVERTAKEN on the way to the CRM: {record.TYPE} of lead {lead[:8]}"
+            last[lead] = over
 
 
 def _wanted(records: Sequence[Any]) -> dict[str, Any]:

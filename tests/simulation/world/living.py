@@ -11,6 +11,7 @@ from sequencer.changelog import TOMBSTONES_KEPT
 from sequencer.model import Setting
 
 from . import elsewhere
+from .afterwards import keep_the_crm
 from .at_the_portal import shown_and_asked
 from .batches import Reader
 from .checks import Outcome
@@ -93,6 +94,8 @@ class World:
         others.append(self.portal.process)
         for process in (*workers, *others):
             await self.durable.crash(process)
+        if not self.features.crm:
+            await keep_the_crm(self.durable, self.crm, self._crm_sync, loop.settle)
         return Outcome(
             features=self.features,
             definitions=self.outside.definitions,
@@ -103,12 +106,11 @@ class World:
         )
 
     def elsewhere(self) -> list[str]:
-        """What is wrong at the two ends of the pipeline, where they took part."""
+        """What is wrong at the two ends of the pipeline, as far as they took part."""
         wrong: list[str] = []
         if self.features.intake:
             wrong += elsewhere.told_by_intake(self.durable, self.intake_tables)
-        if self.features.crm:
-            wrong += elsewhere.kept_by_the_crm(self.durable, self.crm, self.crm_tables)
+        wrong += elsewhere.kept_by_the_crm(self.durable, self.crm, self.crm_tables)
         if self.features.portal:
             people, rows = self.outside.people, self.crew.rows()
             wrong += shown_and_asked(self.durable, self.portal_tables, people.asked, rows)
