@@ -242,6 +242,6 @@ def _as_planned(lead: Lead, index: int, enrolled_at: datetime, record: MessageQu
         and record.step_id == lead.sequence.steps[index][0]
         and record.channel == "email"
         and record.recipient == lead.email
-        and record.variables == {"first_name": "Robin"}
+        and record.variables == {"first_name": "Robin", "email": lead.email}
         and record.enrolled_at == enrolled_at
     )
