@@ -14,9 +14,10 @@ SERVICES = {"intake", "sequencer", "dispatcher", "crm-sync", "portal-api"}
 BY_NAME = {topic.name: topic for topic in topics.ALL}
 EVERY_TOPIC = pytest.mark.parametrize("topic", topics.ALL, ids=str)
 
-# The table of design.md, "Topics", and four more: a channel without a provider ends as recorded
-# (product.md), a migration is an event for each lead, so is another contact's reply, and
-# suppression lists are kept by people too (ADR 20).
+# The table of design.md, "Topics", and five more: a channel without a provider ends as recorded
+# (product.md), a migration is an event for each lead, so is another contact's reply,
+# suppression lists are kept by people too (ADR 20), and what people do about dead letters is in
+# the log (ADR 30).
 DESIGN = {
     "raw-events": "RawEvent",
     "lead-events": "LeadCreated LeadUpdated LeadMerged LeadQualified StageChanged CallMissed "
@@ -41,6 +42,7 @@ DESIGN = {
     "crm-sync-retry-5m": "",
     "crm-sync-retry-1h": "",
     **{f"{service}-dlq": "" for service in SERVICES},
+    "dead-letter-reviews": "DeadLetterReviewed",
 }
 
 
@@ -58,7 +60,7 @@ def test_every_record_type_is_in_exactly_one_topic() -> None:
 def test_producers_and_consumers_are_known(topic: Topic) -> None:
     assert topic.producers
     assert topic.consumers
-    assert set(topic.producers) <= SERVICES | {"upstream"}
+    assert set(topic.producers) <= SERVICES | {"upstream", "operators"}
     assert set(topic.consumers) <= SERVICES | {"operators"}
 
 

@@ -226,3 +226,13 @@ async def test_a_stop_while_retrying_leaves_the_batch_to_the_next_member() -> No
         await rig.loop.run(rig.stop)
     assert rig.committed() == 0
     assert rig.dead == []
+
+
+async def test_what_is_replayed_for_another_service_is_passed_over() -> None:
+    rig = Rig(Recorder())
+    for name, service in ((b"mine", b"svc"), (b"theirs", b"other")):
+        rig.broker.append(Outgoing("in", b"k", name, (("replay-for", service),), 0))
+    rig.put(b"last")
+    await rig.run_until(lambda: rig.committed() == 3)
+    assert rig.handler.handled == ["mine", "last"]
+    assert rig.dead == []

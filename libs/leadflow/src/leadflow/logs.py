@@ -28,6 +28,12 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
+def personal_hidden(record: Record) -> dict[str, Any]:
+    """A record's type and fields, the personal ones hidden at any depth."""
+    shown: dict[str, Any] = _clean("", record)
+    return shown
+
+
 def _clean(key: str, value: Any) -> Any:
     if key in PERSONAL_FIELDS and value is not None:
         return REDACTED

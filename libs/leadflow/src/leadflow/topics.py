@@ -238,6 +238,15 @@ PORTAL_API_DLQ = Topic(
     producers=("portal-api",),
     consumers=("operators",),
 )
+DEAD_LETTER_REVIEWS = Topic(
+    name="dead-letter-reviews",
+    key="dead letter",
+    records=(records.DeadLetterReviewed,),
+    partitions=1,
+    retention="forever",
+    producers=("portal-api", "operators"),
+    consumers=("portal-api",),
+)
 
 ALL: tuple[Topic, ...] = (
     RAW_EVENTS,
@@ -260,4 +269,5 @@ ALL: tuple[Topic, ...] = (
     DISPATCHER_DLQ,
     CRM_SYNC_DLQ,
     PORTAL_API_DLQ,
+    DEAD_LETTER_REVIEWS,
 )

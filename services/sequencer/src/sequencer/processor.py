@@ -17,6 +17,7 @@ from leadflow.codec import Codec
 from leadflow.errors import LeadflowError, RecordRefused, is_retryable
 from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
 from leadflow.kafka.port import Message, Outgoing, Producer
+from leadflow.kafka.replay import is_for
 from leadflow.records import LeadRecord, MessageQueued
 from sequencer import rowcodec
 from sequencer.decide import decide, fire, released
@@ -82,6 +83,8 @@ class LeadProcessor:
     def event(self, message: Message) -> Durable | None:
         """Decide on one record. What is returned is to be awaited: it ends when everything
         that follows from the record is durable. None if nothing follows."""
+        if not is_for(message, LOOP):
+            return None
         key = message.key or b""
         stored = self._stored(message.partition, key)
         try:

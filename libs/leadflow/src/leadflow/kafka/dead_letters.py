@@ -9,6 +9,11 @@ from leadflow.clock import Clock
 from leadflow.errors import BrokerError, DeadLetterError, public_reason
 from leadflow.kafka.port import Message, Outgoing, Producer
 
+# The headers of a burial, in their order: the last ones of the letter.
+NAMES = (
+    "dlq-service", "dlq-topic", "dlq-partition", "dlq-offset", "dlq-error", "dlq-reason", "dlq-at",
+)  # fmt: skip
+
 
 class DeadLetter(NamedTuple):
     """A message and the error that ended its way."""
@@ -22,7 +27,7 @@ class DeadLetters:
 
     def __init__(self, service: str, producer: Producer, clock: Clock) -> None:
         self.topic = f"{service}-dlq"
-        self._service = service
+        self.service = service
         self._producer = producer
         self._clock = clock
 
@@ -32,22 +37,13 @@ class DeadLetters:
         Raises DeadLetterError if it does not take them; the caller must then end the process,
         because going on would skip records.
         """
-        at = self._clock.now().isoformat().encode()
+        at = self._clock.now().isoformat()
         batch = [
             Outgoing(
                 self.topic,
                 message.key,
                 message.value,
-                (
-                    *message.headers,
-                    ("dlq-service", self._service.encode()),
-                    ("dlq-topic", message.topic.encode()),
-                    ("dlq-partition", str(message.partition).encode()),
-                    ("dlq-offset", str(message.offset).encode()),
-                    ("dlq-error", type(error).__name__.encode()),
-                    ("dlq-reason", public_reason(error).encode()),
-                    ("dlq-at", at),
-                ),
+                (*message.headers, *self._headers(message, error, at)),
             )
             for message, error in letters
         ]
@@ -55,3 +51,17 @@ class DeadLetters:
             await self._producer.send(batch)
         except BrokerError as error:
             raise DeadLetterError(f"{self.topic} did not take {len(batch)} records") from error
+
+    def _headers(
+        self, message: Message, error: BaseException, at: str
+    ) -> Iterable[tuple[str, bytes]]:
+        texts = (
+            self.service,
+            message.topic,
+            str(message.partition),
+            str(message.offset),
+            type(error).__name__,
+            public_reason(error),
+            at,
+        )
+        return zip(NAMES, (text.encode() for text in texts), strict=True)

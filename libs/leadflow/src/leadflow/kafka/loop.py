@@ -27,6 +27,7 @@ from leadflow.errors import CodecError, RecordRefused, is_retryable, public_reas
 from leadflow.health import Health
 from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
 from leadflow.kafka.port import Consumer, Message, TopicPartition
+from leadflow.kafka.replay import is_for
 from leadflow.records import Record
 
 log = structlog.get_logger()
@@ -83,7 +84,8 @@ class ConsumerLoop:
 
     `decode` makes a record of a message or raises CodecError. `gate` may name the time before
     which a message must not be handled: its partition is then paused, and everything behind
-    it waits in order, while the others go on.
+    it waits in order, while the others go on. What was replayed for another service is passed
+    over, as this one has had the record, but with `all_replays`.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class ConsumerLoop:
         health: Health,
         max_batch: int = 500,
         gate: Gate | None = None,
+        all_replays: bool = False,
     ) -> None:
         self._name = name
         self._consumer = consumer
@@ -110,6 +113,7 @@ class ConsumerLoop:
         self._health = health
         self._max_batch = max_batch
         self._gate = gate
+        self._all_replays = all_replays
         self._paused_until: dict[TopicPartition, datetime] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -133,6 +137,8 @@ class ConsumerLoop:
         batch: list[Received] = []
         letters: list[DeadLetter] = []
         for message in messages:
+            if not self._all_replays and not is_for(message, self._dead_letters.service):
+                continue
             try:
                 batch.append(Received(message, self._decode(message)))
             except CodecError as error:

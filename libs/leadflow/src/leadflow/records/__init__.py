@@ -15,6 +15,7 @@ from leadflow.records.common import (
     SequenceStep,
     Trigger,
 )
+from leadflow.records.dead_letter_reviews import DeadLetterReviewed
 from leadflow.records.enrollment_commands import (
     EnrollmentMigrateRequested,
     EnrollmentPauseRequested,
@@ -81,6 +82,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     CallMissed,
     CommandRefused,
     ConsentChanged,
+    DeadLetterReviewed,
     DoubtSettled,
     EnrollRequested,
     Enrolled,
@@ -143,6 +145,7 @@ __all__ = [
     "Condition",
     "ConsentChanged",
     "ConsentGrant",
+    "DeadLetterReviewed",
     "DoubtSettled",
     "EnrollRequested",
     "Enrolled",
