@@ -165,9 +165,11 @@ def test_the_commands_find_the_demo_by_themselves(demo: Running, shell: Shell) -
 
     letters = shell.run("dlq", "intake")
     assert f"{wanted('dlq')} dead letters" in letters.stdout
-    shown = shell.run("dlq", "intake", "--show", "1")
+    name = re.search(r"^intake-dlq:\d+:\d+", shell.run("dlq", "list").stdout, re.MULTILINE)
+    assert name is not None
+    shown = shell.run("dlq", "show", name[0])
     assert "from     raw-events[" in shown.stdout
-    raw = shell.run("dlq", "intake", "--show", "1", "--raw").stdout
+    raw = shell.run("dlq", "show", name[0], "--raw").stdout
     leads = (Path(__file__).resolve().parents[2] / "demo/leads.jsonl").read_text()
     assert raw in leads.splitlines()
 

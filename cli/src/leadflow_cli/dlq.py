@@ -1,107 +1,109 @@
-"""Dead letters: grouped by why they are there, and shown without the person. Pure."""
+"""Dead letters as the commands show them: by cause, with how each stands. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
 
 from leadflow.codec import Codec
-from leadflow.errors import CodecError
 from leadflow.kafka.port import Message
-from leadflow_cli.wording import describe
-
-# Members of a raw event that say where it came from, and hold no person.
-_PLAIN = ("event_id", "tenant_id", "source", "kind", "external_id", "occurred_at")
+from leadflow.kafka.replay import Letter, letter_of, record_of, replayable
+from leadflow.kafka.reviews import OPEN, REPLAYED, Filter, wanted
+from leadflow.records import DeadLetterReviewed
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A dead letter, from the headers of leadflow.kafka.dead_letters. `number` counts the letters
-    of the listing from 1, the oldest first."""
+    """A dead letter: `state` is open, or what was done about it last; `was` is the type of the
+    record, empty where nobody can read it."""
 
-    number: int
-    service: str
-    reason: str
-    error: str
-    at: str
-    origin: str
-    message: Message
+    letter: Letter
+    state: str
+    tenant_id: str
+    event_id: str
+    was: str
+
+    @property
+    def letter_id(self) -> str:
+        return self.letter.letter_id
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Dead letters of one service with one reason."""
+    """Dead letters of one service with one cause, the oldest first."""
 
     service: str
-    reason: str
+    cause: str
     letters: tuple[Dead, ...]
 
+    @property
+    def states(self) -> Counter[str]:
+        return Counter(each.state for each in self.letters)
 
-def numbered(messages: Iterable[Message]) -> list[Dead]:
-    """The letters in the order in which they were put away."""
-    ordered = sorted(messages, key=lambda each: (each.timestamp_ms, *each.place, each.offset))
-    return [
-        Dead(
-            number=number,
-            service=_text(message, "dlq-service") or message.topic.removesuffix("-dlq"),
-            reason=_text(message, "dlq-reason") or "unknown",
-            error=_text(message, "dlq-error"),
-            at=_text(message, "dlq-at"),
-            origin=f"{_text(message, 'dlq-topic')}[{_text(message, 'dlq-partition')}]"
-            f"@{_text(message, 'dlq-offset')}",
-            message=message,
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay or a discard takes, and how many letters it passes over, by why."""
+
+    taken: tuple[Dead, ...]
+    passed: Mapping[str, int]
+
+
+def dead_letters(
+    codec: Codec, messages: Iterable[Message], reviews: Mapping[str, DeadLetterReviewed]
+) -> list[Dead]:
+    """The letters in the order in which they were put away; `reviews` are the last on each."""
+    found = []
+    for message in sorted(messages, key=lambda each: (each.timestamp_ms, *each.place, each.offset)):
+        letter = letter_of(message)
+        was = record_of(codec, letter)
+        review = reviews.get(letter.letter_id)
+        found.append(
+            Dead(
+                letter=letter,
+                state=OPEN if review is None else review.action,
+                tenant_id="" if was is None else was.tenant_id,
+                event_id=letter.first_place if was is None else was.event_id,
+                was="" if was is None else was.TYPE,
+            )
         )
-        for number, message in enumerate(ordered, start=1)
-    ]
+    return found
+
+
+def fitting(letters: Iterable[Dead], chosen: Filter) -> list[Dead]:
+    return [each for each in letters if chosen.fits(each.letter, each.tenant_id)]
 
 
 def grouped(letters: Iterable[Dead]) -> list[Group]:
-    """By service and reason, the largest group first."""
+    """By service and cause, the group with the most open letters first."""
     groups: dict[tuple[str, str], list[Dead]] = {}
-    for letter in letters:
-        groups.setdefault((letter.service, letter.reason), []).append(letter)
-    found = [Group(service, reason, tuple(each)) for (service, reason), each in groups.items()]
-    return sorted(found, key=lambda group: (-len(group.letters), group.service, group.reason))
+    for each in letters:
+        groups.setdefault((each.letter.service, each.letter.cause), []).append(each)
+    found = [Group(service, cause, tuple(each)) for (service, cause), each in groups.items()]
+    return sorted(found, key=lambda group: (-group.states[OPEN], group.service, group.cause))
 
 
-def redacted(codec: Codec, value: bytes | None) -> str:
-    """What can be said about the bytes without showing a person: a record's plain fields, the
-    shape of JSON, or the size and the hash of what cannot be read."""
-    if value is None:
-        return "no value"
-    try:
-        record = codec.decode(value)
-    except CodecError:
-        pass
-    else:
-        return f"{record.TYPE}: {describe(record)}"
-    try:
-        data = json.loads(value)
-    except ValueError:
-        return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
-    if not isinstance(data, dict):
-        return f"JSON: {_shape(data)}"
-    shown = {name: part if name in _PLAIN else _shape(part) for name, part in data.items()}
-    return json.dumps(shown, ensure_ascii=False, indent=1)
+def plan(letters: Iterable[Dead], action: str, *, again: bool) -> Plan:
+    """Of letters that fit, those that are taken: open ones, with `again` the others too, and to
+    replay only what has a way back."""
+    taken, passed = [], Counter[str]()
+    for each in letters:
+        if not wanted(action, each.state, again=again):
+            passed[f"{each.state} before"] += 1
+        elif action == REPLAYED and (why := replayable(each.letter)) is not None:
+            passed[why] += 1
+        else:
+            taken.append(each)
+    return Plan(tuple(taken), passed)
 
 
-def _shape(value: Any) -> Any:
-    """The value without its texts and numbers."""
-    match value:
-        case dict():
-            return {name: _shape(part) for name, part in value.items()}
-        case list():
-            return [_shape(part) for part in value]
-        case str():
-            return f"<text of {len(value)}>"
-        case bool() | None:
-            return value
-        case _:
-            return "<number>"
-
-
-def _text(message: Message, header: str) -> str:
-    return (message.header(header) or b"").decode(errors="replace")
+def age(at: datetime, now: datetime) -> str:
+    """How long ago, in the largest unit that fits: 40 s, 12 min, 5 h, 3 d."""
+    passed = max(now - at, timedelta(0))
+    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
+        if passed >= size:
+            return f"{passed // size} {unit}"
+    minutes = passed // timedelta(minutes=1)
+    return f"{minutes} min" if minutes else f"{int(passed.total_seconds())} s"

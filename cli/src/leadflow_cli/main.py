@@ -45,8 +45,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, send, follow, token, topics, lead, why, simulate, dlq):
+for command in (up, demo, send, follow, token, topics, lead, why, simulate):
     app.command()(command)
+app.add_typer(dlq, name="dlq")
 app.add_typer(ledger, name="ledger")
 app.add_typer(crm, name="crm")
 for command in (bench, doctor, prepare):
