@@ -19,6 +19,7 @@ from leadflow.tenants import Tenant
 from leadflow.tokens import Sealer
 from leadflow.topic import Topic
 from portal_api.client import ClientReader
+from portal_api.letters.source import Letters, NoLetters
 from portal_api.live import Broadcaster
 from portal_api.sightings import Sightings
 from portal_api.webhooks.secrets import WebhookSecrets
@@ -46,6 +47,8 @@ class Context:
     bulk_waits: asyncio.Event = field(default_factory=asyncio.Event)
     sightings: Sightings = field(default_factory=Sightings)
     import_waits: asyncio.Event = field(default_factory=asyncio.Event)
+    letters: Letters = field(default_factory=NoLetters)
+    letters_wait: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tenant(self, tenant_id: str) -> Tenant:
         """What the tenant decided; the defaults where the file does not name it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -12,6 +11,7 @@ from leadflow import topics
 from leadflow.codec import Codec
 from leadflow.errors import CodecError, public_reason
 from leadflow.kafka.port import Message
+from leadflow.kafka.replay import ORIGIN, letter_of, record_of, replayable
 from leadflow.raw_json import decode_raw_event
 from leadflow.records import Record
 
@@ -31,7 +31,8 @@ class Buried(Record):
     """A record of a dead-letter topic, by its headers.
 
     `event_id` and `tenant_id` are those of the record that it was, where it can still be read;
-    else the place it came from, and no tenant.
+    else the place it came from first, and no tenant. `was` is its type, `stuck` why it cannot be
+    replayed, `replay_of` the dead letter of which it is the replay that failed.
     """
 
     TYPE: ClassVar[str] = "Buried"
@@ -46,6 +47,10 @@ class Buried(Record):
     origin_offset: int
     error: str
     reason: str
+    cause: str
+    was: str
+    stuck: str | None
+    replay_of: str
 
 
 def decoder(codec: Codec) -> Callable[[Message], Record]:
@@ -67,8 +72,13 @@ def _raw_event(codec: Codec, message: Message) -> Record:
         return decode_raw_event(codec, message)
     except CodecError as error:
         at = datetime.fromtimestamp(message.timestamp_ms / 1000, UTC)
+        # A replay of it is counted where it was counted first.
+        first = message.header(ORIGIN)
+        place = (
+            first.decode("utf-8", "replace") if first else f"{message.partition}:{message.offset}"
+        )
         return Unreadable(
-            event_id=f"{message.partition}:{message.offset}",
+            event_id=place,
             tenant_id="",
             occurred_at=at,
             recorded_at=at,
@@ -77,46 +87,25 @@ def _raw_event(codec: Codec, message: Message) -> Record:
 
 
 def _buried(codec: Codec, message: Message) -> Buried:
-    service = message.topic.removesuffix("-dlq")
-    origin = _text(message, "dlq-topic")
-    partition, offset = _number(message, "dlq-partition"), _number(message, "dlq-offset")
-    event_id, tenant_id = f"{partition}:{offset}", ""
-    if origin == topics.RAW_EVENTS.name:
-        try:
-            record = decode_raw_event(codec, message)
-        except CodecError:
-            pass
-        else:
-            event_id, tenant_id = record.event_id, record.tenant_id
-    else:
-        with suppress(CodecError):
-            was = codec.decode(message.value)
-            event_id, tenant_id = was.event_id, was.tenant_id
-    at = datetime.fromtimestamp(message.timestamp_ms / 1000, UTC)
+    letter = letter_of(message)
+    was = record_of(codec, letter)
     return Buried(
-        event_id=event_id,
-        tenant_id=tenant_id,
-        occurred_at=at,
-        recorded_at=at,
-        source=service,
+        event_id=letter.first_place if was is None else was.event_id,
+        tenant_id="" if was is None else was.tenant_id,
+        occurred_at=letter.at,
+        recorded_at=letter.at,
+        source=letter.service,
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
-        service=service,
-        origin_topic=origin,
-        origin_partition=partition,
-        origin_offset=offset,
-        error=_text(message, "dlq-error"),
-        reason=_text(message, "dlq-reason"),
+        service=letter.service,
+        origin_topic=letter.origin_topic,
+        origin_partition=letter.origin_partition,
+        origin_offset=letter.origin_offset,
+        error=letter.error,
+        reason=letter.reason,
+        cause=letter.cause,
+        was="" if was is None else was.TYPE,
+        stuck=replayable(letter),
+        replay_of=letter.replay_of,
     )
-
-
-def _text(message: Message, header: str) -> str:
-    return (message.header(header) or b"").decode("utf-8", "replace")
-
-
-def _number(message: Message, header: str) -> int:
-    try:
-        return int(message.header(header) or b"-1")
-    except ValueError:
-        return -1

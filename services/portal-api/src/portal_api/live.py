@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from portal_api.projections.rows import Rows
 from portal_api.projections.tables import (
     CONTROLS,
+    DEAD_LETTERS,
     ENROLLMENTS,
     LEADS,
     MESSAGES,
@@ -19,7 +20,10 @@ from portal_api.projections.tables import (
     SUPPRESSIONS,
 )
 
-_KINDS = (LEADS, SEQUENCES, ENROLLMENTS, MESSAGES, SUMMARIES, CONTROLS, SUPPRESSIONS, RAW_EVENTS)
+_KINDS = (
+    LEADS, SEQUENCES, ENROLLMENTS, MESSAGES, SUMMARIES, CONTROLS, SUPPRESSIONS, RAW_EVENTS,
+    DEAD_LETTERS,
+)  # fmt: skip
 
 
 @dataclass(slots=True)

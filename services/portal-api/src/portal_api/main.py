@@ -27,6 +27,8 @@ from portal_api.context import Context
 from portal_api.decode import decoder
 from portal_api.incidents import rules
 from portal_api.incidents.watch import Watch
+from portal_api.letters.runner import LetterRunner
+from portal_api.letters.source import KafkaLetters
 from portal_api.live import Broadcaster
 from portal_api.projections.handler import Projection
 from portal_api.publish import publish_library
@@ -88,7 +90,10 @@ async def main(
         clock=clock,
         health=health,
         max_batch=LARGEST_BATCH,
+        # Every row knows a repeat, and what was unreadable before may be readable by now.
+        all_replays=True,
     )
+    letters = KafkaLetters(settings.kafka_bootstrap)
     context = Context(
         engine=database,
         client=ClientReader(client_database),
@@ -104,6 +109,7 @@ async def main(
         webhook_secrets=WebhookSecrets.read(env, known),
         public_url=portal.public_url,
         bare_links_before=portal.bare_links_before,
+        letters=letters,
     )
     watch = Watch(
         context,
@@ -145,9 +151,11 @@ async def main(
             BulkRunner(context).run(stop),
             sightings.publish(context, stop),
             ImportRunner(context).run(stop),
+            LetterRunner(context).run(stop),
             watch.run(stop),
         )
     finally:
+        await letters.close()
         await producer.close()
         await database.dispose()
         await client_database.dispose()

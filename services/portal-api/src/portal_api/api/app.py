@@ -13,6 +13,7 @@ from portal_api import problems
 from portal_api.api import (
     bulk,
     client,
+    dead_letters,
     doubts,
     enrollments,
     events,
@@ -69,6 +70,7 @@ def make_app(context: Context) -> FastAPI:
         enrollments.router,
         messages.router,
         doubts.router,
+        dead_letters.router,
         leads.router,
         why.router,
         summaries.router,

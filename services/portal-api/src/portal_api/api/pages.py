@@ -91,20 +91,29 @@ async def bulk_page(request: Request, bulk_id: str | None = None) -> Response:
     return await _page(request, "bulk.html")
 
 
+@router.get("/dead-letters")
+@router.get("/dead-letters/{group:path}")
+async def dead_letters_page(request: Request, group: str | None = None) -> Response:
+    return await _page(request, "dead-letters.html", operators_only=True)
+
+
 @router.get("/suppression")
 async def suppression_page(request: Request) -> Response:
     """For who may keep lists: they are full of addresses."""
-    principal = await principal_of(request)
-    if principal is not None and principal.role not in OPERATORS:
-        return RedirectResponse("/sequences", HTTPStatus.SEE_OTHER)
-    return await _page(request, "suppression.html", reasons=REASONS, by_hand=BY_HAND)
+    return await _page(
+        request, "suppression.html", operators_only=True, reasons=REASONS, by_hand=BY_HAND
+    )
 
 
-async def _page(request: Request, template: str, **settings: Any) -> Response:
+async def _page(
+    request: Request, template: str, *, operators_only: bool = False, **settings: Any
+) -> Response:
     """A page for staff, with what its scripts have to know; others are sent to sign in."""
     principal = await principal_of(request)
     if principal is None or principal.role is Role.CLIENT:
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    if operators_only and principal.role not in OPERATORS:
+        return RedirectResponse("/sequences", HTTPStatus.SEE_OTHER)
     return templates.TemplateResponse(
         request,
         template,

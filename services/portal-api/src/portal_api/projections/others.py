@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from leadflow.kafka.replay import place_of
 from leadflow.records import (
     AutomationPaused,
     AutomationResumed,
+    DeadLetterReviewed,
     RawEvent,
     Record,
     SequencePublished,
@@ -19,6 +21,7 @@ from portal_api.projections.leads import OUTCOME_RANKS
 from portal_api.projections.rows import Rows
 from portal_api.projections.tables import (
     CONTROLS,
+    DEAD_LETTER_REVIEWS,
     DEAD_LETTERS,
     RAW_EVENTS,
     SEQUENCES,
@@ -67,6 +70,10 @@ def buried(record: Buried, into: Rows) -> None:
         error=record.error,
         reason=record.reason,
         at=record.occurred_at,
+        cause=record.cause,
+        was=record.was,
+        stuck=record.stuck,
+        replay_of=record.replay_of or None,
     )
     if record.service == "intake":
         into.put(
@@ -76,6 +83,36 @@ def buried(record: Buried, into: Rows) -> None:
             outcome="dlq",
             outcome_rank=OUTCOME_RANKS["dlq"],
         )
+
+
+def reviewed(record: DeadLetterReviewed, into: Rows) -> None:
+    """The last word on a dead letter, and all of them beside it."""
+    topic, partition, offset = place_of(record.letter_id)
+    into.put(
+        DEAD_LETTERS,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        tenant_id=record.tenant_id,
+        state=record.action,
+        reviewed_at=record.occurred_at,
+        reviewed_by=record.reviewed_by,
+        review_reason=record.reason or "",
+        run_id=record.run_id,
+    )
+    into.put(
+        DEAD_LETTER_REVIEWS,
+        event_id=record.event_id,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        action=record.action,
+        at=record.occurred_at,
+        reviewed_by=record.reviewed_by,
+        reason=record.reason,
+        chosen=record.filter,
+        run_id=record.run_id,
+    )
 
 
 def sequence(record: SequencePublished, into: Rows) -> None:
@@ -164,6 +201,8 @@ def project(record: Record, received_at: datetime, into: Rows) -> None:
             raw_event(record, received_at, into)
         case Buried():
             buried(record, into)
+        case DeadLetterReviewed():
+            reviewed(record, into)
         case SequencePublished():
             sequence(record, into)
         case AutomationPaused() | AutomationResumed():

@@ -83,10 +83,23 @@ FIRST_TOUCHES = Table("first_touches", ("lead_id",), {"tenant_id": FIRST, "accep
 DEAD_LETTERS = Table(
     "dead_letters",
     ("topic", "partition", "offset"),
+    {
+        **_all(
+            FIRST,
+            "tenant_id", "event_id", "service", "origin_topic", "origin_partition",
+            "origin_offset", "error", "reason", "at", "cause", "was", "stuck", "replay_of",
+        ),
+        # Reviews are in one partition: what comes last is the last word.
+        **_all(LAST, "state", "reviewed_at", "reviewed_by", "review_reason", "run_id"),
+    },
+)  # fmt: skip
+
+DEAD_LETTER_REVIEWS = Table(
+    "dead_letter_reviews",
+    ("event_id",),
     _all(
         FIRST,
-        "tenant_id", "event_id", "service", "origin_topic", "origin_partition", "origin_offset",
-        "error", "reason", "at",
+        "topic", "partition", "offset", "action", "at", "reviewed_by", "reason", "chosen", "run_id",
     ),
 )  # fmt: skip
 

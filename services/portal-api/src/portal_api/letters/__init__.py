@@ -1,0 +1,1 @@
+"""Dead letters: their bytes in the log, and runs that replay or discard them."""
