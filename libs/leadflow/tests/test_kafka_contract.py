@@ -203,6 +203,23 @@ async def test_a_paused_partition_is_silent_while_the_others_go_on(backend: Back
     await member.read_until(lambda: len(member.messages) == 10)
 
 
+async def test_a_paused_partition_that_comes_back_after_a_rebalance_is_read(
+    backend: Backend,
+) -> None:
+    one = backend.join(backend.left)
+    await one.read_until(lambda: len(one.assigned) == PARTITIONS)
+    one.consumer.pause(one.assigned)
+    other = backend.join(backend.left)
+    await one.read_until(lambda: len(one.assigned) == len(other.assigned) == 2, other)
+    await other.consumer.close()
+    await one.read_until(lambda: len(one.assigned) == PARTITIONS)
+    anew = set(one.revoked)
+    await backend.producer.send(
+        [each for place in anew for each in numbered(place.topic, place.partition, 1)]
+    )
+    await one.read_until(lambda: {message.place for message in one.messages} == anew)
+
+
 async def test_seeking_back_reads_a_record_again(backend: Backend) -> None:
     await backend.producer.send(numbered(backend.left, 3, 5))
     member = backend.join(backend.left)

@@ -243,6 +243,8 @@ class ConfluentConsumer:
         for gained, partitions in changes:
             if gained:
                 self._assignment.update(partitions)
+                # librdkafka keeps a partition paused that comes back to the same member.
+                self._consumer.resume(self._owned(partitions))
                 self._assigned_to(partitions)
             else:
                 self._assignment.difference_update(partitions)

@@ -84,7 +84,8 @@ class Consumer(Protocol):
 
     def assignment(self) -> set[TopicPartition]: ...
 
-    def pause(self, partitions: Iterable[TopicPartition]) -> None: ...
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Return no records of these until `resume`, or until they are assigned anew."""
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None: ...
 
