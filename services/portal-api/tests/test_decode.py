@@ -59,3 +59,19 @@ def test_a_dead_letter_without_headers_is_still_counted() -> None:
 def test_bytes_of_our_own_topics_that_cannot_be_read_are_our_fault() -> None:
     with pytest.raises(CodecError):
         decoder(Codec())(message("lead-events", b"nonsense"))
+
+
+def test_what_comes_back_from_a_replay_goes_by_the_place_that_it_had_first() -> None:
+    replayed = (("replay-of", b"intake-dlq:3:5"), ("replay-origin", b"1:4"))
+    raw = decoder(Codec())(message("raw-events", b"nonsense", replayed))
+    letter = decoder(Codec())(message("intake-dlq", b"nonsense", (*replayed, *HEADERS)))
+    assert raw.event_id == letter.event_id == "1:4"
+    assert isinstance(letter, Buried)
+    assert (letter.replay_of, letter.stuck) == ("intake-dlq:3:5", None)
+
+
+def test_a_dead_letter_says_why_it_is_there_and_whether_it_can_go_back() -> None:
+    letter = decoder(Codec())(message("intake-dlq", json.dumps(RAW).encode(), HEADERS[:1]))
+    assert isinstance(letter, Buried)
+    assert (letter.was, letter.cause) == ("RawEvent", "unknown")
+    assert letter.stuck == "its headers do not say which partition it came from"

@@ -9,7 +9,7 @@ import pytest
 from leadflow.codec import Codec
 from leadflow.errors import BrokerError, DeadLetterError
 from leadflow.kafka.dead_letters import DeadLetters
-from leadflow.kafka.port import Message, Outgoing, TopicPartition
+from leadflow.kafka.port import Headers, Message, Outgoing, TopicPartition
 from sequencer import rowcodec
 from sequencer.due import DueIndex
 from sequencer.model import Decision
@@ -100,8 +100,8 @@ class Bench:
         self.pipeline.offsets.start({PLACE: 0, TICKS: 7})
         self.offset = 0
 
-    async def feed(self, value: bytes, key: bytes) -> None:
-        message = Message("lead-events", 0, self.offset, key, value, (("h", b"1"),), -1)
+    async def feed(self, value: bytes, key: bytes, headers: Headers = (("h", b"1"),)) -> None:
+        message = Message("lead-events", 0, self.offset, key, value, headers, -1)
         self.offset += 1
         await self.pipeline.event(message)
 
@@ -306,3 +306,16 @@ async def test_a_row_that_is_forgotten_is_deleted_and_nothing_of_it_is_due(
     assert bench.broker.log[-1] == "no row"
     assert bench.rows.rows == {}
     assert not bench.index.due(0, rowcodec.to_ms(words.at(10**6)))
+
+
+async def test_a_dead_letter_of_another_service_that_is_replayed_changes_nothing_here(
+    bench: Bench, story: Any
+) -> None:
+    created = story.event("LeadCreated")
+    value, key = CODEC.encode(created), created.lead_id.encode()
+    await bench.feed(value, key, (("replay-for", b"crm-sync"),))
+    await bench.pipeline.drain()
+    assert (bench.broker.log, bench.committable()) == ([], 1)
+    await bench.feed(value, key, (("replay-for", b"sequencer"),))
+    await bench.pipeline.drain()
+    assert bench.broker.log[-1] == "row"
