@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -28,15 +28,19 @@ from leadflow.clock import SystemClock
 from leadflow.codec import Codec
 from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.port import Outgoing
-from leadflow.records import LeadCreated
+from leadflow.records import AccountStatusChanged, LeadCreated, SyncRunRecorded
+from leadflow.topic import Topic
 
-from .reading import start_at_the_end
+from .reading import read_all, start_at_the_end
 
 pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 TOPICS = ("lead-events", "enrollment-events", "message-events", "summaries")
 SECRET = b64encode(b"integration accounts of the test").decode()
+
+
+Told = TypeVar("Told", AccountStatusChanged, SyncRunRecorded)
 
 
 def created(tenant_id: str) -> LeadCreated:
@@ -109,6 +113,24 @@ class World:
     async def rows(self, query: str, **values: Any) -> list[Any]:
         async with self.engine.connect() as connection:
             return list(await connection.execute(text(query), values))
+
+    def told(self, topic: Topic, kind: type[Told]) -> list[Told]:
+        """What crm-sync told, each event once."""
+        found = [
+            self.codec.decode(message.value())
+            for message in read_all(self.environ["LEADFLOW_KAFKA_BOOTSTRAP"], topic.name)
+        ]
+        return list({each.event_id: each for each in found if isinstance(each, kind)}.values())
+
+    def statuses(self, account_id: str) -> list[str]:
+        told = self.told(topics.CRM_ACCOUNTS, AccountStatusChanged)
+        return [each.status for each in told if each.account_id == account_id]
+
+    def results(self, lead_id: str) -> list[tuple[str, int, str | None]]:
+        told = self.told(topics.CRM_SYNC_EVENTS, SyncRunRecorded)
+        return [
+            (each.result, each.attempts, each.error) for each in told if each.lead_id == lead_id
+        ]
 
     async def status(self, account_id: str) -> str:
         (row,) = await self.rows(
@@ -245,6 +267,15 @@ async def test_an_account_gets_its_tenants_leads_and_its_trouble_is_its_own(
 
     await until(written, "the lead that waited was not written")
     assert await world.status(account_id) == "active"
+
+    # All of it has been told, and nowhere is the token.
+    async def told() -> bool:
+        return world.statuses(account_id)[-2:] == ["paused", "active"]
+
+    await until(told, "the account's changes were not told")
+    assert world.results(second.lead_id)[0] == ("waiting", 0, "CrmSignIn")
+    # The write ahead was repeated, so the record itself found nothing left to do.
+    assert world.results(second.lead_id)[-1][0] in ("written", "unchanged")
     assert f"pat-na1-{hubspot}" not in (world.logs / "crm-sync.log").read_text()
 
 

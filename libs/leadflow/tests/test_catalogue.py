@@ -14,10 +14,10 @@ SERVICES = {"intake", "sequencer", "dispatcher", "crm-sync", "portal-api"}
 BY_NAME = {topic.name: topic for topic in topics.ALL}
 EVERY_TOPIC = pytest.mark.parametrize("topic", topics.ALL, ids=str)
 
-# The table of design.md, "Topics", and five more: a channel without a provider ends as recorded
+# The table of design.md, "Topics", and seven more: a channel without a provider ends as recorded
 # (product.md), a migration is an event for each lead, so is another contact's reply,
-# suppression lists are kept by people too (ADR 20), and what people do about dead letters is in
-# the log (ADR 30).
+# suppression lists are kept by people too (ADR 20), what people do about dead letters is in the
+# log (ADR 30), and so is how CRM accounts and what is on its way to them stand (ADR 28).
 DESIGN = {
     "raw-events": "RawEvent",
     "lead-events": "LeadCreated LeadUpdated LeadMerged LeadQualified StageChanged CallMissed "
@@ -38,6 +38,8 @@ DESIGN = {
     "MessageUnknown MessageDelivered MessageOpened MessageClicked MessageBounced "
     "MessageComplained",
     "summaries": "SummaryCreated SummaryReviewed",
+    "crm-sync-events": "SyncRunRecorded",
+    "crm-accounts": "AccountStatusChanged",
     "crm-sync-retry-30s": "",
     "crm-sync-retry-5m": "",
     "crm-sync-retry-1h": "",
@@ -83,7 +85,9 @@ def test_every_service_has_its_dead_letter_topic() -> None:
 
 @EVERY_TOPIC
 def test_a_compacted_topic_is_read_whole_so_one_partition_is_enough(topic: Topic) -> None:
-    assert topic.compacted == (topic.key in ("scope", "sequence_id:version", "suppression_id"))
+    assert topic.compacted == (
+        topic.key in ("scope", "sequence_id:version", "suppression_id", "account_id")
+    )
     if topic.compacted:
         assert topic.partitions == 1
 

@@ -11,7 +11,7 @@ import pytest
 from crm_sync.account_store import ACTIVE, PAUSED, Registered
 from crm_sync.crm.base import CrmSignIn
 from crm_sync.keeper import Keeper
-from leadflow.errors import SettingError
+from leadflow.errors import LeadflowError, SettingError
 
 ROW = Registered(
     account_id="hubspot-1",
@@ -28,10 +28,17 @@ class Rows:
     def __init__(self) -> None:
         self.row = ROW
         self.asked: list[tuple[str, timedelta]] = []
+        self.news: list[tuple[str, int]] = []
 
     async def to_ask(self, paused_by: str, every: timedelta) -> list[Registered]:
         self.asked.append((paused_by, every))
         return [self.row] if self.row.status == PAUSED else []
+
+    async def untold(self) -> list[Registered]:
+        return [] if self.news else [self.row]
+
+    async def told(self, account_id: str, revision: int) -> None:
+        self.news.append((account_id, revision))
 
     async def change(
         self, account_id: str, status: str, reason: str, by: str, before: Any, revision: int
@@ -69,7 +76,11 @@ class Connected:
 def keeper(rows: Rows, error: Exception | None) -> Keeper:
     accounts: Any = rows
     connections: Any = Connected(error)
-    return Keeper(accounts, connections, timedelta(minutes=1))
+
+    async def tell(row: Registered) -> None:
+        assert rows.news == []
+
+    return Keeper(accounts, connections, tell, timedelta(minutes=1))
 
 
 async def test_an_account_goes_on_when_its_canary_is_accepted() -> None:
@@ -84,3 +95,24 @@ async def test_it_stays_paused_while_its_canary_is_not(error: Exception) -> None
     rows = Rows()
     await keeper(rows, error).round()
     assert rows.row == ROW
+
+
+async def test_a_change_counts_as_told_when_it_has_been_told() -> None:
+    rows = Rows()
+    keeping = keeper(rows, CrmSignIn("refused"))
+    await keeping.round()
+    await keeping.round()
+    assert rows.news == [("hubspot-1", 4)]
+
+
+async def test_what_could_not_be_told_is_told_again() -> None:
+    rows = Rows()
+
+    async def fails(row: Registered) -> None:
+        raise LeadflowError("no broker")
+
+    keeping = keeper(rows, CrmSignIn("refused"))
+    keeping._tell = fails
+    with pytest.raises(LeadflowError, match="no broker"):
+        await keeping.round()
+    assert rows.news == []

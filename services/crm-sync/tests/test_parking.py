@@ -131,3 +131,19 @@ def test_where_the_budget_is_used_up_it_waits_for_room_and_no_attempt_is_counted
         entries, given_up = park([waits], [], error, NOW, POLICY)
         (found,) = entries.values()
         assert (found.attempts, found.tier, found.due_at, given_up) == (1, tier, NOW + due, [])
+
+
+def test_what_failed_together_comes_back_apart_and_each_always_at_its_own_time(
+    records: Any, item: Any
+) -> None:
+    policy = replace(POLICY, jitter=0.5)
+    error = CrmUnavailable("down")
+    delays = []
+    for number in range(50):
+        failed = item(records.created(1, event_id=f"event-{number}"))
+        once, again = (park([failed], [], error, NOW, policy)[0] for _ in range(2))
+        assert once == again
+        delays.append((once[failed.event_id].due_at - NOW).total_seconds())
+    assert all(30 <= delay < 45 for delay in delays)
+    assert len(set(delays)) == 50
+    assert max(delays) - min(delays) > 10

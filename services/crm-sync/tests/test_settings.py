@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from crm_sync.main import retry_policy
+from crm_sync.settings import retry_policy
 from leadflow.errors import SettingError
 from leadflow.settings import Environment
 
@@ -26,6 +26,21 @@ def test_delays_can_be_shortened() -> None:
     assert policy.attempts == (1, 1, 1)
 
 
+def test_a_provider_may_have_a_policy_of_its_own() -> None:
+    given = Environment(
+        {
+            "LEADFLOW_CRM_RETRY_DELAYS": "1,2,3",
+            "LEADFLOW_CRM_RETRY_ATTEMPTS_HUBSPOT": "5,5,5",
+            "LEADFLOW_CRM_RETRY_JITTER_HUBSPOT": "0.5",
+        }
+    )
+    policy = retry_policy(given)
+    hubspot = policy.of("hubspot")
+    assert (hubspot.attempts, hubspot.jitter, hubspot.delays) == ((5, 5, 5), 0.5, policy.delays)
+    assert policy.of("followupboss") is policy
+    assert (policy.attempts, policy.jitter) == ((3, 3, 24), 0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -35,6 +50,8 @@ def test_delays_can_be_shortened() -> None:
         ("LEADFLOW_CRM_RETRY_DELAYS", "-1,30,3600"),
         ("LEADFLOW_CRM_RETRY_ATTEMPTS", "0,1,1"),
         ("LEADFLOW_CRM_RETRY_ATTEMPTS", "1.5,1,1"),
+        ("LEADFLOW_CRM_RETRY_JITTER", "2"),
+        ("LEADFLOW_CRM_RETRY_ATTEMPTS_HUBSPOT", "0,1,1"),
     ],
 )
 def test_a_wrong_setting_names_itself(name: str, value: str) -> None:

@@ -193,6 +193,24 @@ CRM_SYNC_RETRY_1H = Topic(
     producers=("crm-sync",),
     consumers=("crm-sync",),
 )
+CRM_SYNC_EVENTS = Topic(
+    name="crm-sync-events",
+    key="lead_id",
+    records=(records.SyncRunRecorded,),
+    partitions=12,
+    retention="400d",
+    producers=("crm-sync",),
+    consumers=("portal-api",),
+)
+CRM_ACCOUNTS = Topic(
+    name="crm-accounts",
+    key="account_id",
+    records=(records.AccountStatusChanged,),
+    partitions=1,
+    retention="compact",
+    producers=("crm-sync",),
+    consumers=("portal-api",),
+)
 INTAKE_DLQ = Topic(
     name="intake-dlq",
     key="as the source",
@@ -264,6 +282,8 @@ ALL: tuple[Topic, ...] = (
     CRM_SYNC_RETRY_30S,
     CRM_SYNC_RETRY_5M,
     CRM_SYNC_RETRY_1H,
+    CRM_SYNC_EVENTS,
+    CRM_ACCOUNTS,
     INTAKE_DLQ,
     SEQUENCER_DLQ,
     DISPATCHER_DLQ,

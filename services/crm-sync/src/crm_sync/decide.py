@@ -191,8 +191,13 @@ def idempotency_key(event_id: str, fields: Mapping[str, Any]) -> str:
     return f"{event_id}:{hashlib.sha256(value).hexdigest()[:16]}"
 
 
-def next_try(attempts: int, error: CrmError, now: datetime, policy: RetryPolicy) -> NextTry | None:
+def next_try(
+    attempts: int, error: CrmError, now: datetime, policy: RetryPolicy, event_id: str = ""
+) -> NextTry | None:
     """Where a record waits after its `attempts`-th failure; None: for the dead letters.
+
+    How much is added to the delay follows from the record's id and the attempt: seen again, it
+    waits as long.
 
     A CRM that names a time is not called before it, and the record waits in a topic that
     is as slow, so that it does not hold others up. Where the account is to blame, the record
@@ -200,9 +205,10 @@ def next_try(attempts: int, error: CrmError, now: datetime, policy: RetryPolicy)
     """
     if not error.retryable:
         return None
+    longer = 1 + policy.jitter * _share(event_id, attempts)
     if isinstance(error, CrmSignIn | CrmPaused):
         slowest = len(policy.delays) - 1
-        return NextTry(slowest, now + policy.delays[slowest])
+        return NextTry(slowest, now + policy.delays[slowest] * longer)
     tier, reached = 0, policy.attempts[0]
     while attempts > reached:
         tier += 1
@@ -211,7 +217,13 @@ def next_try(attempts: int, error: CrmError, now: datetime, policy: RetryPolicy)
         reached += policy.attempts[tier]
     while tier + 1 < len(policy.delays) and policy.delays[tier] < error.retry_after:
         tier += 1
-    return NextTry(tier, now + max(policy.delays[tier], error.retry_after))
+    return NextTry(tier, now + max(policy.delays[tier], error.retry_after) * longer)
+
+
+def _share(event_id: str, attempts: int) -> float:
+    """From 0 to 1, evenly."""
+    digest = hashlib.sha256(f"{event_id}:{attempts}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
 
 
 def _without_nothing(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from crm_sync.metrics import PARKED
 from crm_sync.model import Account, Contact, Item, Origin, RetryPolicy, Waiting
 from crm_sync.outcome import BEHIND, Conclusion, Parked, conclude, wait_behind
 from crm_sync.parking import behind_the_last, put_back, turn
+from crm_sync.reports import Reports
 from crm_sync.store import Store
 from crm_sync.work import LeadWork
 from leadflow import topics
@@ -79,6 +80,7 @@ class Tools:
     policy: RetryPolicy
     clock: Clock
     accounts: Accounts = field(default_factory=OneForAll)
+    reports: Reports | None = None
 
 
 @dataclass(slots=True)
@@ -146,7 +148,7 @@ class SyncHandler(Stateless):
         end.runs += parked.runs
         await _bury(tools, reading, end)
         await tools.store.park([each.entry for each in end.parked], end.over, end.runs)
-        await _send_copies(tools, reading.messages, end)
+        await _send(tools, reading.messages, end)
 
 
 def _queue_up(end: Conclusion, items: Sequence[Item], queue: list[Waiting]) -> None:
@@ -205,7 +207,7 @@ class RetryHandler(Stateless):
             for entry in put_back(queue, entries, now, tools.policy):
                 wait_behind(end, by_id[entry.event_id], entry)
         await _bury(tools, reading, end)
-        await _send_copies(tools, reading.messages, end)
+        await _send(tools, reading.messages, end)
         await tools.store.move([each.entry for each in end.parked], end.over, end.runs)
 
 
@@ -231,7 +233,8 @@ async def _bury(tools: Tools, reading: Reading, end: Conclusion) -> None:
         log.warning("dead letters", records=len(letters))
 
 
-async def _send_copies(tools: Tools, messages: Mapping[str, Message], end: Conclusion) -> None:
+async def _send(tools: Tools, messages: Mapping[str, Message], end: Conclusion) -> None:
+    """Copies for the retry topics, and how the runs stand."""
     copies: list[Outgoing] = []
     for each in end.parked:
         topic = RETRY_TOPICS[each.entry.tier]
@@ -239,5 +242,8 @@ async def _send_copies(tools: Tools, messages: Mapping[str, Message], end: Concl
         copies.append(headers.waiting_copy(message, each.entry, topic, each.error, each.reason))
         PARKED.labels(topic).inc()
     if copies:
-        await tools.producer.send(copies)
         log.info("parked", records=len(copies))
+    if tools.reports is not None:
+        copies += map(tools.reports.of_run, end.runs)
+    if copies:
+        await tools.producer.send(copies)

@@ -1,8 +1,9 @@
-"""Looks after accounts beside the records: asks paused ones whether they take calls again."""
+"""Looks after accounts beside the records: asks paused ones, and tells of what has changed."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
@@ -18,16 +19,21 @@ ROUND_SECONDS = 1.0
 
 
 class Keeper:
-    """Of several workers each has one; they share the work through the rows."""
+    """Of several workers each has one; they share the work through the rows.
+
+    `tell` returns when the event of an account's status is in its topic.
+    """
 
     def __init__(
         self,
         accounts: AccountStore,
         connections: Connections,
+        tell: Callable[[Registered], Awaitable[None]],
         canary_every: timedelta,
     ) -> None:
         self._accounts = accounts
         self._connections = connections
+        self._tell = tell
         self._canary_every = canary_every
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -46,7 +52,8 @@ class Keeper:
                 continue
 
     async def round(self) -> None:
-        """Ask whoever is to be asked."""
+        """Tell what is untold, and ask whoever is to be asked: a pause is told before its end."""
+        await self._tell_changes()
         for row in await self._accounts.to_ask(CANARY, self._canary_every):
             if await self._refuses(row) is None and await self._accounts.change(
                 row.account_id,
@@ -57,6 +64,12 @@ class Keeper:
                 revision=row.revision,
             ):
                 log.info("account resumed", account=row.account_id)
+        await self._tell_changes()
+
+    async def _tell_changes(self) -> None:
+        for row in await self._accounts.untold():
+            await self._tell(row)
+            await self._accounts.told(row.account_id, row.revision)
 
     async def _refuses(self, row: Registered) -> CrmError | SettingError | None:
         try:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from itertools import pairwise
 
 from crm_sync import headers
-from crm_sync.account_store import AccountStore
+from crm_sync.account_store import AccountStore, Registered
 from crm_sync.crm.providers import Access
 from crm_sync.gates import Gates
 from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
 from crm_sync.keeper import Keeper
-from crm_sync.model import RetryPolicy
+from crm_sync.reports import Reports
 from crm_sync.routing import Connections, Router
 from crm_sync.sealing import Sealer
+from crm_sync.settings import retry_policy
 from crm_sync.store import Store
 from leadflow import database, service, topics
 from leadflow.clock import SystemClock
 from leadflow.codec import Codec
-from leadflow.errors import SettingError
 from leadflow.health import Health
 from leadflow.kafka.confluent import ConfluentConsumer, ConfluentProducer
 from leadflow.kafka.dead_letters import DeadLetters
@@ -40,33 +39,6 @@ SOURCES = (
 # How long a record that was parked waits for room in its account's budget of calls.
 BUDGET_PATIENCE = timedelta(seconds=5)
 PARTS = (SERVICE, *RETRY_TOPICS)
-
-
-def retry_policy(env: Environment) -> RetryPolicy:
-    """LEADFLOW_CRM_RETRY_DELAYS: seconds a record waits in each retry topic, rising.
-    LEADFLOW_CRM_RETRY_ATTEMPTS: failures that lead to each. Raises SettingError."""
-    delays = _numbers(env, "CRM_RETRY_DELAYS", "30,300,3600")
-    attempts = _numbers(env, "CRM_RETRY_ATTEMPTS", "3,3,24")
-    if any(later < earlier for earlier, later in pairwise(delays)):
-        raise SettingError("LEADFLOW_CRM_RETRY_DELAYS takes delays that do not fall")
-    if any(count < 1 or count % 1 for count in attempts):
-        raise SettingError("LEADFLOW_CRM_RETRY_ATTEMPTS takes whole numbers of 1 or more")
-    return RetryPolicy(
-        tuple(timedelta(seconds=seconds) for seconds in delays),
-        tuple(int(count) for count in attempts),
-        patience=timedelta(seconds=min(1.0, delays[0])),
-    )
-
-
-def _numbers(env: Environment, name: str, default: str) -> tuple[float, ...]:
-    given = env.text(name, default)
-    try:
-        numbers = tuple(float(part) for part in given.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != len(RETRY_TOPICS) or any(number < 0 for number in numbers):
-        raise SettingError(f"LEADFLOW_{name} takes three numbers such as {default}")
-    return numbers
 
 
 async def main(
@@ -97,12 +69,17 @@ async def main(
     producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
     store = Store(engine, clock)
     accounts = AccountStore(engine, clock)
-    keeper = Keeper(accounts, at_once, canary_every)
+    reports = Reports(codec, clock)
+
+    async def tell(row: Registered) -> None:
+        await producer.send([reports.of_account(row)])
+
+    keeper = Keeper(accounts, at_once, tell, canary_every)
     dead_letters = DeadLetters(SERVICE, producer, clock)
 
     def tools(connections: Connections) -> Tools:
         router = Router(store, accounts, connections)
-        return Tools(store, router, producer, dead_letters, policy, clock, router)
+        return Tools(store, router, producer, dead_letters, policy, clock, router, reports)
 
     sync, retry = SyncHandler(tools(at_once)), RetryHandler(tools(in_turn))
 

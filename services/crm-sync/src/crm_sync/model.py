@@ -157,12 +157,20 @@ class RetryPolicy:
 
     With attempts (3, 3, 24) the first three failures wait in tier 0, the next three in
     tier 1, the next 24 in tier 2, and the 31st ends in the dead-letter topic. `patience` is
-    how long a record waits at least that came before its turn.
+    how long a record waits at least that came before its turn. Up to a share of `jitter` is added
+    to each delay, so that what failed together does not come back together. `by_provider` are the
+    policies of CRMs that have one of their own.
     """
 
     delays: tuple[timedelta, ...]
     attempts: tuple[int, ...]
     patience: timedelta = timedelta(seconds=1)
+    jitter: float = 0.0
+    by_provider: Mapping[str, RetryPolicy] = field(default_factory=dict)
+
+    def of(self, provider: str) -> RetryPolicy:
+        """The policy of a CRM."""
+        return self.by_provider.get(provider, self)
 
 
 @dataclass(frozen=True, slots=True)

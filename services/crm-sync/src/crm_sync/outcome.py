@@ -44,7 +44,8 @@ def conclude(works: Iterable[LeadWork], now: datetime, policy: RetryPolicy) -> C
         for item, error in work.refused:
             _bury(end, item, item.attempts + 1, error)
         if work.error is not None:
-            _conclude_failure(end, work, work.error, now, policy)
+            provider = (work.failed or work.behind)[0].account.provider
+            _conclude_failure(end, work, work.error, now, policy.of(provider))
     return end
 
 

@@ -81,7 +81,7 @@ def park(
     left = [*(item for item in tried if item not in given_up), *behind]
     if not left:
         return {}, given_up
-    after = next_try(max(1, left[0].attempts), error, now, policy)
+    after = next_try(max(1, left[0].attempts), error, now, policy, left[0].event_id)
     assert after is not None  # the error is retryable, and the item is not given up
     return {item.event_id: _entry(item, after) for item in left}, given_up
 

@@ -15,6 +15,8 @@ from leadflow.records.common import (
     SequenceStep,
     Trigger,
 )
+from leadflow.records.crm_accounts import AccountStatusChanged
+from leadflow.records.crm_sync_events import SyncRunRecorded
 from leadflow.records.dead_letter_reviews import DeadLetterReviewed
 from leadflow.records.enrollment_commands import (
     EnrollmentMigrateRequested,
@@ -76,6 +78,7 @@ from leadflow.records.suppressions import SuppressionChanged
 
 RECORD_TYPES: tuple[type[Record], ...] = (
     AccountReplied,
+    AccountStatusChanged,
     AutomationPaused,
     AutomationResumed,
     BookingMade,
@@ -127,6 +130,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     SummaryCreated,
     SummaryReviewed,
     SuppressionChanged,
+    SyncRunRecorded,
     TaskCompleted,
     Tick,
 )
@@ -134,6 +138,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
 __all__ = [
     "RECORD_TYPES",
     "AccountReplied",
+    "AccountStatusChanged",
     "Address",
     "Arm",
     "Attribution",
@@ -198,6 +203,7 @@ __all__ = [
     "SummaryCreated",
     "SummaryReviewed",
     "SuppressionChanged",
+    "SyncRunRecorded",
     "TaskCompleted",
     "Tick",
     "Trigger",

@@ -33,7 +33,7 @@ STATEMENTS = (
     """,
     """
     COMMENT ON COLUMN integration_accounts.told IS
-        'the newest revision that an event in crm-sync-events tells of'
+        'the newest revision that an event in crm-accounts tells of'
     """,
     "COMMENT ON COLUMN integration_accounts.asked_at IS 'when its canary was called last'",
     """
