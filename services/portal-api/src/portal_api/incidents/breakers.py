@@ -8,21 +8,14 @@ dispatcher takes that for the word that closes the breaker.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from leadflow import ids
 from portal_api.context import Context
-from portal_api.incidents import desk
-from portal_api.incidents.kinds import KINDS
+from portal_api.incidents import desk, told
 from portal_api.incidents.scopes import parse
-from portal_api.store import incidents as store
 from portal_api.store.connection import rows
 
 RULE = "breaker"
 SAID_BY = f"rule:{RULE}"
-DEFAULT_OWNER = "ops"
 
 _RESTING = """
 SELECT c.scope, c.reason, c.at FROM controls c
@@ -48,60 +41,21 @@ async def follow(context: Context, now: datetime) -> int:
         back = await rows(connection, _BACK, named)
     changed = 0
     for each in resting:
+        scope = parse(each["scope"])
+        beginning = told.Told(
+            rule=RULE,
+            kind="delivery",
+            scope=each["scope"],
+            tenant_id=scope.tenant_id,
+            subject=scope.name,
+            reason=each["reason"],
+            at=each["at"],
+        )
         async with context.engine.begin() as connection:
-            changed += await _open(connection, each)
+            changed += await told.begin(connection, beginning)
     for each in back:
         async with context.engine.begin() as connection:
-            changed += await _close(connection, each, now)
+            changed += await told.end(connection, each, RULE, now)
     if changed:
         desk.tell_pages(context, "")
     return changed
-
-
-async def _open(connection: AsyncConnection, control: dict[str, Any]) -> bool:
-    scope, kind = parse(control["scope"]), KINDS["delivery"]
-    incident_id = ids.derived_id("incident", RULE, control["scope"], control["at"].isoformat())
-    await store.lock(connection, control["scope"])
-    opened = await store.insert(
-        connection,
-        {
-            "incident_id": incident_id,
-            "tenant_id": scope.tenant_id,
-            "kind": "delivery",
-            "scope": control["scope"],
-            "workflow": "",
-            "reason": control["reason"],
-            "owner": DEFAULT_OWNER,
-            "rollback": kind.rollback,
-            "rule": RULE,
-            "subject": scope.name,
-            "evidence": {},
-            "opened_at": control["at"],
-            "opened_by": SAID_BY,
-            "task": kind.task,
-        },
-    )
-    if opened:
-        detail = {"reason": control["reason"], "scope": control["scope"], "kind": "delivery"}
-        await store.note(connection, incident_id, control["at"], SAID_BY, "opened", detail)
-    return opened
-
-
-async def _close(connection: AsyncConnection, incident: dict[str, Any], now: datetime) -> bool:
-    """False if somebody else has closed it. It ends when the provider was back, not when that was
-    seen: another rest may have begun in between, and is an incident of its own."""
-    await store.lock(connection, incident["scope"])
-    found = await store.one(connection, incident["incident_id"])
-    if found is None or found["closed_at"] is not None:
-        return False
-    await store.close(
-        connection,
-        incident["incident_id"],
-        at=incident["at"],
-        by=SAID_BY,
-        reason=incident["reason"],
-        rate_per_minute=None,
-    )
-    detail = {"reason": incident["reason"]}
-    await store.note(connection, incident["incident_id"], now, SAID_BY, "closed", detail)
-    return True

@@ -16,7 +16,7 @@ from leadflow.kafka.port import Outgoing
 from leadflow.records import AutomationPaused, AutomationResumed
 from portal_api.context import Context
 from portal_api.incidents.kinds import KINDS
-from portal_api.incidents.scopes import Scope
+from portal_api.incidents.scopes import Scope, is_of_automation
 from portal_api.live import Change
 from portal_api.store import incidents as store
 
@@ -183,7 +183,7 @@ async def close(
             )
             detail = {"reason": reason, "rate_per_minute": rate_per_minute, "still": others}
             await store.note(connection, incident_id, now, by, "closed", detail)
-            if not others:
+            if not others and is_of_automation(scope):
                 control = resumed(
                     scope=scope,
                     tenant_id=here["tenant_id"],

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 CHANNELS = ("email", "sms", "whatsapp", "call", "task")
 EVERYTHING = "everything"
 PROVIDER = "provider"
+# crm:ACCOUNT is the scope of incidents of CRM accounts. No message waits for it, so it is never
+# said in automation-controls, and nobody can pause it from here.
+CRM = "crm"
 # They touch every tenant: no key of one tenant may write them.
 OF_ALL_TENANTS = frozenset({EVERYTHING, PROVIDER})
+
+
+def is_of_automation(scope: str) -> bool:
+    """Whether messages wait for it, so that those who send them must be told."""
+    return scope.partition(":")[0] != CRM
 
 
 class NotAScope(ValueError):

@@ -11,7 +11,7 @@ import structlog
 from leadflow import ids
 from leadflow.errors import is_retryable, public_reason
 from portal_api.context import Context
-from portal_api.incidents import breakers, desk
+from portal_api.incidents import breakers, crm_accounts, desk
 from portal_api.incidents.rules import RULES, Count, Opening, Rule, openings
 from portal_api.store import incidents as store
 from portal_api.store import sequences, signals
@@ -65,6 +65,7 @@ class Watch:
             return []
         now = context.clock.now()
         await breakers.follow(context, now)
+        await crm_accounts.follow(context, now)
         names = [name for name in RULES if self._is_asked(name, behind)]
         self._rounds += 1
         counts: list[Count] = []

@@ -9,7 +9,7 @@ from typing import Protocol, TypeGuard
 
 from leadflow import ids, topics
 from leadflow.kafka.loop import Received, Stateless
-from leadflow.records import LeadRecord, Record
+from leadflow.records import LeadRecord, Record, SyncRunRecorded
 from portal_api.live import Broadcaster, changes_of
 from portal_api.projections import project
 from portal_api.projections.rows import Row, Rows, Table
@@ -109,5 +109,9 @@ def fresh(
 
 
 def _has_a_story(record: Record) -> TypeGuard[LeadRecord]:
-    """A record about a lead; a test is about none."""
-    return isinstance(record, LeadRecord) and not ids.is_test_lead(record.lead_id)
+    """A record about a lead: none of a test, and none of how a CRM was told."""
+    return (
+        isinstance(record, LeadRecord)
+        and not isinstance(record, SyncRunRecorded)
+        and not ids.is_test_lead(record.lead_id)
+    )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from leadflow.kafka.replay import place_of
 from leadflow.records import (
+    AccountStatusChanged,
     AutomationPaused,
     AutomationResumed,
     DeadLetterReviewed,
@@ -15,8 +16,10 @@ from leadflow.records import (
     SummaryCreated,
     SummaryReviewed,
     SuppressionChanged,
+    SyncRunRecorded,
 )
 from portal_api.decode import Buried, Unreadable
+from portal_api.projections import integrations
 from portal_api.projections.leads import OUTCOME_RANKS
 from portal_api.projections.rows import Rows
 from portal_api.projections.tables import (
@@ -211,3 +214,7 @@ def project(record: Record, received_at: datetime, into: Rows) -> None:
             suppression(record, into)
         case SummaryCreated() | SummaryReviewed():
             summary(record, into)
+        case AccountStatusChanged():
+            integrations.account(record, into)
+        case SyncRunRecorded():
+            integrations.run(record, into)
