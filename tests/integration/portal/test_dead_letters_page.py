@@ -1,11 +1,11 @@
-"""Dead letters: looked at, replayed and discarded by the API and from the page, in one browser."""
+"""The pages Dead letters and Sync, in one browser: letters are replayed and discarded once."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import confluent_kafka
@@ -23,6 +23,7 @@ from .browsing import DESK, PHONE, Opener, no_sideways_scroll, pages
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 Wait = Callable[..., Any]
+HOUR = timedelta(hours=1)
 WHY = "upsert was answered 422"
 STRANGER = "unknown_lead: reply of nobody known"
 
@@ -87,6 +88,47 @@ def page(browser: Browser, portal: Any, told: Letters) -> Iterator[Page]:
     for open_page in pages(browser, portal):
         opener: Opener = open_page
         yield opener(DESK, "/dead-letters", tenant=told.tenant)
+
+
+@pytest.fixture(scope="module")
+def synced(portal: Any, wait_until: Wait) -> Any:
+    """An account that is paused, and one run of each result."""
+    story = portal.story()
+    lead = story.lead(0, HOUR)
+    account = {"account_id": f"{story.tenant.tenant_id}-crm", "provider": "hubspot"}
+    tried = {
+        "written": (1, None, None),
+        "waiting": (3, "CrmUnavailable", "upsert was answered 503"),
+        "dead": (1, "CrmNever", "upsert was answered 422"),
+    }
+    for result, (attempts, error, reason) in tried.items():
+        run = records.SyncRunRecorded(
+            **story.about(lead, story.at, "run", result),
+            **account,
+            cause_id=f"{story.tenant.tenant_id}-{result}",
+            what="StageChanged",
+            attempts=attempts,
+            result=result,
+            error=error,
+            reason=reason,
+            next_try_at=story.at + HOUR if result == "waiting" else None,
+        )
+        story.add("crm-sync-events", lead, run)
+    about = story.about(lead, story.at, "paused")
+    paused = records.AccountStatusChanged(
+        **{name: about[name] for name in about if name not in ("lead_id", "owner")},
+        **account,
+        status="paused",
+        reason="the CRM does not take our credentials",
+        changed_by="crm-sync",
+        revision=2,
+    )
+    story.add("crm-accounts", account["account_id"], paused)
+    story.tell(portal.bootstrap)
+    with portal.client("ops", story.tenant.tenant_id) as ops:
+        wait_until(lambda: len(ops.get("/sync/runs").json()["items"]) == 3, "three runs")
+        wait_until(lambda: ops.get("/sync/accounts").json()["items"], "the account")
+    return story
 
 
 def over(ops: httpx.Client, run: dict[str, Any]) -> dict[str, Any]:
@@ -217,3 +259,26 @@ def test_letters_are_discarded_with_a_reason_on_a_phone(
     open_ones = ops.get("/dead-letters", params={"state": "open"}).json()["items"]
     assert open_ones == []
     page.set_viewport_size(DESK)  # type: ignore[arg-type]
+
+
+def test_runs_are_listed_by_result_and_a_paused_account_says_why(page: Page, synced: Any) -> None:
+    page.goto("/sync")
+    expect(page.locator("#list .item")).to_have_count(3)
+    account = page.locator("[data-account]")
+    expect(account).to_contain_text("HubSpot")
+    expect(account.locator(".badge")).to_have_text("Paused")
+    expect(account).to_contain_text("the CRM does not take our credentials")
+    expect(account).to_contain_text("1 waiting · 1 failed")
+    page.get_by_role("tab", name="Waiting").click()
+    run = page.locator("#list .item")
+    expect(run).to_have_count(1)
+    expect(run).to_contain_text("Stage changed")
+    expect(run).to_contain_text("Maria Okafor")
+    expect(run).to_contain_text("upsert was answered 503")
+    expect(run).to_contain_text("3 tries · again in")
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.get_by_role("tab", name="Failed").click()
+    expect(run).to_contain_text("upsert was answered 422")
+    assert no_sideways_scroll(page)
+    run.get_by_role("link", name="Dead letters").click()
+    expect(page).to_have_url(re.compile("/dead-letters$"))

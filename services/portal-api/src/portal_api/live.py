@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from portal_api.projections.integrations import ACCOUNTS, SYNC_RUNS
 from portal_api.projections.rows import Rows
 from portal_api.projections.tables import (
     CONTROLS,
@@ -22,7 +23,7 @@ from portal_api.projections.tables import (
 
 _KINDS = (
     LEADS, SEQUENCES, ENROLLMENTS, MESSAGES, SUMMARIES, CONTROLS, SUPPRESSIONS, RAW_EVENTS,
-    DEAD_LETTERS,
+    DEAD_LETTERS, ACCOUNTS, SYNC_RUNS,
 )  # fmt: skip
 
 

@@ -91,6 +91,11 @@ async def bulk_page(request: Request, bulk_id: str | None = None) -> Response:
     return await _page(request, "bulk.html")
 
 
+@router.get("/sync")
+async def sync_page(request: Request) -> Response:
+    return await _page(request, "sync.html")
+
+
 @router.get("/dead-letters")
 @router.get("/dead-letters/{group:path}")
 async def dead_letters_page(request: Request, group: str | None = None) -> Response:
