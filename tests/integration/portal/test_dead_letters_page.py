@@ -95,7 +95,7 @@ def synced(portal: Any, wait_until: Wait) -> Any:
     """An account that is paused, and one run of each result."""
     story = portal.story()
     lead = story.lead(0, HOUR)
-    account = {"account_id": f"{story.tenant.tenant_id}-crm", "provider": "hubspot"}
+    account: Any = {"account_id": f"{story.tenant.tenant_id}-crm", "provider": "hubspot"}
     tried = {
         "written": (1, None, None),
         "waiting": (3, "CrmUnavailable", "upsert was answered 503"),
@@ -203,7 +203,7 @@ def test_letters_are_replayed_from_the_page_after_a_look_and_once(
     expect(page.locator("[data-letter]").first).to_contain_text("The field exists now")
 
     # A second replay finds nothing; with `again`, everything.
-    body = {"service": "crm-sync", "why": "to see"}
+    body: dict[str, Any] = {"service": "crm-sync", "why": "to see"}
     again = ops.post("/dead-letters/replay", json=body).json()
     assert over(ops, again)["total"] == 0
     body |= {"dry_run": True, "again": True}
