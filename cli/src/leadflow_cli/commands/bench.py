@@ -20,6 +20,7 @@ from leadflow_cli.repository import shipped
 SMALL: dict[str, tuple[str, ...]] = {
     "codec": ("--seconds", "0.2"),
     "crm": ("--changes", "1000", "--rounds", "1"),
+    "crm_down": ("--rate", "40", "--seconds", "6"),
     "due_index": ("--pending", "10000", "20000"),
     "end_to_end": ("--leads", "500", "--seconds", "5"),
     "halting": ("--replies", "20", "--load", "5"),
