@@ -60,6 +60,12 @@ def test_no_file_is_no_limit() -> None:
         ('[provider.x]\nper_second = "1"', "per_second is a number"),
         ("[provider.x]\nper_second = 1\nburst = 0", "burst is 1 to"),
         ("[provider.x]\nper_second = 1\nspeed = 2", "provider.x: one of"),
+        ("[provider.resnd]\nper_second = 1", "provider.resnd: a provider is one of email-api"),
+        ('[domain." gmail.com"]\nper_second = 1', "domain. gmail.com: a domain is like"),
+        ("[domain.gmail]\nper_second = 1", "domain.gmail: a domain is like"),
+        ('[tenant."a b"]\nper_second = 1', "tenant.a b: a tenant's id has no blanks"),
+        ("[mailbox.notanaddress]\nper_second = 1", "mailbox.notanaddress: a mailbox is like"),
+        ("[provider.smtp]\nper_day = 1e-300", "per_day is slower than one in 30 days"),
         ("[tenant.x]\nramp_up = 1", "a mailbox of its own"),
         ('[mailbox."*"]\nramp_up = 1', "a mailbox of its own"),
         ("[mailbox.x]\nramp_up = 1", "ramp_up has first_day and per_day"),
@@ -79,6 +85,9 @@ def test_a_file_that_is_not_there_or_is_not_toml_is_named(tmp_path: Path) -> Non
         load(tmp_path / "none.toml")
     (tmp_path / "x.toml").write_text("[[[")
     with pytest.raises(SettingError, match="is not TOML"):
+        load(tmp_path / "x.toml")
+    (tmp_path / "x.toml").write_bytes("# Größe".encode("latin-1"))
+    with pytest.raises(SettingError, match="is not UTF-8"):
         load(tmp_path / "x.toml")
 
 

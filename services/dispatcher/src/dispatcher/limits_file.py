@@ -14,12 +14,14 @@
     [domain."gmail.com"]                        # by recipient, for each tenant apart
     per_minute = 60
 
-`per_second`, `per_minute`, `per_hour` or `per_day`: exactly one, a number above 0. `burst` is how
-many may go at once, 1 to 1,000,000; where it is not said, a second's worth, 1 at least.
+`per_second`, `per_minute`, `per_hour` or `per_day`: exactly one, a number above 0, and no slower
+than one message in 30 days. `burst` is how many may go at once, 1 to 1,000,000; where it is not
+said, a second's worth, 1 at least. A name that nothing can have is refused: it would limit nothing.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -33,6 +35,19 @@ from leadflow.errors import SettingError
 UNITS = {"per_second": 1.0, "per_minute": 60.0, "per_hour": 3_600.0, "per_day": 86_400.0}
 KINDS = ("provider", "tenant", "mailbox", "domain")
 LARGEST_BURST = 1_000_000
+SLOWEST_SECONDS = 30 * 86_400.0
+PROVIDERS = (
+    "email-api", "sms-api", "whatsapp-api", "smtp", "resend", "twilio-sms", "twilio-whatsapp",
+    "webhook-email", "webhook-sms", "webhook-whatsapp",
+)  # fmt: skip
+_DOMAIN = r"[^\s@.\x00-\x1f]+(\.[^\s@.\x00-\x1f]+)+"
+# What a name must be to be anybody's; `*` is everybody's.
+NAMES = {
+    "provider": (re.compile("|".join(PROVIDERS)), f"a provider is one of {', '.join(PROVIDERS)}"),
+    "tenant": (re.compile(r"\S+"), "a tenant's id has no blanks"),
+    "mailbox": (re.compile(rf"[^\s@\x00-\x1f]+@{_DOMAIN}"), "a mailbox is like a@example.com"),
+    "domain": (re.compile(_DOMAIN), "a domain is like example.com"),
+}
 
 
 def load(path: Path | None) -> Limits:
@@ -40,9 +55,11 @@ def load(path: Path | None) -> Limits:
     if path is None:
         return Limits()
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(f"LEADFLOW_LIMITS_FILE: cannot read {path}") from error
+    except UnicodeDecodeError as error:
+        raise SettingError(f"LEADFLOW_LIMITS_FILE: {path} is not UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"LEADFLOW_LIMITS_FILE: {path} is not TOML: {error}") from error
     return read(data)
@@ -69,6 +86,9 @@ def read(data: Mapping[str, Any]) -> Limits:
                 ramps[name] = _ramp_up(place, ramp)
             if rest or ramp is None:
                 rates[kind][name] = _rate(place, rest)
+            form, said = NAMES[kind]
+            if name != "*" and form.fullmatch(name) is None:
+                raise _wrong(place, said)
     return Limits(**rates, ramp_up=ramps)
 
 
@@ -83,6 +103,8 @@ def _rate(place: str, entry: dict[str, Any]) -> Rate:
         raise _wrong(place, f"{unit} is a number")
     if not isfinite(amount) or amount <= 0:
         raise _wrong(place, f"{unit} is above 0")
+    if amount < UNITS[unit] / SLOWEST_SECONDS:
+        raise _wrong(place, f"{unit} is slower than one in 30 days")
     interval = UNITS[unit] / amount
     if burst is None:
         burst = max(1, round(1 / interval))

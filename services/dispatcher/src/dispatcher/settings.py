@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from dispatcher import limits_file
 from dispatcher.breaker import Rules
@@ -18,6 +20,8 @@ from leadflow.errors import SettingError
 from leadflow.settings import Environment
 from leadflow.tenants import Tenant
 from leadflow.tokens import Sealer
+
+MAIL_DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9-]{1,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +64,7 @@ class Settings:
             database_url=env.url("DATABASE_URL"),
             group=env.text("GROUP", "dispatcher"),
             providers=registry.accounts(env),
-            identity=Identity(
-                public_url=env.url("PUBLIC_URL", "http://127.0.0.1:8080"),
-                mail_domain=env.text("MAIL_DOMAIN", "mail.leadflow.example"),
-            ),
+            identity=Identity(public_url=_public_url(env), mail_domain=_mail_domain(env)),
             links=Sealer(env.text("LINK_SECRET")),
             tenants=tenants.load(env.path("TENANTS_FILE") if tenants_file else None),
             pace=Pace(
@@ -79,9 +80,38 @@ class Settings:
             breaker=Rules(
                 window_seconds=env.number("BREAKER_WINDOW_SECONDS", 60.0),
                 at_least=env.integer("BREAKER_AT_LEAST", 20, at_least=1),
-                share=env.number("BREAKER_SHARE", 0.5),
+                share=_share(env),
                 rest_seconds=env.number("BREAKER_REST_SECONDS", 30.0),
             ),
             email_workers=env.integer("EMAIL_WORKERS", 3, at_least=1),
             batch=env.integer("BATCH", 500, at_least=1),
         )
+
+
+def _public_url(env: Environment) -> str:
+    """What links in mails begin with. Raises SettingError."""
+    url = env.url("PUBLIC_URL", "http://127.0.0.1:8080")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not url.isprintable() or set(url) & set(' <>"?#'):
+        raise SettingError("LEADFLOW_PUBLIC_URL takes a URL such as https://leads.example.com")
+    return url
+
+
+def _mail_domain(env: Environment) -> str:
+    """What our own addresses and Message-IDs end with. Raises SettingError."""
+    domain = env.text("MAIL_DOMAIN", "mail.leadflow.example")
+    if len(domain) > 253 or MAIL_DOMAIN.fullmatch(domain) is None:
+        raise SettingError("LEADFLOW_MAIL_DOMAIN takes a domain such as mail.example.com")
+    return domain
+
+
+def _share(env: Environment) -> float:
+    """Raises SettingError."""
+    share = env.number("BREAKER_SHARE", 0.5)
+    if not 0 < share <= 1:  # of 2, it would never open; nan is neither
+        raise SettingError("LEADFLOW_BREAKER_SHARE takes a number above 0, at most 1")
+    return share
