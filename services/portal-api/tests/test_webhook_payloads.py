@@ -337,3 +337,25 @@ def test_what_is_empty_is_left_out() -> None:
         "channel": "sms",
         "text": "hi",
     }
+
+
+@pytest.mark.parametrize("source", ["standard", "resend"])
+def test_one_id_with_another_body_is_no_second_event(source: str) -> None:
+    def event_id(kind: str) -> str:
+        body = {"type": f"email.{kind}", "data": {"email_id": "p", "provider_id": "p"}}
+        reader = resend.read if source == "resend" else standard.read
+        (said,) = reader("msg_1", json.dumps(body).encode(), NOW)
+        assert said.kind == kind
+        return raw_event(source, "acme", said, NOW).event_id
+
+    assert event_id("bounced") == event_id("complained")
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_cannot_be_is_not_taken_for_now(time: str) -> None:
+    told = {"type": "email.bounced", "created_at": time, "data": {"email_id": "p"}}
+    with pytest.raises(Unreadable):
+        resend.read("msg_1", json.dumps(told).encode(), NOW)
+    told = {"type": "bounced", "timestamp": time, "data": {"message_id": "m"}}
+    with pytest.raises(Unreadable):
+        standard.read("msg_1", json.dumps(told).encode(), NOW)

@@ -35,10 +35,13 @@ class Said:
 
 
 def raw_event(source: str, tenant_id: str, said: Said, now: datetime) -> RawEvent:
-    """The raw event; its id follows from the provider's."""
+    """The raw event; its id follows from the provider's. What one id says a second time, or says
+    otherwise, is the same event: the first counts."""
+    # One callback of Twilio is two events, of different kinds.
+    kind = (said.kind,) if source == "twilio" else ()
     payload = {name: value for name, value in said.payload.items() if value not in (None, "", [])}
     return RawEvent(
-        event_id=derived_id("webhook", source, tenant_id, said.event, said.kind),
+        event_id=derived_id("webhook", source, tenant_id, said.event, *kind),
         tenant_id=tenant_id,
         occurred_at=said.at,
         recorded_at=now,
@@ -73,9 +76,12 @@ def member(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def moment(value: Any, default: datetime) -> datetime:
-    """An ISO 8601 time with its offset; `default` where it is none."""
+    """An ISO 8601 time with its offset; `default` where it is none. Raises Unreadable for a time
+    before the first year or after the last: it is no other time, and not now."""
     try:
         at = datetime.fromisoformat(value)
         return at.astimezone(UTC) if at.tzinfo is not None else default
-    except (TypeError, ValueError, OverflowError):
+    except OverflowError:
+        raise Unreadable("its time cannot be") from None
+    except (TypeError, ValueError):
         return default
