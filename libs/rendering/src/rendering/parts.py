@@ -10,6 +10,7 @@ from rendering.errors import TemplateError
 from rendering.links import ours
 from rendering.plain import html_of, text_of
 from rendering.sanitizing import sanitize
+from rendering.seen import link_in_html, link_in_text, seen_in_html, seen_in_text
 from rendering.templates import Values, render_html, render_line, render_text
 
 OPT_OUT_TEXT = "Unsubscribe"
@@ -65,7 +66,8 @@ def _full(parts: Parts) -> Parts:
 
 
 def with_footer(parts: Parts, values: Mapping[str, str]) -> Parts:
-    """With the sender's postal address and the link to unsubscribe, where they do not stand yet.
+    """With the sender's postal address and the link to unsubscribe, where a receiver does not see
+    them yet: a text in an attribute is not seen, a link around nothing is not clicked.
 
     15 U.S.C. 7704(a)(5) wants both in every commercial message, the address a valid physical one.
     Raises TemplateError (`compliance_footer_missing`) if there is nothing to put there.
@@ -82,13 +84,13 @@ def with_footer(parts: Parts, values: Mapping[str, str]) -> Parts:
     if missing:
         raise TemplateError("compliance_footer_missing", missing=" and ".join(missing))
     text, html = [], []
-    if address not in parts.text:
+    if not seen_in_text(address, parts.text):
         text.append(address)
-    if escaping.escape(address, quote=False) not in parts.html:
+    if not seen_in_html(address, parts.html):
         html.append(escaping.escape(address))
-    if link not in parts.text:
+    if not link_in_text(link, parts.text):
         text.append(f"{OPT_OUT_TEXT}: {link}")
-    if f'href="{escaping.escape(link)}"' not in parts.html:
+    if not link_in_html(link, parts.html):
         html.append(f'<a href="{escaping.escape(link)}">{OPT_OUT_TEXT}</a>')
     return Parts(
         subject=parts.subject,
