@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import nh3
 
+from rendering.cleaning import cleaned
 from rendering.links import SCHEMES, IsOurs, web_address
 from rendering.scanning import scan_html
 
@@ -45,14 +46,16 @@ def sanitize(html: str, is_ours: IsOurs) -> str:
 
     def attribute(tag: str, name: str, value: str) -> str | None:
         if name in ("href", "src"):
-            if value.startswith(("mailto:", "tel:")):
-                return value if name == "href" and value.isprintable() else None
+            reached = value.startswith(("mailto:", "tel:"))
+            if reached and (name == "src" or not value.isprintable()):
+                return None
             return value if is_ours(value) else None
         if name in ("title", "alt"):
             return value[:MAX_ATTRIBUTE_CHARS]
         return value if value.isascii() and value.isalnum() and len(value) <= 6 else None
 
-    return _clean(html, attribute).strip()
+    # What a character reference (&#8203;) stood for stands there by now.
+    return cleaned(_clean(html, attribute), keep_lines=True).strip()
 
 
 def rewrite_links(html: str, rewrite: Rewrite) -> str:
