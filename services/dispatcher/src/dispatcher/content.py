@@ -29,7 +29,8 @@ from rendering.plain import html_of
 from rendering.templates import allowed
 
 # One mailbox, without the comments and quotes of RFC 5322 that no lead's address needs.
-EMAIL = re.compile(r"[^\s@<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9.-]{1,253}")
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+EMAIL = re.compile(rf"[^\s@<>(),;:\\\"\[\]]{{1,64}}@(?=[^@]{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 MESSAGE_ID = re.compile(r"[!-~]{1,200}")
 PHONE = re.compile(r"\+[1-9][0-9]{5,14}")  # E.164
 
@@ -306,6 +307,9 @@ def _named(name: str, address: str) -> str:
 
 
 def _check(channel: str, recipient: str) -> None:
+    """Raises TemplateError for a recipient that the channel does not have, or that is not what the
+    ledger would show and look up: suppressions are asked for the cleaned one."""
     wanted = {"email": EMAIL, "sms": PHONE, "whatsapp": PHONE}.get(channel)
-    if wanted is not None and wanted.fullmatch(recipient) is None:
+    same = recipient.isprintable() and cleaned(recipient).strip() == recipient
+    if not same or (wanted is not None and wanted.fullmatch(recipient) is None):
         raise TemplateError("recipient_malformed", channel=channel)
