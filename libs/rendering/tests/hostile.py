@@ -12,6 +12,7 @@ import json
 import resource
 import time
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from rendering.errors import TemplateError
@@ -164,14 +165,14 @@ BOMBS = (
 
 def lettering() -> Iterator[Case]:
     for each in BREAKS:
-        injected = f"Ann{each}Bcc: all@example.com"
+        injected = f"Ann{each}Bcc: all"
         yield case(f"break {each!r} in a value", subject="Hello {{ first_name }}",
                    values={"first_name": injected})  # fmt: skip
         yield case(f"break {each!r} in a subject", subject=f"Hello{each}Bcc: {{{{ city }}}}")
         yield case(f"break {each!r} in a literal", subject="{{ 'a" + each + "b' }}")
     for each in UNSEEN:
         yield case(f"unseen {each!r} in a value", subject="{{ first_name }}",
-                   values={"first_name": f"gp{each}j.exe"})  # fmt: skip
+                   values={"first_name": f"gp{each}j exe"})  # fmt: skip
         yield case(f"unseen {each!r} in a template", f"a{each}b", subject=f"a{each}b")
     for number, each in enumerate(BOMBS):
         yield case(f"bomb {number}", "{{ first_name | upcase | downcase | capitalize }}" * 20,
@@ -233,6 +234,23 @@ HTML_BOMBS = (
     "<b><p>" * 900 + "</b>" * 900, "<a><div>" * 900 + "</a>" * 900, "<pre>" + "\n" * 19_000,
     "<![CDATA[" * 2_000, "<textarea>" * 1_900, "<plaintext>" + "<b>" * 1_000, "<hr>" * 1_900,
 )  # fmt: skip
+# What a receiver is to read as it was typed, and what puts it there.
+MARKUP = (
+    "<b>Ann</b>", "<h1>Ann", "Ann</p><p>Lee", "<a>Ann</a>", "Ann &amp; Lee", "&lt;b&gt;Ann",
+    "<u title='x'>Ann</u>", "<!-- Ann -->", "<img alt='Ann'>", "R&D <3",
+)  # fmt: skip
+SHOWING = (
+    "Hi {{ first_name }}.", "Hi {{ first_name | strip }}.", "Hi {{ first_name | append: '' }}.",
+    "{% assign a = first_name %}Hi {{ a }}.", "Hi {{ last_name | default: first_name }}.",
+)  # fmt: skip
+# A host that comes about only once the value is put in.
+HOSTS = (
+    ("evil", "https://{{ company }}.example/"), ("evil", "https://{{ company }}/"),
+    ("evil", "https://{{ company }}.leads.example.com/"), ("evil", "https://leads.example.com.{{ company }}/"),
+    ("evil(dot)example", "https://{{ company | replace: '(dot)', '.' }}/x"),
+    ("evil", "{{ company | append: '.example' | prepend: 'https://' }}"),
+    ("-evil", "https://leads.example.com{{ company }}"),
+)  # fmt: skip
 TEMPLATES_IN_VALUES = (
     "{{ city }}", "{% if city %}x{% endif %}", "{{ '{{ city }}' }}", "{% raw %}{{ city }}{% endraw %}",
     "{{", "}}", "{%", "%}", "{{ first_name }}", "{{ tenant_name | upcase }}", "${city}", "#{city}",
@@ -247,6 +265,16 @@ def marking() -> Iterator[Case]:
         for place, around in enumerate(PLACES):
             yield case(f"html {number} in a value at {place}", "", html=f"<p>Hi</p>{around}",
                        values={"first_name": script})  # fmt: skip
+    for number, (typed, around) in enumerate(product(MARKUP, SHOWING)):
+        yield case(f"markup in a value {number}", around, html=f"<p>{around}</p>",
+                   values={"first_name": typed})  # fmt: skip
+        yield case(f"markup of a text in a value {number}", around, values={"first_name": typed})
+    for number, (typed, url) in enumerate(HOSTS):
+        yield case(f"host {number} in a value of a text", f"Hi {url}", values={"company": typed})
+        yield case(f"host {number} in a value of a link", "", html=f'<p>Hi <a href="{url}">x</a>',
+                   values={"company": typed})  # fmt: skip
+        yield case(f"host {number} in a value of a picture", "", html=f'<p>Hi <img src="{url}">',
+                   values={"company": typed})  # fmt: skip
     for number, bomb in enumerate(HTML_BOMBS):
         yield case(f"html bomb {number}", "", html=bomb)
         yield case(f"html bomb in a literal {number}", "",
@@ -263,7 +291,7 @@ def corpus() -> list[Case]:
 
 def outcome(given: Case) -> dict[str, Any]:
     started = time.process_time()
-    told: dict[str, Any] = {"name": given["name"]}
+    told: dict[str, Any] = {"name": given["name"], "values": given["values"]}
     try:
         template = Template(
             channel="email",

@@ -6,9 +6,11 @@ What comes out is read by another parser than the one that cleaned it.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ ATTRIBUTES = {
     "td": {"colspan", "rowspan", "align"},
     "th": {"colspan", "rowspan", "align"},
 }
+UNSUBSCRIBE = "https://leads.example.com/unsubscribe/abc"
+ADDRESS = "Acme Roofing, 400 Congress Ave, Austin, TX 78701"
 HREFS = {"http", "https", "mailto", "tel"}
 
 
@@ -60,6 +64,7 @@ class Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.wrong: list[str] = []
         self.hosts: list[str] = []
+        self.addresses: list[str] = []
         self.said = ""
         self.feed(html)
         self.close()
@@ -71,6 +76,7 @@ class Reader(HTMLParser):
             if name not in ATTRIBUTES.get(tag, set()):
                 self.wrong.append(f"<{tag} {name}>")
             if name in ("href", "src"):
+                self.addresses.append(value or "")
                 url = urlsplit(value or "")
                 if url.scheme not in (HREFS if name == "href" else {"http", "https"}):
                     self.wrong.append(f"<{tag} {name}={value!r}>")
@@ -124,6 +130,7 @@ def test_what_is_refused_is_refused_with_a_clear_word(outcomes: list[dict[str, A
         if len(each["sentence"]) < 15 or harmful(each["sentence"]) or len(each["sentence"]) > 400
     ]
     assert unclear == []
+    assert [each["name"] for each in refused if re.search("[a-z]Error", each["sentence"])] == []
     # Nothing that only the library's own words explain.
     assert [each for each in refused if "the {" in each["sentence"]] == []
 
@@ -143,6 +150,20 @@ def test_no_host_that_a_value_named_is_ever_linked(rendered: list[dict[str, Any]
         and (hosts := set(Reader(each["html"]).hosts) - {"leads.example.com"})
     }
     assert linked == {}
+    named = [each for each in rendered if each["name"].startswith("host ")]
+    assert len(named) == 21
+    assert not [each for each in named if "evil" in str(Reader(each["html"]).addresses)]
+
+
+def test_markup_in_a_value_is_read_as_it_was_typed(rendered: list[dict[str, Any]]) -> None:
+    found = 0
+    for each in rendered:
+        if each["name"].startswith("markup "):
+            found += 1
+            typed = each["values"]["first_name"]
+            assert each["text"].startswith(f"Hi {typed}.")
+            assert Reader(each["html"]).said.strip().startswith(f"Hi {typed}."), each["name"]
+    assert found == 100
 
 
 def test_subjects_are_one_line_without_tricks(rendered: list[dict[str, Any]]) -> None:
@@ -197,13 +218,18 @@ def test_every_loop_range_and_reach_is_refused(outcomes: list[dict[str, Any]]) -
 
 
 def test_a_signed_footer_survives_whatever_stands_before_it(
-    rendered: list[dict[str, Any]],
+    rendered: list[dict[str, Any]], shown: Callable[[str], Any]
 ) -> None:
-    """Nothing in a template swallows what the law wants below it."""
-    without = [
-        each["name"]
-        for each in rendered
-        if "https://leads.example.com/unsubscribe/abc" not in each["text"]
-        or 'href="https://leads.example.com/unsubscribe/abc"' not in each["html"]
-    ]
+    """Nothing in a template swallows what the law wants below it: it is seen and clicked."""
+    without = []
+    for each in rendered:
+        page = shown(each["html"])
+        clicked = [said for href, said in page.clicks if href == UNSUBSCRIBE]
+        if not (
+            ADDRESS in " ".join(page.text.split())
+            and any(re.search("[a-z]{2}", said) for said in clicked)
+            and ADDRESS in each["text"]
+            and re.search(rf"(?<!\S)\(?{UNSUBSCRIBE}\)?(?!\S)", each["text"])
+        ):
+            without.append(each["name"])
     assert without == []

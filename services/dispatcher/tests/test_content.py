@@ -119,6 +119,21 @@ def test_a_hole_in_the_text_holds_the_message(make_queued: Make, writer: Writer)
         ("email", "ann@example.com\n"),
         ("email", "Ann <ann@example.com>"),
         ("email", "ann@exam\u202eple.com"),
+        ("email", "a\u200bnn@example.com"),
+        ("email", "a\u202enn@example.com"),
+        ("email", "a\x00nn@example.com"),
+        ("email", "a\x7fnn@example.com"),
+        ("email", "a\u00adnn@example.com"),
+        ("email", "a\U000e0100nn@example.com"),
+        ("email", "a" + "\u0301" * 9 + "@example.com"),
+        ("email", "\ud800@example.com"),
+        ("email", "a@.."),
+        ("email", "a@-"),
+        ("email", "a@example..com"),
+        ("email", "a@-example.com"),
+        ("email", "a@example.com."),
+        ("email", "a@" + "b" * 64 + ".example"),
+        ("whatsapp", "+15125550100\u200b"),
         ("sms", "5125550100"),
         ("whatsapp", "+1512555010x"),
     ],
@@ -128,6 +143,22 @@ def test_a_recipient_that_is_none_holds_the_message(
 ) -> None:
     arrival = writer.arrive(make_queued(channel=channel, recipient=recipient))
     assert arrival.rule == "recipient_malformed"
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "ann@example.com",
+        "a.b+c@mail.b-c.example.co.uk",
+        "o'neil@xn--bcher-kva.example",
+        "a@1.example",
+    ],
+)
+def test_the_recipient_that_is_looked_up_is_the_one_that_is_written_to(
+    make_queued: Make, writer: Writer, recipient: str
+) -> None:
+    arrival = writer.arrive(make_queued(recipient=recipient))
+    assert arrival.recipient == sent(arrival)["to"] == recipient
 
 
 def test_an_empty_text_holds_the_message(make_queued: Make, writer: Writer) -> None:
@@ -295,23 +326,35 @@ def test_only_messages_of_sequences_are_counted(
 def test_what_a_lead_typed_never_becomes_a_link(make_queued: Make, writer: Writer) -> None:
     """The portal would lead there in the tenant's name."""
     variables = {
-        "first_name": "https://evil.example/x",
-        "company": "evil.example",
+        "first_name": "https_++evil+x",
+        "company": "evil",
         "postal_address": ADDRESS,
     }
     html = (
-        '<a href="{{ first_name }}">a</a><a href="https://{{ company }}/">b</a>'
+        "<a href=\"{{ first_name | replace: '_', ':' | replace: '+', '/' }}\">a</a>"
+        '<a href="https://{{ company }}.example/">b</a>'
         '<a href="https://ours.example/?q={{ company | url_encode }}">c</a>'
     )
     tracking = with_tenant(writer, postal_address=ADDRESS)
-    queued = make_queued(variables=variables, body="See {{ first_name }}", body_html=html)
+    queued = make_queued(variables=variables, body="See", body_html=html)
     found = Links(sent(tracking.arrive(queued))["html"]).hrefs
     clicks = [each.rsplit("/", 1)[1] for each in found if "/c/" in each]
     opened = [writer.links.open("click", token)[2] for token in clicks]
-    assert opened == ["https://ours.example/?q=evil.example"]
+    assert opened == ["https://ours.example/?q=evil"]
     assert len(found) == 2
-    of_text = make_queued(variables=variables, body="See {{ first_name }}")
+    body = "See https://{{ company }}.example/ or https://{{ company }}/"
+    of_text = make_queued(variables=variables, body=body)
     assert "evil" not in " ".join(Links(sent(writer.arrive(of_text))["html"]).hrefs)
+
+
+def test_a_name_that_would_be_a_link_counts_as_missing(make_queued: Make, writer: Writer) -> None:
+    variables = {"first_name": "www.evil.example", "postal_address": ADDRESS}
+    held = writer.arrive(make_queued(variables=variables, body="Hi {{ first_name }}"))
+    assert (held.rule, held.inputs) == ("template_value_missing", {"value": "first_name"})
+    body = "Hi {{ first_name | default: 'you' }}"
+    send = sent(writer.arrive(make_queued(variables=variables, body=body, subject=body)))
+    assert send["subject"] == "Hi you"
+    assert "evil" not in str(send)
 
 
 # --- what nobody has heard of -----------------------------------------------------------------

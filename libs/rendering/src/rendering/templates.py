@@ -20,7 +20,14 @@ from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.builtin.output import OutputNode
 from liquid.context import RenderContext
 from liquid.exceptions import (
+    BlockNestingError,
+    ContextDepthError,
+    FilterArgumentError,
+    FilterError,
+    FilterValueError,
     LiquidError,
+    LocalNamespaceLimitError,
+    OutputStreamLimitError,
     ResourceLimitError,
     UndefinedError,
 )
@@ -30,7 +37,8 @@ from liquid.undefined import FalsyStrictUndefined
 from rendering.cleaning import cleaned
 from rendering.errors import TemplateError
 from rendering.scanning import TAGS, scan_template
-from rendering.variables import VARIABLES
+from rendering.stray_links import would_be_a_link
+from rendering.variables import LEAD_VARIABLES, VARIABLES
 
 FILTERS = (
     "append",
@@ -63,6 +71,8 @@ MAX_SUBJECT_CHARS = 300
 # parses HTML in Python.
 FILTER_CHARS = 100
 WEIGHTS = {"strip_html": 10}
+
+_OF_LEAD = frozenset(LEAD_VARIABLES)
 
 # What `allowed` let through: the only values that a template gets to see.
 Values = NewType("Values", dict[str, str])
@@ -105,12 +115,18 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if len(texts[0]) + times * len(new) > MAX_FILTERED_CHARS:
                 raise _limit("filtered text")
         result = function(value, *args, **kwargs)
+        if name == "default" and isinstance(value, _Missing) and _is_blank(result):
+            return value  # a fallback that nobody sees is none
         if isinstance(result, str) and len(result) > MAX_FILTERED_CHARS:
             raise _limit("filtered text")
         return result
 
     bounded.with_context = True  # type: ignore[attr-defined]
     return bounded
+
+
+def _is_blank(result: object) -> bool:
+    return result is None or (isinstance(result, str) and not cleaned(result).strip())
 
 
 def _sandbox(*, escape: bool) -> Environment:
@@ -133,11 +149,11 @@ def _parse(template: str, escape: bool) -> BoundTemplate:
         _hold_to_the_lists(parsed)
     except LiquidError as error:
         # At this point no value has been put in: the message is about the template alone.
-        said = cleaned(str(error.args[0]) if error.args else type(error).__name__)
+        said = cleaned(str(error.args[0])) if error.args else _words_for(error)
         raise TemplateError("template_error", error=said[:120]) from None
     except (TypeError, ValueError, ArithmeticError, RecursionError, AttributeError) as error:
         # The library lets some of Python's own errors through.
-        raise TemplateError("template_error", error=type(error).__name__) from None
+        raise TemplateError("template_error", error=_words_for(error)) from None
     return parsed
 
 
@@ -252,17 +268,37 @@ def _render(template: str, values: Values, *, escape: bool) -> str:
     except ResourceLimitError as error:
         raise TemplateError("template_limit", limit=_limit_of(error)) from None
     except LiquidError as error:
-        raise TemplateError("template_error", error=type(error).__name__) from None
+        raise TemplateError("template_error", error=_words_for(error)) from None
     except (TypeError, ValueError, ArithmeticError, RecursionError, AttributeError) as error:
-        raise TemplateError("template_error", error=type(error).__name__) from None
+        raise TemplateError("template_error", error=_words_for(error)) from None
+
+
+def _words_for(error: Exception) -> str:
+    """What is wrong, for who wrote the template; the library's own words may quote a value."""
+    match error:
+        case FilterArgumentError():
+            return "a filter is given too many or too few texts, or what is none"
+        case FilterValueError() | FilterError():
+            return "a filter is given something that it cannot change"
+        case ArithmeticError():
+            return "a number in it is too large"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return "it compares or changes what is no text, such as a number"
 
 
 def _limit_of(error: ResourceLimitError) -> str:
-    said = str(error.message)
-    return {
-        "filter work": f"{MAX_FILTER_WORK_CHARS} characters of filter work",
-        "filtered text": f"{MAX_FILTERED_CHARS} characters out of a filter",
-    }.get(said, type(error).__name__)
+    match error:
+        case OutputStreamLimitError():
+            return f"{MAX_OUTPUT_BYTES} bytes of text"
+        case LocalNamespaceLimitError():
+            return f"{MAX_LOCALS_BYTES} bytes of what {{% assign %}} keeps"
+        case BlockNestingError() | ContextDepthError():
+            return "as many {% if %} within each other"
+    if str(error.message) == "filter work":
+        return f"{MAX_FILTER_WORK_CHARS} characters of filter work"
+    return f"{MAX_FILTERED_CHARS} characters out of a filter"
 
 
 def _name(error: UndefinedError) -> str:
@@ -271,7 +307,8 @@ def _name(error: UndefinedError) -> str:
 
 
 def allowed(values: Mapping[str, str]) -> Values:
-    """What a template may see: values of the allow-list that are there, without tricks."""
+    """What a template may see: values of the allow-list that are there, without tricks. What a lead
+    typed that would become a link counts as missing: the fallback takes its place."""
     seen = {}
     for name, value in values.items():
         if name not in VARIABLES:
@@ -282,5 +319,6 @@ def allowed(values: Mapping[str, str]) -> Values:
                 raise TemplateError(
                     "template_limit", limit=f"{MAX_VALUE_CHARS} characters in {name}"
                 )
-            seen[name] = text
+            if name not in _OF_LEAD or not would_be_a_link(name, text):
+                seen[name] = text
     return Values(seen)
