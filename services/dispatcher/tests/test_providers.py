@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from email import message_from_bytes
 from email.policy import default
 
+import aiosmtplib
 import httpx
 import pytest
 
@@ -18,6 +20,7 @@ from dispatcher.providers.http import retry_after
 from dispatcher.providers.http_api import HttpApi
 from dispatcher.providers.mime import mime_of
 from dispatcher.providers.smtp import Smtp, SmtpAccount
+from dispatcher.providers.smtp_session import what_broke
 from leadflow.clock import SystemClock
 from leadflow.records import MessageQueued
 
@@ -209,5 +212,22 @@ async def test_an_address_that_smtp_cannot_carry_is_refused_before_anything_is_s
     content = writer.arrive(make_queued(recipient="jürgen@example.com")).content
     assert content is not None
     smtp = Smtp(SmtpAccount(host="127.0.0.1", port=1), SystemClock(), 1.0)
-    with pytest.raises(Rejected):
+    with pytest.raises(Rejected, match=r"^smtp: an address that a mail cannot carry$"):
         await smtp.send([make_entry(content=content)])
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (asyncio.IncompleteReadError(b"", None), "the server closed the connection"),
+        (ConnectionResetError(), "the server closed the connection"),
+        (ConnectionRefusedError(), "nobody listens there"),
+        (aiosmtplib.SMTPConnectTimeoutError("x"), "no answer in time"),
+        (aiosmtplib.SMTPConnectError("x"), "there is no connection to the server"),
+        (aiosmtplib.SMTPServerDisconnected("x"), "the server closed the connection"),
+        (ValueError("x"), "the server answered what is no SMTP"),
+        (OSError("x"), "there is no connection to the server"),
+    ],
+)
+def test_what_became_of_a_connection_is_told_in_words(error: Exception, told: str) -> None:
+    assert what_broke(error) == told

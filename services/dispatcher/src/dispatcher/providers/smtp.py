@@ -30,7 +30,7 @@ from dispatcher.providers.base import (
     Unreachable,
 )
 from dispatcher.providers.mime import Mail, mime_of
-from dispatcher.providers.smtp_session import Session
+from dispatcher.providers.smtp_session import Session, what_broke
 from leadflow.clock import Clock
 from leadflow.errors import SettingError
 from leadflow.settings import Environment
@@ -145,7 +145,16 @@ def _no_connection(error: BaseException) -> ProviderError:
         return Busy(reason) if 400 <= error.code < 500 else Unauthorized(reason)
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return Unreachable(f"smtp answered {error.code} to the connection")
-    return Unreachable(f"smtp: {type(error).__name__}")
+    return Unreachable(f"smtp: {what_broke(error)}")
+
+
+def _unwritable(error: ValueError | LookupError) -> str:
+    """`mime_of` says in its own words what a mail cannot carry; they name nobody."""
+    if isinstance(error, LookupError):
+        return "the mail has no sender, receiver, subject or text"
+    if isinstance(error, UnicodeError):
+        return "a letter that a mail cannot carry"
+    return cleaned(str(error))
 
 
 class Smtp:
@@ -170,7 +179,7 @@ class Smtp:
         try:
             mail = mime_of(message.content.send(), self._clock.now())
         except (ValueError, LookupError) as error:
-            raise Rejected(f"smtp: {type(error).__name__}") from error
+            raise Rejected(f"smtp: {_unwritable(error)}") from error
         async with self._places:
             return [Accepted(provider_id=None, response=cleaned((await self._send(mail))[:1_000]))]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import ssl
 from typing import cast
 
 import aiosmtplib
@@ -79,7 +81,7 @@ class Session:
         except ProviderError:
             raise
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-            reason = f"smtp: {type(error).__name__}"
+            reason = f"smtp: {what_broke(error)}"
             raise NoAnswer(reason) if self.in_doubt else Unreachable(reason) from error
         finally:
             if self._broken:
@@ -151,6 +153,29 @@ class Session:
         """Close at once: how far the server thinks we are is unknown."""
         self._broken = True
         self._writer.transport.abort()
+
+
+def what_broke(error: BaseException) -> str:
+    """What became of a connection, for people."""
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case ConnectionRefusedError():
+            return "nobody listens there"
+        case aiosmtplib.SMTPConnectError():
+            pass  # what it came of says more
+        case EOFError() | ConnectionError():
+            return "the server closed the connection"
+        case ssl.SSLError():
+            return "the connection could not be secured"
+        case socket.gaierror():
+            return "there is no server of that name"
+        case UnicodeError():
+            return "an address that the server cannot be told"
+        case ValueError() | asyncio.LimitOverrunError():
+            return "the server answered what is no SMTP"
+    cause = error.__cause__
+    return what_broke(cause) if cause is not None else "there is no connection to the server"
 
 
 def _refusal(step: str, code: int, text: str) -> ProviderError:
