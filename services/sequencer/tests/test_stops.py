@@ -167,6 +167,37 @@ def test_a_merged_lead_waits_and_goes_on_when_the_merge_is_undone(story: Any, wo
     assert words.steps_sent(told) == ["later"]
 
 
+@pytest.mark.parametrize("status", ["merged", "quarantined"])
+@pytest.mark.parametrize(
+    ("rule", "stage"), [("won", "won"), ("lost", "lost"), ("stage_left", "qualified")]
+)
+@pytest.mark.parametrize("told_by", ["StageChanged", "LeadUpdated", "release"])
+def test_a_stage_that_stops_holds_though_the_lead_waits_for_its_status(
+    story: Any, words: Any, status: str, rule: str, stage: str, told_by: str
+) -> None:
+    start(story, words, stop_on=(rule,))
+    story.when("LeadUpdated", 10, status=status, revision=2)
+    if told_by == "StageChanged":
+        story.when("StageChanged", 20, to_stage=stage, revision=3)
+    elif told_by == "LeadUpdated":
+        story.when("LeadUpdated", 20, status=status, stage=stage, revision=3)
+    story.when("LeadUpdated", 30, status="active", stage=stage, revision=4)
+    assert words.rules(story.told, "EnrollmentStopped") == [rule]
+    story.passes(100_000)
+    assert words.steps_sent(story.told) == ["hello"]
+
+
+@pytest.mark.parametrize("status", ["merged", "quarantined"])
+def test_a_stage_triggers_nothing_while_the_lead_waits_for_its_status(
+    story: Any, words: Any, status: str
+) -> None:
+    story.publish("won", words.step("thanks"), trigger=("stage", "won"), stop_on=())
+    start(story, words)
+    story.when("LeadUpdated", 10, status=status, revision=2)
+    told = story.when("StageChanged", 20, to_stage="won", revision=3)
+    assert words.types(told) == ["EnrollmentStopped"]
+
+
 def test_a_test_that_bounced_makes_no_lead(story: Any, words: Any) -> None:
     lead_id = ids.test_lead_id("acme", "olga@acme.example")
     assert story.when("MessageBounced", lead_id=lead_id) == []

@@ -56,7 +56,7 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
     follow_status(case, event)
     row = case.row
     if not row.created or row.status != ACTIVE:
-        _take_stage(case, event.stage, event.revision)
+        _move(case, event, event.stage, event.revision)
         return
     if before.created and before.status in (ACTIVE, "merged"):
         _move(case, event, event.stage, event.revision)
@@ -69,16 +69,14 @@ def seen(case: Case, event: LeadCreated | LeadUpdated) -> None:
         if row.stage != event.stage:
             _enter(case, event, event.stage, row.stage)
         return
-    _take_stage(case, event.stage, event.revision)
+    if _take_stage(case, event.stage, event.revision):
+        _leave(case, event, row.stage, event.stage)
     triggers.on_stage(case, event, case.row.stage)
     triggers.on_event(case, event, "lead_created")
 
 
 def stage_changed(case: Case, event: StageChanged) -> None:
-    if case.row.created and case.row.status == ACTIVE:
-        _move(case, event, event.to_stage, event.revision)
-    else:
-        _take_stage(case, event.to_stage, event.revision)
+    _move(case, event, event.to_stage, event.revision)
 
 
 def qualified(case: Case, event: LeadQualified) -> None:
@@ -156,10 +154,17 @@ def _move(case: Case, event: LeadRecord, stage: str, revision: int) -> None:
 def _enter(case: Case, event: LeadRecord, left: str, stage: str) -> None:
     if left in (dormancy.TRIGGER, *dormancy.CLOSED):
         dormancy.begin_anew(case, min(event.recorded_at, case.now))  # back in the pipeline
+    _leave(case, event, left, stage)
+    if case.row.created and case.row.status == ACTIVE:
+        triggers.on_stage(case, event, stage)
+
+
+def _leave(case: Case, event: LeadRecord, left: str, stage: str) -> None:
+    """End what the change of stage ends, also of a lead that is merged away or quarantined: what
+    waits for that to be undone must not go on then."""
     stops.stage_left(case, event, left, stage)
     if stage in stops.CLOSING_STAGES:
         stops.stop(case, event, stage, {"from": left})
-    triggers.on_stage(case, event, stage)
 
 
 def follow_status(case: Case, event: LeadRecord) -> None:
