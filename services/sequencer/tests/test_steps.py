@@ -74,7 +74,20 @@ def test_a_wait_sends_nothing_and_delays_what_follows(story: Any, words: Any) ->
         (("has_email", "eq", "true"), True),
         (("has_phone", "eq", "false"), False),
         (("source", "eq", "website-form"), True),
+        (("service", "eq", "roof"), True),
+        (("service", "eq", "windows"), False),
+        (("owner", "eq", "dana"), True),
+        (("owner", "ne", "dana"), False),
+        (("language", "eq", "en"), True),
+        (("language", "eq", "de"), False),
+        (("language", "in", "de,en"), True),
+        (("timezone", "eq", "America/Chicago"), True),
+        (("timezone", "ne", "America/Chicago"), False),
+        (("status", "eq", "active"), True),
+        (("urgency", "eq", "normal"), True),
+        (("urgency", "eq", "urgent"), False),
         (("urgency", "gte", "3"), False),
+        (("urgency", "lte", "3"), False),
         (("no-such-field", "ne", "x"), False),
         (("stage", "no-such-op", "new"), False),
     ],
@@ -87,7 +100,7 @@ def test_a_step_whose_condition_does_not_hold_is_skipped(
     )
     story.publish("none", trigger=("manual", ""))
     story.when("LeadQualified", temperature="hot")
-    told = story.when("LeadCreated", 1)
+    told = story.when("LeadCreated", 1, service="roof", language="en")
     assert words.steps_sent(told) == (["call", "next"] if holds else ["next"])
     if not holds:
         (skipped,) = [each for each in told if each.TYPE == "StepSkipped"]

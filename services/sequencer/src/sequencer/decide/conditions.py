@@ -65,6 +65,8 @@ def _field(row: LeadRow, name: str) -> str | None:
             return row.status
         case "timezone":
             return row.profile.timezone
+        case "language":
+            return row.profile.language or ""
         case "service":
             return row.profile.service or ""
         case "owner":
