@@ -48,6 +48,7 @@ def test_a_condition_step_that_does_not_hold_jumps_and_says_what_it_passed(
     )
     story.when("LeadCreated")
     assert words.steps_sent(story.passes(30)) == ["slow"]
+    assert words.steps_sent(story.told) == ["slow"]  # and the call not before either
     assert words.rules(story.told, "StepSkipped") == ["condition", "jumped_over"]
 
 
