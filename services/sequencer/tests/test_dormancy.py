@@ -32,6 +32,24 @@ def test_a_lead_without_a_response_for_n_days_is_enrolled_then_and_not_before(
     assert words.steps_sent(told) == ["back"]
 
 
+def test_a_lead_is_dormant_after_no_response_for_14_days(story: Any, words: Any) -> None:
+    # "Dormant: no response for 14 days; reactivation from day 60" (product.md).
+    story.publish("dormant", words.step("nudge"), trigger=("dormant", "14"))
+    story.when("LeadCreated")
+    assert story.until(14 * DAY - 1) == []
+    assert words.steps_sent(story.until(14 * DAY)) == ["nudge"]
+    assert words.steps_sent(story.until(60 * DAY)) == ["back"]
+
+
+def test_a_response_on_the_13th_day_puts_dormancy_off_by_14_days(story: Any, words: Any) -> None:
+    story.publish("dormant", words.step("nudge"), trigger=("dormant", "14"))
+    story.when("LeadCreated")
+    story.until(13 * DAY)
+    story.when("ReplyReceived", 13 * DAY)
+    assert story.until(27 * DAY - 1) == []
+    assert words.steps_sent(story.until(27 * DAY)) == ["nudge"]
+
+
 def test_it_is_enrolled_once_for_each_silence(story: Any, words: Any) -> None:
     story.when("LeadCreated")
     assert words.steps_sent(story.until(390 * DAY)) == ["back"]
