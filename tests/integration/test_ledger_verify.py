@@ -24,6 +24,7 @@ from sqlalchemy import make_url, text
 from leadflow import database, topics
 from leadflow.kafka.port import Outgoing
 from leadflow.records import ConsentChanged, MessageFailed, MessageSent
+from leadflow_cli.verify import columns
 from leadflow_cli.verify.chain import Head
 from leadflow_cli.verify.kinds import Disagreement, Kind
 from leadflow_cli.verify.notes import new_notes
@@ -241,7 +242,7 @@ TAMPERED: list[tuple[str, str, set[Kind]]] = [
         f"convert_to(replace(convert_from(payload, 'UTF8'), 'Hi', 'Ho'), 'UTF8') {OF}",
         {Kind.PAYLOAD_CHANGED, Kind.ACCEPTED_OTHER_BYTES},
     ),
-    ("sent8", f"{CHAIN} SET at = at - interval '1 day' {OF}", {Kind.CHAIN_ROW_CHANGED}),
+    ("sent8", f"{CHAIN} SET at = at - interval '1 day' {OF}", CHANGED),
 ]
 
 
@@ -254,6 +255,82 @@ async def test_what_is_changed_past_every_trigger_is_named_and_nothing_else(
     assert filled.said == {
         (str(kind), filled.messages[name]) for name, _, kinds in TAMPERED for kind in kinds
     }
+
+
+OTHER = {
+    "text": "'other'",
+    "integer": "7",
+    "timestamp with time zone": "now() + interval '1 day'",
+    "ARRAY": "ARRAY['other']",
+    "json": """'{"purpose": "other"}'""",
+    "uuid": "gen_random_uuid()",
+}
+
+
+async def types_of(filled: Filled) -> dict[str, str]:
+    """The columns of the ledger with their types, as the database has them."""
+    admin = database.engine(filled.accounts.database_url, pool_size=1)
+    try:
+        async with admin.connect() as connection:
+            rows = await connection.execute(
+                text(
+                    "SELECT column_name, data_type FROM information_schema.columns "
+                    "WHERE table_schema = 'dispatcher' AND table_name = 'ledger'"
+                )
+            )
+            return {row.column_name: row.data_type for row in rows}
+    finally:
+        await admin.dispose()
+
+
+async def test_every_column_of_the_ledger_is_compared_or_has_a_reason_not_to_be(
+    filled: Filled,
+) -> None:
+    compared = {*columns.WITH_CHAIN, *columns.WITH_TOPIC, *columns.AS_QUEUED, *columns.OTHERWISE}
+    assert not compared & columns.NOT_COMPARED.keys()
+    assert compared | columns.NOT_COMPARED.keys() == (await types_of(filled)).keys()
+    assert all(columns.NOT_COMPARED.values())
+
+
+async def test_a_change_of_any_column_that_is_compared_is_named(filled: Filled) -> None:
+    types = await types_of(filled)
+    # Each change of the tenant would be looked for in the other tenant's accounts.
+    of_topic = {*columns.WITH_TOPIC, *columns.AS_QUEUED} - {"tenant_id"}
+    of_chain = {*columns.WITH_CHAIN} - {"tenant_id"}
+    for name, changed in (("sent1", of_topic), ("sent2", of_chain), ("held", of_topic)):
+        others = ", ".join(f"{column} = {OTHER[types[column]]}" for column in changed)
+        await filled.tamper(f"{LEDGER} SET {others} {OF}", id=filled.messages[name])
+    await filled.look()
+
+    def named(kind: Kind, name: str) -> str:
+        (detail,) = (
+            each.detail
+            for each in filled.found
+            if each.kind is kind and each.message_id == filled.messages[name]
+        )
+        return detail
+
+    for name in ("sent1", "held"):
+        told = set(named(Kind.TOPIC_DIFFERS, name).partition(" differ in ")[2].split(", "))
+        assert told == of_topic
+    told_of_chain = named(Kind.LEDGER_ROW_CHANGED, "sent2")
+    assert not {column for column in of_chain if column not in told_of_chain}
+
+
+@pytest.mark.parametrize("column", ["sequence_id", "step_id", "answers", "changed_at"])
+async def test_a_change_of_one_column_of_a_sent_row_is_named_by_itself(
+    filled: Filled, column: str
+) -> None:
+    types = await types_of(filled)
+    await filled.tamper(
+        f"{LEDGER} SET {column} = {OTHER[types[column]]} {OF}", id=filled.messages["sent3"]
+    )
+    await filled.look()
+    kind = Kind.LEDGER_ROW_CHANGED if column == "changed_at" else Kind.TOPIC_DIFFERS
+    assert [(each.kind, each.message_id) for each in filled.found] == [
+        (kind, filled.messages["sent3"])
+    ]
+    assert filled.found[0].detail.endswith(f"differ in {column}")
 
 
 IN_CHAIN = "WHERE tenant_id = :tenant AND seq"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from leadflow_cli.verify.columns import AS_QUEUED
 from leadflow_cli.verify.kinds import Disagreement, Kind
 from leadflow_cli.verify.notes import Notes
 
@@ -41,7 +42,8 @@ OF_CHAIN, UNLIKE_CHAIN = differing(
         "AND l.response_sha256 IS NOT c.response_sha256",
         "'lead_id'": "c.format > 1 AND l.lead_id IS NOT c.lead_id",
         "'channel'": "c.format > 1 AND l.channel IS NOT c.channel",
-        "'recipient or address'": "c.format > 1 AND l.to_sha256 IS NOT NULL "
+        "'changed_at'": "l.changed_at_us <> c.at_us",
+        "'recipient, address or salt'": "c.format > 1 AND l.to_sha256 IS NOT NULL "
         "AND l.to_sha256 IS NOT c.to_sha256",
     }
 )
@@ -55,6 +57,11 @@ OF_TOPIC, UNLIKE_TOPIC = differing(
         "AND l.recipient_sha256 IS NOT q.recipient_sha256",
         "'address'": "q.lead_id IS NOT NULL AND l.address_sha256 IS NOT NULL "
         "AND l.address_sha256 IS NOT q.address_sha256",
+        **{
+            f"'{name}'": "q.lead_id IS NOT NULL AND l.as_queued <> q.as_queued AND "
+            f"json_extract(l.as_queued, '$.{name}') IS NOT json_extract(q.as_queued, '$.{name}')"
+            for name in AS_QUEUED
+        },
     }
 )
 

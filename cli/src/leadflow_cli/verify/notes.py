@@ -16,7 +16,7 @@ CACHE_KIB = 65_536
 
 TABLES = """
 CREATE TABLE queued (message_id PRIMARY KEY, tenant_id, read INTEGER, lead_id, channel,
-    recipient_sha256, address_sha256) WITHOUT ROWID;
+    recipient_sha256, address_sha256, as_queued) WITHOUT ROWID;
 CREATE TABLE places (message_id, partition INTEGER, offset INTEGER, PRIMARY KEY (partition, offset))
     WITHOUT ROWID;
 CREATE TABLE dead (partition INTEGER, offset INTEGER, PRIMARY KEY (partition, offset))
@@ -25,10 +25,11 @@ CREATE TABLE told (message_id, state, tenant_id, body_sha256, provider_id,
     PRIMARY KEY (message_id, state)) WITHOUT ROWID;
 CREATE TABLE ledger (message_id PRIMARY KEY, tenant_id, channel, state, rule, body_sha256, provider,
     provider_id, response_sha256, in_doubt INTEGER, changed_at_us INTEGER,
-    wire_sha256, lead_id, recipient_sha256, address_sha256, to_sha256)
+    wire_sha256, lead_id, recipient_sha256, address_sha256, to_sha256, as_queued)
     WITHOUT ROWID;
 CREATE TABLE chained (message_id PRIMARY KEY, tenant_id, seq INTEGER, state, rule, body_sha256,
-    provider, provider_id, response_sha256, format INTEGER, lead_id, channel, to_sha256)
+    provider, provider_id, response_sha256, format INTEGER, lead_id, channel, to_sha256,
+    at_us INTEGER)
     WITHOUT ROWID;
 CREATE TABLE accepted (id, key, channel, body_sha256, early INTEGER);
 CREATE INDEX accepted_key ON accepted (key);

@@ -14,6 +14,7 @@ from leadflow.errors import CodecError
 from leadflow.ids import answer_id
 from leadflow_cli.errors import CliError
 from leadflow_cli.verify.chain import ChainWalk, Head, Link
+from leadflow_cli.verify.columns import AS_QUEUED, as_queued_in
 from leadflow_cli.verify.kinds import Disagreement, Kind
 from leadflow_cli.verify.notes import Notes
 from leadflow_cli.verify.walk_log import TELL, told_of
@@ -25,13 +26,16 @@ Tell = Callable[[str, int], None]
 
 # What stands for a person is noted as hashes. The last is the one that the chain has (ADR 19); what
 # was erased has none.
-COLUMNS = """
+COLUMNS = (
+    """
     message_id, tenant_id, channel, state, rule, body_sha256, provider, provider_id,
     encode(sha256(convert_to(response, 'UTF8')), 'hex') AS response_sha256, in_doubt,
     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_at_us,
     CASE WHEN provider NOT LIKE '%-api' AND state IN ('sent', 'unknown') THEN payload END
         AS payload,
-    answers, answers_event, recipient, lead_id,
+    recipient, lead_id, """
+    + ", ".join(AS_QUEUED)
+    + """,
     CASE WHEN recipient <> '' THEN encode(sha256(convert_to(recipient, 'UTF8')), 'hex') END
         AS recipient_sha256,
     CASE WHEN address <> '' THEN encode(sha256(convert_to(address, 'UTF8')), 'hex') END
@@ -40,6 +44,7 @@ COLUMNS = """
         json_build_array(salt, recipient, address)::text, 'UTF8')), 'hex') END AS to_sha256,
     payload IS NOT NULL AND encode(sha256(payload), 'hex') IS DISTINCT FROM body_sha256 AS changed
 """
+)
 LEDGER = "SELECT " + COLUMNS + "FROM dispatcher.ledger WHERE $1::text IS NULL OR tenant_id = $1"
 AGAIN = "SELECT " + COLUMNS + "FROM dispatcher.ledger WHERE message_id = ANY ($1::text[])"
 CHAIN = """
@@ -54,13 +59,13 @@ HEADS = """
 """
 OUTBOX = "SELECT value FROM dispatcher.outbox"
 
-NOTE_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?" + ", ?" * 15 + ")"
+NOTE_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?" + ", ?" * 16 + ")"
 # The dispatcher queues it itself: it stands in no topic.
 NOTE_ANSWER = (
     "INSERT INTO queued (message_id, tenant_id, read) VALUES (?, ?, 0) ON CONFLICT DO NOTHING"
 )
 # Ordered by number: a message's last row stays.
-NOTE_CHAINED = "INSERT OR REPLACE INTO chained VALUES (?" + ", ?" * 12 + ")"
+NOTE_CHAINED = "INSERT OR REPLACE INTO chained VALUES (?" + ", ?" * 13 + ")"
 
 
 class LedgerWalk:
@@ -167,7 +172,7 @@ def _record(codec: Codec, value: bytes) -> Any:
 def _answers_keyword(row: Any) -> bool:
     """Whether it answers a STOP, START or HELP: its id follows from the raw event that it names."""
     keyword, event_id = row["answers"], row["answers_event"]
-    return keyword is not None and row["message_id"] == answer_id(
+    return None not in (keyword, event_id) and row["message_id"] == answer_id(
         row["tenant_id"], event_id, keyword.removesuffix(" again"), row["recipient"]
     )
 
@@ -190,6 +195,7 @@ def _noted(row: Any) -> tuple[Any, ...]:
         row["recipient_sha256"],
         row["address_sha256"],
         row["to_sha256"],
+        as_queued_in(row),
     )
 
 
@@ -208,4 +214,5 @@ def _chained(link: Link) -> tuple[Any, ...]:
         link.lead_id,
         link.channel,
         link.to_sha256,
+        link.at_us,
     )

@@ -14,12 +14,13 @@ from leadflow.kafka.port import Message
 from leadflow.topics import DISPATCHER_DLQ, MESSAGE_EVENTS, MESSAGES
 from leadflow_cli.ledger import FINAL
 from leadflow_cli.reading import Reader
+from leadflow_cli.verify.columns import as_queued_of
 from leadflow_cli.verify.notes import Notes
 from rendering.cleaning import cleaned
 
 AT_ONCE = 5_000
 QUEUE = """
-    INSERT INTO queued VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO queued VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET read = max(read, excluded.read)
 """
 PLACE = "INSERT OR IGNORE INTO places VALUES (?, ?, ?)"
@@ -85,14 +86,15 @@ class LogWalk:
 
 
 def queued_of(record: records.MessageQueued, *, read: bool) -> tuple[Any, ...]:
-    """Whose message was queued, as the ledger is to have it; addresses as hashes."""
+    """What was queued, as the ledger is to have it; addresses as hashes."""
     recipient = cleaned(record.recipient).strip()
     address = address_key(record.channel, recipient)
     hashes = [
         hashlib.sha256(each.encode()).hexdigest() if each else None for each in (recipient, address)
     ]
     return (
-        record.message_id, record.tenant_id, int(read), record.lead_id, record.channel, *hashes
+        record.message_id, record.tenant_id, int(read), record.lead_id, record.channel, *hashes,
+        as_queued_of(record),
     )  # fmt: skip
 
 
