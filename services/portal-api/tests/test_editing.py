@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from leadflow import ids
-from leadflow.records import Arm, SendWindow, SequencePublished, SequenceStep, Trigger
+from leadflow.records import Arm, Condition, SendWindow, SequencePublished, SequenceStep, Trigger
 from portal_api import editing
 from portal_api.editing import Refused
 from portal_api.wording import check_template, filled
@@ -265,3 +265,55 @@ def test_days_by_the_calendar_put_a_step_behind_hours(sequence: SequencePublishe
         step = replace(sequence.steps[0], step_id="new", **changes)
         names = [each.step_id for each in editing.with_step(sequence, step)]
         assert names.index("new") == place
+
+
+def asking(sequence: SequencePublished, field: str, op: str, value: str) -> SequencePublished:
+    """A step hello, a wait, and a third step with this condition."""
+    third = replace(step("third", 2), condition=Condition(field=field, op=op, value=value))
+    rest = replace(step("rest", 1), channel="wait")
+    return replace(sequence, steps=(step("hello", 0), rest, third))
+
+
+@pytest.mark.parametrize(
+    ("field", "op", "value", "says"),
+    [
+        ("colour", "eq", "red", "colour is no field"),
+        ("message.nosuch", "eq", "opened", "'nosuch' is no earlier step"),
+        ("message.third", "eq", "opened", "'third' is no earlier step"),
+        ("message.rest", "eq", "sent", "'rest' is no earlier step"),
+        ("message.hello", "eq", "eaten", "eaten never becomes of a message"),
+        ("temperature", "gte", "warm", "gte compares numbers"),
+        ("urgency", "lte", "3", "lte compares numbers"),
+        ("temperature", "like", "warm", "like is no operator"),
+    ],
+)
+def test_a_condition_that_can_never_hold_is_refused_and_says_why(
+    sequence: SequencePublished, field: str, op: str, value: str, says: str
+) -> None:
+    with pytest.raises(Refused, match=f"condition of step 3: .*{says}"):
+        editing.check(asking(sequence, field, op, value))
+
+
+@pytest.mark.parametrize(
+    ("field", "op", "value"),
+    [
+        ("language", "eq", "en"),
+        ("owner", "eq", ""),
+        ("temperature", "in", "hot, warm"),
+        ("message.hello", "ne", "opened"),
+        ("message.hello", "eq", "opened,clicked"),
+    ],
+)
+def test_a_condition_that_may_hold_is_taken(
+    sequence: SequencePublished, field: str, op: str, value: str
+) -> None:
+    editing.check(asking(sequence, field, op, value))
+
+
+def test_what_has_an_old_senseless_condition_can_still_be_paused(
+    sequence: SequencePublished, t0: datetime
+) -> None:
+    old = asking(sequence, "colour", "eq", "red")
+    assert editing.next_version(old, t0, status="paused").status == "paused"
+    with pytest.raises(Refused):
+        editing.next_version(old, t0, status="active")

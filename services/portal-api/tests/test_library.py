@@ -76,6 +76,13 @@ def test_a_sequence_that_names_no_template_says_which_it_is(t0: datetime) -> Non
         library.sequence_of(entry, {}, Tenant(tenant_id="acme"), t0)
 
 
+def test_a_file_with_a_condition_that_can_never_hold_is_refused_and_says_why(t0: datetime) -> None:
+    (entry,) = [each for each in ENTRIES if each["sequence_id"] == "hot-lead-task"]
+    steps = [{**entry["steps"][0], "condition": {"field": "colour", "op": "eq", "value": "red"}}]
+    with pytest.raises(SettingError, match="hot-lead-task: condition of step 1: colour"):
+        library.sequence_of({**entry, "steps": steps}, TEMPLATES, Tenant(tenant_id="acme"), t0)
+
+
 def test_only_what_nobody_has_or_nobody_edited_is_published(sequence: SequencePublished) -> None:
     newer = replace(sequence, version=4)
     edited = replace(sequence, source="portal-api")

@@ -20,9 +20,10 @@ from leadflow.records import (
     SequenceStep,
     Trigger,
 )
+from portal_api.conditions import WITHOUT_MESSAGE as WITHOUT_MESSAGE
+from portal_api.conditions import senseless
 
 CHANNELS = ("email", "sms", "whatsapp", "call", "task", "wait", "condition", "stop")
-WITHOUT_MESSAGE = ("wait", "condition", "stop")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 STATUSES = ("draft", "active", "paused", "archived")
@@ -111,6 +112,7 @@ def check(sequence: SequencePublished) -> None:
         raise Refused("steps: two of them have the same id")
     for number, step in enumerate(sequence.steps):
         _check_step(step)
+        _check_condition(sequence, number)
         if step.otherwise and step.otherwise not in names[number + 1 :]:
             raise Refused(f"otherwise: {step.otherwise} is no later step")
     if sequence.window is not None:
@@ -267,6 +269,15 @@ def _check_step(step: SequenceStep) -> None:
         raise Refused("template_html: only an e-mail has an HTML part")
     if "\n" in step.subject:
         raise Refused("template_subject: one line")
+
+
+def _check_condition(sequence: SequencePublished, number: int) -> None:
+    """What is older than this rule may still be paused and archived."""
+    condition = sequence.steps[number].condition
+    if condition is None or sequence.status in ("paused", "archived"):
+        return
+    if (reason := senseless(condition, sequence.steps[:number])) is not None:
+        raise Refused(f"condition of step {number + 1}: {reason}")
 
 
 def _check_window(window: SendWindow) -> None:

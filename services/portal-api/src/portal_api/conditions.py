@@ -1,0 +1,51 @@
+"""Which conditions of a step make sense: those that can hold for a lead. Pure.
+
+The sequencer looks at them when a step is due, and one that makes no sense never holds: the step
+would be skipped for everybody. tests/unit/test_conditions.py holds these names to the sequencer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leadflow.records import Condition, SequenceStep
+
+FIELDS = (
+    "temperature",
+    "urgency",
+    "stage",
+    "source",
+    "service",
+    "language",
+    "owner",
+    "timezone",
+    "status",
+    "has_email",
+    "has_phone",
+)
+OPERATORS = ("eq", "ne", "in")
+OUTCOMES = ("sent", "delivered", "opened", "clicked", "replied", "bounced", "failed")
+OF_A_MESSAGE = "message."
+WITHOUT_MESSAGE = ("wait", "condition", "stop")
+
+
+def senseless(condition: Condition, before: Sequence[SequenceStep]) -> str | None:
+    """Why a condition can never hold, None if it may. `before` are the steps above its own."""
+    if condition.op in ("gte", "lte"):
+        return f"{condition.op} compares numbers, and no field is one; use {', '.join(OPERATORS)}"
+    if condition.op not in OPERATORS:
+        return f"{condition.op} is no operator, they are {', '.join(OPERATORS)}"
+    if not condition.field.startswith(OF_A_MESSAGE):
+        if condition.field in FIELDS:
+            return None
+        return f"{condition.field} is no field, they are {', '.join(FIELDS)} and message.STEP_ID"
+    step_id = condition.field.removeprefix(OF_A_MESSAGE)
+    if not any(each.step_id == step_id and each.channel not in WITHOUT_MESSAGE for each in before):
+        return f"{condition.field}: {step_id!r} is no earlier step with a message"
+    wanted = [each.strip() for each in condition.value.split(",")]
+    if unknown := [each for each in wanted if each not in OUTCOMES]:
+        return (
+            f"{condition.field}: {', '.join(unknown) or 'nothing'} never becomes of a message, "
+            f"that is {', '.join(OUTCOMES)}"
+        )
+    return None
