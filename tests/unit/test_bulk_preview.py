@@ -176,6 +176,12 @@ def test_the_preview_of_a_migration_is_what_the_sequencer_does(
         story.when(command)
         [moved] = [each for each in story.told if isinstance(each, records.EnrollmentMigrated)]
         assert plan["next_step"] == moved.next_step_id
+        skipped = [
+            each.step_id
+            for each in story.told
+            if isinstance(each, records.StepSkipped) and each.rule == "left_behind"
+        ]
+        assert plan["left_behind"] == skipped
         scheduled = [each for each in story.told if isinstance(each, records.StepScheduled)]
         if scheduled:
             assert plan["about"] == scheduled[0].due_at.isoformat()

@@ -70,6 +70,17 @@ def test_reordered_steps_are_not_sent_twice(version: Version) -> None:
     assert goes_to(new, version(3, "b", "a", "c"), 1, "a") == ("c", "next_step_left")
 
 
+def test_steps_before_its_place_that_it_never_had_are_named(version: Version) -> None:
+    at = moving.Standing(version=1, index=1)
+    old = version(1, "a", "b", "c", "d")
+    moved = moving.destination(old, version(2, "a", "c", "b", "d"), at)
+    assert (moved.step and moved.step.step_id, moved.left_behind) == ("b", ("c",))
+    added = moving.destination(old, version(2, "new", "a", "b"), at)
+    assert added.left_behind == ("new",)
+    same = moving.destination(old, version(2, "a", "b", "d"), at)
+    assert same.left_behind == ()
+
+
 def lines(t0: datetime, *told: tuple[str, int, Any]) -> list[dict[str, Any]]:
     """(type, version, index, or next step of a migration) as the timeline keeps them."""
     names = {"EnrollmentMigrated": "next_step_id"}

@@ -161,6 +161,12 @@ def test_a_call_is_put_down_for_a_person() -> None:
             {"from": "is-hot"},
             "the condition is-hot did not hold and led past it",
         ),
+        (
+            "left_behind",
+            {"from_version": "1", "to_version": "2"},
+            "the lead was moved from version 1 to 2, where the step comes before the place at "
+            "which it goes on",
+        ),
     ],
 )
 def test_a_skipped_step_says_by_which_rule_and_what_it_looked_at(

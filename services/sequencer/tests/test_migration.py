@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-from leadflow.errors import RecordRefused
-
 
 def begun(story: Any, words: Any, *names: str) -> None:
     """Version 1 with these steps an hour apart, and a lead that has had the first."""
@@ -81,11 +79,53 @@ def test_a_step_that_did_not_change_keeps_its_time(story: Any, words: Any) -> No
     assert story.row.live[0].due_at == before
 
 
+@pytest.mark.parametrize("status", [None, "draft"])
 def test_a_version_that_is_not_published_is_refused_and_changes_nothing(
-    story: Any, words: Any
+    story: Any, words: Any, status: str | None
 ) -> None:
     begun(story, words, "a", "b")
+    if status is not None:
+        story.publish("one", words.step("a"), version=9, status=status)
     enrollment_id = story.row.live[0].enrollment_id
-    with pytest.raises(RecordRefused):
-        story.when("EnrollmentMigrateRequested", 1, enrollment_id=enrollment_id, to_version=9)
+    [refused] = story.when(
+        "EnrollmentMigrateRequested", 1, enrollment_id=enrollment_id, to_version=9
+    )
+    assert (refused.TYPE, refused.command) == ("CommandRefused", "migrate")
+    assert (refused.rule, refused.inputs) == ("unknown_version", {"version": "9"})
     assert words.steps_sent(story.passes(60)) == ["b"]
+
+
+def left_behind(told: list[Any]) -> list[tuple[str, int, str]]:
+    return [
+        (each.step_id, each.step_index, each.rule) for each in told if each.TYPE == "StepSkipped"
+    ]
+
+
+def test_a_step_that_was_moved_before_its_place_is_told_as_skipped(story: Any, words: Any) -> None:
+    begun(story, words, "a", "b", "c", "d")
+    steps = [words.step(name, 60 + n) for n, name in enumerate(("a", "c", "b", "d"))]
+    told = moved(story, words, *steps)
+    assert left_behind(told) == [("c", 1, "left_behind")]
+    [skipped] = [each for each in told if each.TYPE == "StepSkipped"]
+    assert skipped.inputs == {"from_version": "1", "to_version": "2"}
+    assert words.steps_sent(story.passes(500)) == ["b", "d"]
+    assert left_behind(story.told) == [("c", 1, "left_behind")]
+
+
+def test_a_step_that_was_added_before_its_place_is_told_as_skipped(story: Any, words: Any) -> None:
+    begun(story, words, "a", "b")
+    told = moved(story, words, words.step("new"), words.step("a"), words.step("b", 60))
+    assert left_behind(told) == [("new", 0, "left_behind")]
+
+
+def test_what_a_migration_skipped_is_neither_sent_nor_told_again_by_the_next(
+    story: Any, words: Any
+) -> None:
+    begun(story, words, "a", "b", "c")
+    moved(story, words, words.step("a"), words.step("c", 50), words.step("b", 60))
+    steps = [words.step(name, 60 + n) for n, name in enumerate("abc")]
+    story.publish("one", *steps, version=3)
+    enrollment_id = story.row.live[0].enrollment_id
+    story.when("EnrollmentMigrateRequested", 2, enrollment_id=enrollment_id, to_version=3)
+    assert words.steps_sent(story.passes(500)) == ["b"]
+    assert left_behind(story.told) == [("c", 1, "left_behind")]

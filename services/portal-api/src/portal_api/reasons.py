@@ -23,6 +23,8 @@ _WORDS = {
     # skipped
     "condition": "its condition did not hold: {field} {op} {wanted}, but it was {found}",
     "jumped_over": "the condition {from} did not hold and led past it",
+    "left_behind": "the lead was moved from version {from_version} to {to_version}, where the step "
+    "comes before the place at which it goes on",
     "no_recipient": "the lead has no address for {channel}",
     "consent_refused": "the lead refused {channel}",
     "consent_missing": "the lead has not agreed to {channel}, and the sequence's rule is {rule}",
@@ -34,6 +36,7 @@ _WORDS = {
     "not_enrolled": "the lead never was in it",
     "already_paused": "it was paused by hand already",
     "same_version": "it was in version {version} already",
+    "unknown_version": "version {version} is not published",
     # stopped
     "reply": "the lead replied by {channel}",
     "account_reply": "another contact of the same account replied",

@@ -20,7 +20,6 @@ WORDS = {
     "not_enrolled": "the lead is not in the sequence now",
     "already_active": "the lead is in it already",
     "not_carried_out": "the sequencer could not do it: {reason}",
-    "unknown_version": "version {version} is not published",
     "unknown_lead": "there is no such lead among those that you may enroll",
 }
 PERSONAL = ("first_name", "last_name", "email", "phone", "stage")

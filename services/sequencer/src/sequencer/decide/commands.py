@@ -99,7 +99,9 @@ def migrate(case: Case, event: EnrollmentMigrateRequested) -> None:
     if event.to_version == enrollment.version:
         _refuse(case, event, "migrate", "same_version", {"version": enrollment.version})
         return
-    migration.migrate(case, event, enrollment)
+    missing = migration.migrate(case, event, enrollment)
+    if missing is not None:
+        _refuse(case, event, "migrate", "unknown_version", {"version": missing})
 
 
 def _live(

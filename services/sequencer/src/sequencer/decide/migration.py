@@ -6,29 +6,32 @@ Where it goes on, with the steps before it in its old version behind it for good
 2. if that step was removed, at the first later step of the old version that the new one has;
 3. if there is none, after the last step behind it that the new version has, or at its start.
 
-From there on steps that are behind it are passed over, so that nobody gets one twice; steps that
-were added before that place are not made up for.
+From there on steps that are behind it are passed over, so that nobody gets one twice. Steps before
+that place which the lead never had, added there or moved there, are not made up for: each is told
+as skipped by the migration.
 """
 
 from __future__ import annotations
 
-from leadflow.errors import RecordRefused
 from leadflow.records import EnrollmentMigrated, EnrollmentMigrateRequested, SequencePublished
 from leadflow.records.base import changed
-from sequencer.decide import scheduling
+from sequencer.decide import firing, scheduling
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
 
+LEFT_BEHIND = "left_behind"
 
-def migrate(case: Case, event: EnrollmentMigrateRequested, enrollment: Enrollment) -> None:
-    """Move a live enrollment to another version. Raises RecordRefused if one of the two is not
-    published."""
+
+def migrate(case: Case, event: EnrollmentMigrateRequested, enrollment: Enrollment) -> int | None:
+    """Move a live enrollment to another version; or the one of the two that is not published, and
+    nothing is changed."""
     versions = case.setting.sequences
     old = versions.get(enrollment.sequence_id, enrollment.version)
     new = versions.get(enrollment.sequence_id, event.to_version)
-    if old is None or new is None or new.status == "draft":
-        missing = event.to_version if old is not None else enrollment.version
-        raise RecordRefused("unknown_version", f"version {missing} is not published")
+    if old is None:
+        return enrollment.version
+    if new is None or new.status == "draft":
+        return event.to_version
     behind = {*enrollment.passed, *(each.step_id for each in old.steps[: enrollment.step_index])}
     index = place(old, new, enrollment.step_index, behind)
     standing = old.steps[enrollment.step_index] if enrollment.step_index < len(old.steps) else None
@@ -49,12 +52,17 @@ def migrate(case: Case, event: EnrollmentMigrateRequested, enrollment: Enrollmen
         rule="manual",
         inputs=inputs({"requested_by": event.requested_by}),
     )
+    looked_at: dict[str, object] = {"from_version": old.version, "to_version": new.version}
+    for number, each in enumerate(new.steps[:index]):
+        if each.step_id not in behind:
+            firing.skip(case, changed(moved, step_index=number), each, LEFT_BEHIND, looked_at)
     if moved.waits_for:
         case.change(changed(moved, step_index=index))
     elif following is not None and following == standing:
         case.change(changed(moved, step_index=index))  # nothing changed for it, nor its time
     else:
         scheduling.schedule(case, moved, new, index, after=case.now)
+    return None
 
 
 def place(old: SequencePublished, new: SequencePublished, index: int, behind: set[str]) -> int:

@@ -4,7 +4,8 @@
 2. If that step was removed, at the first later step of the old version that the new one has.
 3. If there is none, after the last step behind it that the new version has, or at its start.
 
-Steps behind it, in this version or in those before, are passed over.
+Steps behind it, in this version or in those before, are passed over. Steps before that place which
+the lead never had are left behind for good.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The step that comes next in the new version, None if nothing is left, by which rule."""
+    """The step that comes next in the new version, None if nothing is left, by which rule; and
+    the steps before it that the lead never had and will not get."""
 
     step: SequenceStep | None
     rule: str
+    left_behind: tuple[str, ...] = ()
 
 
 def standing(told: Iterable[Mapping[str, Any]], begun_in: int, versions: Versions) -> Standing:
@@ -86,9 +89,10 @@ def destination(old: SequencePublished, new: SequencePublished, at: Standing) ->
         rule = AFTER_LAST_BEHIND
     while index < len(new.steps) and new.steps[index].step_id in behind:
         index += 1
+    left = tuple(each.step_id for each in new.steps[:index] if each.step_id not in behind)
     if index >= len(new.steps):
-        return Destination(None, NOTHING_LEFT)
-    return Destination(new.steps[index], rule)
+        return Destination(None, NOTHING_LEFT, left)
+    return Destination(new.steps[index], rule, left)
 
 
 def outlook(
@@ -123,6 +127,7 @@ def outlook(
             "next_step": None if goes_to.step is None else goes_to.step.step_id,
             "channel": None if goes_to.step is None else goes_to.step.channel,
             "rule": goes_to.rule,
+            "left_behind": list(goes_to.left_behind),
             "about": None if due is None else due.isoformat(),
             "time": "kept" if kept else "new",
             "paused": run.status == "paused",

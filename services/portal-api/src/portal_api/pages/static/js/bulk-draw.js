@@ -41,8 +41,9 @@ function plan(now) {
   if (!now?.next_step && !now?.rule) return "";
   if (!now.rule) return now.skipped ? `first step skipped: ${words(now.skipped)}` : now.held_by ? "first step waits: paused" : `starts with ${words(now.next_step)}`;
   const from = now.stands_on ? `${words(now.stands_on)}${now.removed ? " (removed)" : ""}` : "the end";
-  if (!now.next_step) return `${from} → completed`;
-  return `${from} → ${words(now.next_step)}, ${now.paused ? "paused; then " : ""}about ${soon(now.about)}${now.time === "kept" ? ", as before" : ""}`;
+  const without = now.left_behind?.length ? `; will not get ${now.left_behind.map(words).join(", ")}` : "";
+  if (!now.next_step) return `${from} → completed${without}`;
+  return `${from} → ${words(now.next_step)}, ${now.paused ? "paused; then " : ""}about ${soon(now.about)}${now.time === "kept" ? ", as before" : ""}${without}`;
 }
 
 export function list(title, count, items, told) {
