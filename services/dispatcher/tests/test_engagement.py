@@ -173,8 +173,20 @@ def test_what_happened_before_the_message_is_not_about_it(kind: str) -> None:
 
 
 def test_what_is_said_to_happen_in_the_future_happened_when_it_was_heard_of() -> None:
-    found = verdict(report("complained", 86_400 * 365))
-    assert found == Tell("complained", NOW)
+    ahead = (NOW - SENT_AT).total_seconds() + 86_400
+    assert verdict(report("complained", ahead)) == Tell("complained", NOW)
+
+
+@pytest.mark.parametrize("kind", ["delivered", "opened", "clicked", "bounced", "complained"])
+def test_what_is_dated_more_than_a_day_ahead_is_refused(kind: str) -> None:
+    ahead = (NOW - SENT_AT).total_seconds() + 86_400
+    assert verdict(report(kind, ahead + 1)) == Refuse("in_the_future")
+
+
+def test_what_is_dated_to_the_first_year_is_not_about_the_message() -> None:
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    told = report("bounced", occurred_at=first, bounce_type="hard")
+    assert verdict(told) == Refuse("before_the_message")
 
 
 # --- once ------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from dispatcher.model import State
 
 # Between our clock and a provider's.
 SKEW = timedelta(minutes=10)
+# A clock that is ahead by more than that says nothing of when it was.
+MOST_AHEAD = timedelta(days=1)
 # For a message that is here and was not presented yet: nobody reports earlier than that.
 EARLY = timedelta(minutes=5)
 # For a message that is not here, or whose sending is not settled.
@@ -172,8 +174,8 @@ def judge(
         return held
     if not speaks_for(callback.source, message.provider, by_our_id=by_our_id):
         return Refuse("other_provider")
-    if callback.occurred_at < standing.created_at - SKEW:
-        return Refuse("before_the_message")
+    if (rule := _misdated(callback, standing)) is not None:
+        return Refuse(rule)
     if callback.kind in SEEN_KINDS:
         return _seen(callback, message, standing, told, around)
     if is_about_another(callback, message):
@@ -193,6 +195,15 @@ def judge(
         if "delivered" in told:
             return Refuse("after_delivery")
     return Tell(what, at)
+
+
+def _misdated(callback: Callback, standing: Standing) -> str | None:
+    """The rule by which nothing that happened then is told of the message, if any."""
+    if callback.occurred_at < standing.created_at - SKEW:
+        return "before_the_message"
+    if callback.occurred_at > callback.received_at + MOST_AHEAD:
+        return "in_the_future"
+    return None
 
 
 def happened_at(callback: Callback) -> datetime:
@@ -253,7 +264,7 @@ def machine(
         each
         for each in around
         if speaks_for(each.source, message.provider, by_our_id=each.message_id is not None)
-        and each.occurred_at >= standing.created_at - SKEW
+        and _misdated(each, standing) is None
     ]
     if _in_burst(callback, [each for each in genuine if each.kind == "clicked"]):
         return IN_BURST
