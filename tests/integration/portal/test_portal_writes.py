@@ -229,6 +229,9 @@ def test_pause_resume_and_unsubscribe_are_commands(
     run = next(each for each in ops.get(base).json()["items"] if each["lead_id"] == told.leads[1])
     url = f"{base}/{run['id']}"
     assert ops.put(url, json={"action": "resume"}).status_code == 409
+    nowhere = ops.put(url, json={"action": "migrate", "to_version": 99})
+    assert nowhere.status_code == 422, nowhere.text
+    assert nowhere.json()["detail"] == "to_version: 99 is not published."
     assert ops.put(url, json={"action": "pause"}).status_code == 202
     assert ops.put(url, json={"action": "unsubscribe"}).status_code == 202
     pause, stop = portal.read("enrollment-commands", told.leads[1], 2)

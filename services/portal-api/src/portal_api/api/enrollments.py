@@ -23,6 +23,7 @@ from portal_api.problems import Problem
 from portal_api.reasons import because
 from portal_api.store import enrollments as store
 from portal_api.store import leads as lead_store
+from portal_api.store.connection import row as one_row
 
 router = APIRouter(prefix="/sequences/{sequence_id}", tags=["enrollments"])
 
@@ -126,6 +127,12 @@ async def change_enrollment(
             raise Problem(HTTPStatus.NOT_FOUND, f"The sequence has no enrollment {enrollment_id}.")
         if body.action == "migrate" and body.to_version is None:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "to_version: which version it goes to.")
+        if body.action == "migrate" and not await _is_published(
+            context, sequence_id, body.to_version
+        ):
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY, f"to_version: {body.to_version} is not published."
+            )
         if (refused := _cannot(body.action, row)) is not None:
             raise Problem(
                 HTTPStatus.CONFLICT,
@@ -169,6 +176,16 @@ async def change_enrollment(
 
     target = f"{sequence_id}/{enrollment_id}"
     return await run(context, request, principal, f"enrollment.{body.action}", target, work)
+
+
+async def _is_published(context: Context, sequence_id: str, version: int | None) -> bool:
+    async with context.engine.connect() as connection:
+        found = await one_row(
+            connection,
+            "SELECT definition FROM sequences WHERE sequence_id = :id AND version = :version",
+            {"id": sequence_id, "version": version},
+        )
+    return found is not None and found["definition"]["status"] != "draft"
 
 
 def _cannot(action: str, row: dict[str, Any]) -> tuple[str, dict[str, str]] | None:
