@@ -50,7 +50,8 @@ def test_a_message_in_doubt_is_listed_until_somebody_says_what_became_of_it(
         assert ops.get("/messages?state=nonsense").status_code == 422
         url, body = f"/messages/{doubt}/settle", {"outcome": "sent", "reason": "it is in the box"}
         assert rep.post(url, json=body).status_code == 403
-        assert ops.post(url, json={"outcome": "sent"}).status_code == 422
+        for nothing in ({}, {"reason": ""}, {"reason": "  \t"}):
+            assert ops.post(url, json={"outcome": "sent", **nothing}).status_code == 422
         assert ops.post("/messages/nothing/settle", json=body).status_code == 404
         assert ops.post(f"/messages/{sent_id}/settle", json=body).status_code == 409
         answer = ops.post(url, json=body)

@@ -205,7 +205,7 @@ class SettleDoubt(Body):
     """What became of a message in doubt, and how that was found out."""
 
     outcome: Literal["sent", "failed"]
-    reason: Text
+    reason: Words
     provider_id: Name | None = None
 
 
