@@ -96,3 +96,71 @@ def test_no_cell_of_an_export_is_a_formula(note: str) -> None:
     # A number is a number, and is taken again.
     assert row["address"] == "+15125550142"
     assert listed(header() + line(entry)).refused == ()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_an_address_and_a_number_of_one_line_are_both_taken(delimiter: str) -> None:
+    text = "email,phone\na@example.com,+15125550142\n,+15125550143\nnobody,+15125550144\n"
+    found = listed(text.replace(",", delimiter), reason="opt_out")
+    taken = [(row.line, row.place.channel, row.place.address) for row in found.rows]
+    assert taken == [
+        (2, "email", "a@example.com"),
+        *((2, channel, "+15125550142") for channel in ("sms", "whatsapp", "call")),
+        *((3, channel, "+15125550143") for channel in ("sms", "whatsapp", "call")),
+        *((4, channel, "+15125550144") for channel in ("sms", "whatsapp", "call")),
+    ]
+    assert [(each.line, each.address) for each in found.refused] == [(4, "nobody")]
+
+
+def test_columns_that_say_nothing_to_us_are_named() -> None:
+    assert listed("email,name,city\na@example.com,Ann,Austin\n").ignored == ("name", "city")
+    assert listed(header()).ignored == ()
+
+
+@pytest.mark.parametrize("column", ["chanel", "adress", "reasons", "notess"])
+def test_a_column_whose_name_is_misspelt_is_refused(column: str) -> None:
+    with pytest.raises(NoList, match=column):
+        listed(f"email,{column}\na@example.com,sms\n")
+
+
+def test_a_line_with_more_cells_than_there_are_columns_is_refused() -> None:
+    found = listed("email\na@example.com,b@example.com\nc@example.com,\n")
+    assert [each.line for each in found.refused] == [2]
+    assert [row.place.address for row in found.rows] == ["c@example.com"]
+
+
+def test_a_quote_that_is_never_closed_is_no_csv() -> None:
+    with pytest.raises(NoList, match="no CSV"):
+        listed('email\n"a@example.com')
+
+
+@given(
+    address=st.from_regex(r"[=+\-'a-z|][=+\-'a-z|]{0,8}@[a-z]{1,8}\.[a-z]{2,3}", fullmatch=True),
+    note=st.text(
+        alphabet=st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=9
+    ).map(str.strip),
+)
+def test_what_was_exported_is_imported_as_it_was(address: str, note: str) -> None:
+    entry = {
+        "channel": "email",
+        "address": address,
+        "reason": "complaint",
+        "changed_at": NOW,
+        "source": "portal",
+        "changed_by": "priya",
+        "note": note,
+        "active": True,
+    }
+    found = listed(header() + line(entry))
+    assert found.refused == ()
+    (row,) = found.rows
+    assert (row.place.channel, row.place.address, row.reason, row.note, row.at) == (
+        "email",
+        address,
+        "complaint",
+        note,
+        NOW,
+    )
+    lifted = listed(header() + line({**entry, "active": False}))
+    assert lifted.rows == ()
+    assert len(lifted.refused) == 1

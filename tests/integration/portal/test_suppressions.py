@@ -154,9 +154,20 @@ def test_nobody_sees_or_changes_the_list_of_another_tenant(
     assert others.get(f"/suppressions/{entry}").status_code == 404
     assert lift(others, entry, reason="mine").status_code == 404
     tenant = portal.tenants[0].tenant_id
-    assert others.get("/suppressions/export", params={"tenant": tenant}).status_code == 403
+    for name in ("tenant", "tenant_id"):
+        for path in ("/suppressions", "/suppressions/export", "/suppressions/imports"):
+            assert others.get(path, params={name: tenant}).status_code == 403
     with portal.client("rep", tenant) as rep:
         assert rep.get("/suppressions").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/suppressions", "/suppressions/export", "/suppressions/imports"])
+def test_a_parameter_that_is_not_known_is_refused_instead_of_passed_over(
+    ops: httpx.Client, path: str
+) -> None:
+    answer = ops.get(path, params={"tenants": "acme"})
+    assert (answer.status_code, "tenants" in answer.text) == (422, True)
+    assert ops.get(path, params={"tenant": "acme", "tenant_id": "other"}).status_code == 422
 
 
 FILE = (
@@ -228,7 +239,7 @@ def test_an_import_does_not_undo_what_a_person_lifted_since(
         (b"address\n\xff\xfe\n", 422, "not UTF-8"),
         (b"address\n" + b"a@example.com\n" * 50_001, 422, "50000 lines"),
         (b"address\n" + b"x" * 5_000_001, 413, "5 MB"),
-        (b'address\n"open', 202, ""),
+        (b'address\n"open', 422, "no CSV"),
     ],
 )
 def test_a_file_that_is_no_list_or_too_large_is_refused_as_a_whole(

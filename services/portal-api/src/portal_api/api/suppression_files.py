@@ -7,11 +7,11 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from portal_api.api.access import Ctx, Operator, tenant_of
-from portal_api.api.suppressions import Channel, Limit, State, known_tenant
+from portal_api.api.suppressions import Channel, Limit, State, Tenant, known_tenant, only_known
 from portal_api.api.writing import Done, Write, run
 from portal_api.auth import Principal
 from portal_api.context import Context
@@ -21,7 +21,9 @@ from portal_api.store import writes
 from portal_api.suppression import files
 from portal_api.suppression.importing import plan
 
-router = APIRouter(prefix="/suppressions", tags=["suppressions"])
+router = APIRouter(
+    prefix="/suppressions", tags=["suppressions"], dependencies=[Depends(only_known)]
+)
 
 CSV = "text/csv; charset=utf-8"
 SHOWN_REFUSALS = 100
@@ -34,7 +36,7 @@ async def import_list(
     request: Request,
     context: Ctx,
     principal: Operator,
-    tenant: str | None = None,
+    tenant: Tenant,
     channel: Channel | None = None,
     reason: Annotated[str, Query(max_length=40)] = "",
     file: FileName = "list.csv",
@@ -42,9 +44,10 @@ async def import_list(
 ) -> JSONResponse:
     """A CSV file as the body, at most 5 MB and 50,000 lines; its first line names the columns.
 
-    `address` is needed; `channel`, `reason`, `time` and `note` are taken where they are there,
-    `channel` and `reason` of the query otherwise. `dry_run` says what would come of it and
-    changes nothing. Lines that cannot be taken are refused one by one, with the reason.
+    `address` is needed (or `email`, `phone`, or both: each is taken); `channel`, `reason`, `time`
+    and `note` are taken where they are there, `channel` and `reason` of the query otherwise.
+    `dry_run` says what would come of it and changes nothing; `ignored` are the columns that say
+    nothing to us. Lines that cannot be taken are refused one by one, with the reason.
     """
     length = request.headers.get("content-length", "")
     if not length.isdigit():
@@ -91,6 +94,7 @@ async def import_list(
             **counts,
             "id": None if dry_run else import_id,
             "dry_run": dry_run,
+            "ignored": listed.ignored,
             "refused": len(refused),
             "refusals": [asdict(each) for each in refused[:SHOWN_REFUSALS]],
         }
@@ -103,7 +107,7 @@ async def import_list(
 
 @router.get("/imports")
 async def list_imports(
-    context: Ctx, principal: Operator, tenant: str | None = None, limit: Limit = 20
+    context: Ctx, principal: Operator, tenant: Tenant, limit: Limit = 20
 ) -> dict[str, Any]:
     """The latest imports and how far each has got."""
     async with context.engine.connect() as connection:
@@ -130,7 +134,7 @@ async def refused_lines(import_id: str, context: Ctx, principal: Operator) -> Re
 async def export(
     context: Ctx,
     principal: Operator,
-    tenant: str | None = None,
+    tenant: Tenant,
     channel: Channel | None = None,
     state: State = "active",
 ) -> StreamingResponse:

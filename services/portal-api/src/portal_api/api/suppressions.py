@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
@@ -25,7 +25,33 @@ from portal_api.store import suppressions as store
 from portal_api.suppression import rules
 from portal_api.suppression.records import BY_HAND, added, lifted
 
-router = APIRouter(prefix="/suppressions", tags=["suppressions"])
+
+def only_known(request: Request) -> None:
+    """Raises Problem 422 for a parameter that the route does not have: a filter that is misspelt
+    would show everything, or everybody's."""
+    asked = [request.scope["route"].dependant]
+    known: set[str] = set()
+    for each in asked:
+        known |= {field.alias for field in each.query_params}
+        asked += each.dependencies
+    if unknown := sorted(request.query_params.keys() - known):
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"{unknown[0][:40]}: there is no such parameter, only {', '.join(sorted(known))}",
+        )
+
+
+def tenant_named(tenant_id: str | None = None, tenant: str | None = None) -> str | None:
+    """The tenant that is meant, by either name. Raises Problem 422 where they differ."""
+    if None not in (tenant_id, tenant) and tenant_id != tenant:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "tenant: tenant_id says another")
+    return tenant_id if tenant is None else tenant
+
+
+Tenant = Annotated[str | None, Depends(tenant_named)]
+router = APIRouter(
+    prefix="/suppressions", tags=["suppressions"], dependencies=[Depends(only_known)]
+)
 
 SHOWN_SECONDS = 3.0
 Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_PAGE)]
@@ -59,7 +85,7 @@ class Lift(Body):
 async def list_suppressions(
     context: Ctx,
     principal: Operator,
-    tenant: str | None = None,
+    tenant: Tenant,
     channel: Channel | None = None,
     reason: Reason | None = None,
     address: str | None = None,

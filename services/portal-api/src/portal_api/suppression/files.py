@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 from portal_api.suppression.rules import NotListable, Place, places, reason_of
@@ -18,13 +20,24 @@ LARGEST_BYTES = 5_000_000
 LARGEST_ROWS = 50_000
 LONGEST_NOTE = 500
 COLUMNS = ("channel", "address", "reason", "time", "source", "by", "note", "state")
+# Each such column is read: a line may have an e-mail address and a number.
+_ADDRESSES = (
+    "address", "email", "email_address", "e-mail", "e_mail", "phone", "number", "phone_number",
+    "mobile", "mobile_phone", "mobile_number",
+)  # fmt: skip
 _NAMES = {
-    "address": ("address", "email", "email_address", "e-mail", "phone", "number", "phone_number"),
     "channel": ("channel",),
     "reason": ("reason", "status", "type"),
     "note": ("note", "notes", "comment"),
     "time": ("time", "at", "date", "created_at", "unsubscribed_at", "timestamp"),
+    "state": ("state",),
 }
+# Of an export; an import has its own.
+_LEFT_ALONE = frozenset({"source", "by"})
+# So like a name that we know, it is that name misspelt.
+_MISSPELT = 0.85
+# What `_harmless` puts an apostrophe before; a spreadsheet does the same.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 class NoList(Exception):
@@ -53,18 +66,20 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """What a file holds: how many lines, what can be entered, what not."""
+    """What a file holds: how many lines, what can be entered, what not; and the columns that say
+    nothing to us."""
 
     lines: int
     rows: tuple[Row, ...]
     refused: tuple[Refused, ...]
+    ignored: tuple[str, ...] = ()
 
 
 def read(data: bytes, *, region: str, now: datetime, channel: str = "", reason: str = "") -> Listed:
     """The rows of a CSV file. `channel` and `reason` are of those that name none.
 
-    The first line names the columns: one for the address, and channel, reason, note, time where
-    the file has them. Raises NoList for what is no such file, or too large.
+    The first line names the columns: one or more for addresses, and channel, reason, note, time
+    where the file has them. Raises NoList for what is no such file, or too large.
     """
     if len(data) > LARGEST_BYTES:
         raise NoList(f"a file has at most {LARGEST_BYTES // 1_000_000} MB: split it")
@@ -76,46 +91,80 @@ def read(data: bytes, *, region: str, now: datetime, channel: str = "", reason: 
         raise NoList("the file is no text: save it as CSV")
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[Row] = []
+    refused: list[Refused] = []
+    lines = 0
     try:
-        columns = _columns(next(reader, []))
-        rows, refused, lines = [], [], 0
+        names = ["_".join(each.strip().lower().split()) for each in next(reader, [])]
+        columns, holding = _columns(names)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             lines += 1
             if lines > LARGEST_ROWS:
                 raise NoList(f"a file has at most {LARGEST_ROWS} lines: split it")
-            given = {
-                name: cells[at].strip() if at < len(cells) else "" for name, at in columns.items()
-            }
-            try:
-                rows += _rows(reader.line_num, given, region, now, channel, reason)
-            except NotListable as error:
-                refused.append(
-                    Refused(line=reader.line_num, address=given["address"][:254], why=str(error))
-                )
+            given = {name: _bare(cells, at) for name, at in columns.items()}
+            addresses = [each for at in holding if (each := _bare(cells, at))]
+            longer = any(cell.strip() for cell in cells[len(names) :])
+            for address in addresses or [""]:
+                try:
+                    if longer:
+                        raise NotListable("the line has more cells than the first line has names")
+                    rows += _rows(
+                        reader.line_num, address, given, region, now, channel=channel, reason=reason
+                    )
+                except NotListable as error:
+                    refused.append(
+                        Refused(line=reader.line_num, address=address[:254], why=str(error))
+                    )
     except csv.Error as error:
         raise NoList(f"line {reader.line_num} is no CSV: {error}") from None
-    return Listed(lines=lines, rows=_each_once(rows), refused=tuple(refused))
+    taken = {*columns.values(), *holding}
+    ignored = tuple(
+        name[:120]
+        for at, name in enumerate(names)
+        if at not in taken and name and name not in _LEFT_ALONE
+    )
+    return Listed(lines=lines, rows=_each_once(rows), refused=tuple(refused), ignored=ignored)
 
 
-def _columns(head: Iterable[str]) -> dict[str, int]:
-    names = ["_".join(each.strip().lower().split()) for each in head]
+def _columns(names: Sequence[str]) -> tuple[dict[str, int], list[int]]:
+    """Where each column is, and where addresses are. Raises NoList."""
     found = {
         name: names.index(alias)
         for name, aliases in _NAMES.items()
         for alias in reversed(aliases)
         if alias in names
     }
-    if "address" not in found:
+    known = {*_ADDRESSES, *(each for aliases in _NAMES.values() for each in aliases)}
+    for name in names:
+        if name not in known and (meant := get_close_matches(name, known, 1, _MISSPELT)):
+            raise NoList(f"the column `{name[:40]}` is not known: is it `{meant[0]}`?")
+    holding = [at for at, name in enumerate(names) if name in _ADDRESSES]
+    if not holding:
         raise NoList("the first line must name the columns, one of them `address`")
-    return found
+    return found, holding
+
+
+def _bare(cells: Sequence[str], at: int) -> str:
+    """A cell without the apostrophe that keeps it from being a formula."""
+    cell = cells[at].strip() if at < len(cells) else ""
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
 def _rows(
-    line: int, given: Mapping[str, str], region: str, now: datetime, channel: str, reason: str
+    line: int,
+    address: str,
+    given: Mapping[str, str],
+    region: str,
+    now: datetime,
+    *,
+    channel: str,
+    reason: str,
 ) -> list[Row]:
+    if given.get("state", "").lower() == "lifted":
+        raise NotListable("it is lifted: whoever is to stay lifted is not imported")
     why = reason_of(given.get("reason") or reason)
     at = _time(given.get("time", ""))
     if at is not None and at > now:
@@ -125,7 +174,7 @@ def _rows(
         raise NotListable(f"a note has at most {LONGEST_NOTE} characters")
     return [
         Row(line=line, place=place, reason=why, note=note, at=at)
-        for place in places(given["address"], given.get("channel") or channel, region)
+        for place in places(address, given.get("channel") or channel, region)
     ]
 
 
@@ -178,6 +227,6 @@ def _line(cells: Iterable[str]) -> str:
 
 def _harmless(cell: str) -> str:
     """No spreadsheet takes a cell for a formula (OWASP, CSV injection); a number stays a number."""
-    if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not cell[1:].isdigit():
+    if _FORMULA.match(cell) and not cell[1:].isdigit():
         return f"'{cell}"
     return cell
