@@ -15,7 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,10 +116,23 @@ class Reporter:
             return request
         return self._signed(request.path, json.loads(request.body), SECRETS["own"], "svix")
 
-    def _signed(self, path: str, told: dict[str, Any], secret: str, name: str) -> Request:
+    def stale(self, request: Request) -> Request:
+        """The same report, signed well with a timestamp of more than five minutes ago or ahead."""
+        told, path = json.loads(request.body), request.path
+        away = self._chance.choice((-301, -3_600, 310, 3_600))
+        if path.startswith("/webhooks/providers/standard/"):
+            late = self._signed(path, told, SECRETS["standard"], "webhook", away)
+        else:
+            whose = "rival" if path.endswith(self.rival) else "own"
+            late = self._signed(path, told, SECRETS[whose], "svix", away)
+        return replace(late, answer=403)
+
+    def _signed(
+        self, path: str, told: dict[str, Any], secret: str, name: str, away: int = 0
+    ) -> Request:
         body = json.dumps(told).encode()
         webhook_id = f"msg_{self._chance.getrandbits(64):x}"
-        timestamp = str(int(datetime.now(UTC).timestamp()))
+        timestamp = str(int(datetime.now(UTC).timestamp()) + away)
         signature = standard_signature(standard_key(secret), webhook_id, timestamp, body)
         headers = {"id": webhook_id, "timestamp": timestamp, "signature": signature}
         return Request(path, body, {f"{name}-{part}": each for part, each in headers.items()})
@@ -475,6 +488,10 @@ async def test_nothing_changes_but_by_what_truly_happened(
             again = [*chance.sample(true, len(true) // 2), *map(reporter.anew, true)]
             requests = [*true, *false, *forged, *again]
             chance.shuffle(requests)
+            by_time = [each for each in (*true, *false) if "x-twilio-signature" not in each.headers]
+            for _ in range(30):
+                stale = reporter.stale(chance.choice(by_time))
+                requests.insert(chance.randrange(len(requests)), stale)
             half = len(requests) // 2
             await post(portal, requests[:half])
             await report_by_itself(world, str(portal.base_url).rstrip("/"), spare)
