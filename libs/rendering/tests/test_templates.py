@@ -37,12 +37,16 @@ def test_a_blank_value_is_a_missing_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "fallback", ["''", "' '", "'\t'", "'\u200b'", "' ' | upcase", "' ' | append: ' '", "region"]
+    "fallback", ["' '", "'\t'", "'\u200b'", "' ' | upcase", "' ' | append: ' '", "region"]
 )
 def test_a_fallback_that_nobody_sees_is_none(fallback: str) -> None:
     with pytest.raises(TemplateError) as caught:
         render_text(f"Hi {{{{ last_name | default: {fallback} }}}}!", ANN)
     assert caught.value.rule == "template_value_missing"
+
+
+def test_an_empty_fallback_leaves_a_value_out() -> None:
+    assert render_text("Hi Ann {{ last_name | default: '' }}!", ANN) == "Hi Ann !"
 
 
 def test_a_second_fallback_takes_the_place_of_a_blank_one() -> None:

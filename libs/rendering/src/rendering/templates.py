@@ -116,7 +116,7 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
                 raise _limit("filtered text")
         result = function(value, *args, **kwargs)
         if name == "default" and isinstance(value, _Missing) and _is_blank(result):
-            return value  # a fallback that nobody sees is none
+            return value  # a fallback that nobody sees is none; an empty one leaves out on purpose
         if isinstance(result, str) and len(result) > MAX_FILTERED_CHARS:
             raise _limit("filtered text")
         return result
@@ -126,7 +126,9 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_blank(result: object) -> bool:
-    return result is None or (isinstance(result, str) and not cleaned(result).strip())
+    return result is None or (
+        isinstance(result, str) and result != "" and not cleaned(result).strip()
+    )
 
 
 def _sandbox(*, escape: bool) -> Environment:
