@@ -54,6 +54,23 @@ KNOWN: Mapping[str, Known] = {
 }
 
 
+# What is said on topics of their own, about anybody; the rest is in lead-events.
+OF_OTHERS = ("suppression", "pause")
+
+
+class Silence:
+    """The progress of a topic in which nothing is said."""
+
+    async def partitions(self) -> int:
+        return 1
+
+    async def ends(self) -> Mapping[int, int]:
+        return {}
+
+    async def reached(self) -> Mapping[int, int]:
+        return {}
+
+
 class Turns:
     """Lets one of those who wait go on at a time, as `choices` say; past their end the first."""
 
@@ -200,9 +217,14 @@ class World:
             pace=Pace(lease_seconds=20.0, timeout_seconds=8.0, retries=Retries()),
             to_send=Wakeup(),
             to_publish=Wakeup(),
-            fence=Fence(self, [], self) if self.fenced else None,
+            fence=self._fence() if self.fenced else None,
         )
         await made.round()
+
+    def _fence(self) -> Fence:
+        if self.stop in OF_OTHERS:
+            return Fence(Silence(), [self], self)
+        return Fence(self, [Silence()], self)
 
 
 PAYLOAD = b'{"subject":"Hello","text":"Hi","to":"ann@example.com"}'
