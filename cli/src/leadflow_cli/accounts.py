@@ -134,6 +134,8 @@ class Accounts:
                 self._enrolled.add(record.enrollment_id)
             case records.StepScheduled():
                 self._due[record.enrollment_id] = (record.step_index, record.due_at)
+            case records.StepSkipped(rule="left_behind"):
+                pass  # by a migration, whatever is due by now
             case records.StepFired() | records.StepSkipped():
                 # The next step may have been scheduled before it in the same decision.
                 if self._due.get(record.enrollment_id, (-1,))[0] == record.step_index:
