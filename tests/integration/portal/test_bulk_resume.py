@@ -51,8 +51,11 @@ def a_sequence(ops: httpx.Client, name: str, minutes: int) -> str:
     }  # fmt: skip
     body = {"name": name, "steps": [step], **GATE}
     made = ops.post("/sequences", json=body, headers={"Prefer": "wait=20"})
-    assert made.status_code == 201, made.text
-    return str(made.json()["id"])
+    # Not shown yet (202) by a portal that has just begun.
+    assert made.status_code in (201, 202), made.text
+    sequence_id = str(made.json()["id"])
+    wait(lambda: ops.get(f"/sequences/{sequence_id}").status_code == 200)
+    return sequence_id
 
 
 def leads(portal: Any, mark: str, number: int) -> list[str]:
