@@ -38,8 +38,6 @@ from .sequencing import (
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 SESSION_SECONDS = 10.0
-# As many as a slow machine takes over and works through, replies included, before `soon`.
-BURST = 1_200
 LEADS = 2_000
 
 
@@ -116,7 +114,7 @@ def test_a_frozen_worker_writes_nothing_once_its_leads_are_anothers(
             wait(worker.ready)
         written = Written(kafka_bootstrap, group, tenant)
         soon = datetime.now(UTC) + timedelta(seconds=26)
-        leads = [created(tenant, f"lead-{n}", soon - timedelta(minutes=1)) for n in range(BURST)]
+        leads = [created(tenant, f"lead-{n}", soon - timedelta(minutes=1)) for n in range(LEADS)]
         publish(kafka_bootstrap, [of_lead(each) for each in leads])
         written.until_queued(50)
         workers[0].process.send_signal(signal.SIGSTOP)
