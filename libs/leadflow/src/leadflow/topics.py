@@ -9,7 +9,7 @@ RAW_EVENTS = Topic(
     records=(records.RawEvent,),
     partitions=12,
     retention="90d",
-    producers=("upstream", "portal-api"),
+    producers=("upstream", "portal-api", "crm-sync"),
     consumers=("intake", "dispatcher", "portal-api"),
 )
 LEAD_EVENTS = Topic(
@@ -29,6 +29,7 @@ LEAD_EVENTS = Topic(
         records.JobCompleted,
         records.ConsentChanged,
         records.ProviderEnriched,
+        records.CrmChangeSettled,
     ),
     partitions=12,
     retention="forever",
@@ -202,6 +203,15 @@ CRM_SYNC_EVENTS = Topic(
     producers=("crm-sync",),
     consumers=("portal-api",),
 )
+CRM_NOTICES = Topic(
+    name="crm-notices",
+    key="tenant:provider:crm_id",
+    records=(records.CrmNoticed,),
+    partitions=12,
+    retention="7d",
+    producers=("portal-api",),
+    consumers=("crm-sync",),
+)
 CRM_ACCOUNTS = Topic(
     name="crm-accounts",
     key="account_id",
@@ -283,6 +293,7 @@ ALL: tuple[Topic, ...] = (
     CRM_SYNC_RETRY_5M,
     CRM_SYNC_RETRY_1H,
     CRM_SYNC_EVENTS,
+    CRM_NOTICES,
     CRM_ACCOUNTS,
     INTAKE_DLQ,
     SEQUENCER_DLQ,

@@ -8,6 +8,8 @@ from leadflow.records.common import (
     Attribution,
     Condition,
     ConsentGrant,
+    CrmField,
+    FieldSettled,
     Metric,
     Money,
     Reason,
@@ -16,6 +18,7 @@ from leadflow.records.common import (
     Trigger,
 )
 from leadflow.records.crm_accounts import AccountStatusChanged
+from leadflow.records.crm_notices import CrmNoticed
 from leadflow.records.crm_sync_events import SyncRunRecorded
 from leadflow.records.dead_letter_reviews import DeadLetterReviewed
 from leadflow.records.enrollment_commands import (
@@ -45,6 +48,7 @@ from leadflow.records.lead_events import (
     BookingMade,
     CallMissed,
     ConsentChanged,
+    CrmChangeSettled,
     JobCompleted,
     LeadCreated,
     LeadMerged,
@@ -85,6 +89,8 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     CallMissed,
     CommandRefused,
     ConsentChanged,
+    CrmChangeSettled,
+    CrmNoticed,
     DeadLetterReviewed,
     DoubtSettled,
     EnrollRequested,
@@ -150,6 +156,9 @@ __all__ = [
     "Condition",
     "ConsentChanged",
     "ConsentGrant",
+    "CrmChangeSettled",
+    "CrmField",
+    "CrmNoticed",
     "DeadLetterReviewed",
     "DoubtSettled",
     "EnrollRequested",
@@ -164,6 +173,7 @@ __all__ = [
     "EnrollmentResumed",
     "EnrollmentStopRequested",
     "EnrollmentStopped",
+    "FieldSettled",
     "JobCompleted",
     "LeadCreated",
     "LeadMerged",

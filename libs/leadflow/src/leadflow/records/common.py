@@ -152,6 +152,60 @@ class ConsentGrant(Nested):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrmField(Nested):
+    """A field as the CRM tells of it, in the CRM's own words."""
+
+    PII: ClassVar[frozenset[str]] = frozenset(["value"])
+
+    name: str
+    value: str | None = None
+    at: datetime | None = None
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "value": self.value,
+            "at": self.at,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldSettled(Nested):
+    """Whose value of a field stands."""
+
+    PII: ClassVar[frozenset[str]] = frozenset(["crm_value", "log_value"])
+
+    field: str
+    outcome: str
+    rule: str
+    conflict: bool
+    crm_value: str | None = None
+    log_value: str | None = None
+    crm_at: datetime | None = None
+    log_at: datetime | None = None
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "field": self.field,
+            "outcome": self.outcome,
+            "rule": self.rule,
+            "conflict": self.conflict,
+            "crm_value": self.crm_value,
+            "log_value": self.log_value,
+            "crm_at": self.crm_at,
+            "log_at": self.log_at,
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(Nested):
     """One number."""
 

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from leadflow.records.base import LeadRecord, assemble
-from leadflow.records.common import Address, Attribution, ConsentGrant, Metric, Money, Reason
+from leadflow.records.common import (
+    Address,
+    Attribution,
+    ConsentGrant,
+    FieldSettled,
+    Metric,
+    Money,
+    Reason,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -634,4 +642,41 @@ class ProviderEnriched(LeadRecord):
     @classmethod
     def from_avro(cls, data: dict[str, Any]) -> Self:
         data["metrics"] = tuple([Metric.from_avro(item) for item in data["metrics"]])
+        return assemble(cls, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmChangeSettled(LeadRecord):
+    """People changed a lead in the CRM: field by field, whose value stands."""
+
+    TYPE: ClassVar[str] = "CrmChangeSettled"
+    VERSION: ClassVar[int] = 1
+    PRIVACY_CLASS: ClassVar[str] = "internal"
+    PII: ClassVar[frozenset[str]] = frozenset([])
+
+    cause_id: str
+    revision: int
+    account_id: str
+    provider: str
+    fields: tuple[FieldSettled, ...]
+
+    def to_avro(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "tenant_id": self.tenant_id,
+            "occurred_at": self.occurred_at,
+            "recorded_at": self.recorded_at,
+            "source": self.source,
+            "lead_id": self.lead_id,
+            "owner": self.owner,
+            "cause_id": self.cause_id,
+            "revision": self.revision,
+            "account_id": self.account_id,
+            "provider": self.provider,
+            "fields": [item.to_avro() for item in self.fields],
+        }
+
+    @classmethod
+    def from_avro(cls, data: dict[str, Any]) -> Self:
+        data["fields"] = tuple([FieldSettled.from_avro(item) for item in data["fields"]])
         return assemble(cls, data)
