@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from crm_sync.crm.base import CrmMissing, CrmNever, CrmUnavailable
 from crm_sync.decide import contact_fields
-from crm_sync.model import Contact
+from crm_sync.model import Contact, Upsert
 from crm_sync.work import LeadWork, WriteContact, WriteNote
 
 
@@ -61,6 +62,37 @@ def test_what_the_crm_has_already_is_no_call(records: Any, item: Any) -> None:
     again = work_of(record, contact=done.contact)
     assert again.next_call() is None
     assert again.unchanged == [record]
+
+
+def again(item: Any, event_id: str) -> Any:
+    return replace(item, event_id=event_id, change=Upsert({}, again=True))
+
+
+def test_what_is_to_be_written_again_is_a_call_under_a_key_of_its_own(
+    records: Any, item: Any
+) -> None:
+    record = item(records.created(first_name="Ada"))
+    done = work_of(record)
+    call = done.next_call()
+    assert call is not None
+    done.succeeded(call, "crm-7")
+    repair = again(record, "repair-1")
+    work = work_of(repair, record, contact=done.contact)
+    assert work.next_call() == WriteContact((repair, record))
+    assert work.contact.pending_event == "repair-1"
+    assert pending(work)["first_name"] == "Ada"
+    work.succeeded(WriteContact((repair, record)), "crm-8")
+    assert work.next_call() is None
+    assert (work.written, work.contact.crm_id) == ([repair, record], "crm-8")
+    assert work.contact.state == done.contact.state
+
+
+def test_a_contact_without_a_profile_is_not_written_again_either(records: Any, item: Any) -> None:
+    qualified = item(records.qualified())
+    repair = again(qualified, "repair-1")
+    work = work_of(qualified, repair)
+    assert work.next_call() is None
+    assert work.unchanged == [qualified, repair]
 
 
 def test_what_is_known_before_the_profile_waits_for_it_without_a_call(

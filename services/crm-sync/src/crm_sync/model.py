@@ -43,9 +43,14 @@ State: TypeAlias = Mapping[str, Register]
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """The groups of fields that a record writes."""
+    """The groups of fields that a record writes.
+
+    `again`: the contact is written as it then stands even where none of them is newer than what
+    was written, for the CRM is thought to have something else.
+    """
 
     registers: State
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ nothing more to call. The rules:
   still on its way, the repeat changes nothing, and nothing older can follow something newer;
 - changes that stand together become one write of their end state; if the CRM refuses it for
   good, they are written one by one, so that only the culprit is refused;
+- where nothing is newer, nothing is called, unless a change is to be written again all the same;
 - a note or a task waits for its contact, which is written first if need be;
 - after a failure that may pass, the rest of the lead's records wait behind.
 """
@@ -74,12 +75,12 @@ class LeadWork:
                     return WriteNote(item, item.change)
                 return self._write(self.contact.state, item, (), before_note=True)
             covers = self._standing_together()
-            state = merge(
-                self.contact.state,
-                [item.change for item in covers if isinstance(item.change, Upsert)],
-            )
-            if self._needs_a_call(state):
-                return self._write(state, covers[-1], covers)
+            changes = [item.change for item in covers if isinstance(item.change, Upsert)]
+            state = merge(self.contact.state, changes)
+            # The cause gives the write its key: of an equal one, an old key would be a repeat.
+            again = [item for item, change in zip(covers, changes, strict=True) if change.again]
+            if self._needs_a_call(state, again=bool(again)):
+                return self._write(state, (again or covers)[-1], covers)
             self.contact = replace(self.contact, state=state)
             self._done(covers, self.unchanged)
         return None
@@ -128,10 +129,12 @@ class LeadWork:
             covers.append(item)
         return tuple(covers)
 
-    def _needs_a_call(self, state: State) -> bool:
+    def _needs_a_call(self, state: State, *, again: bool) -> bool:
         if self.contact.crm_id is None:
             # A contact without a profile is of no use to anybody: it waits for the rest.
             return PROFILE in state
+        if again:
+            return True
         tenant_id = self.contact.tenant_id
         return contact_fields(tenant_id, state) != contact_fields(tenant_id, self.contact.state)
 
