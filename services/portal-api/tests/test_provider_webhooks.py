@@ -18,10 +18,10 @@ from leadflow.errors import BrokerError
 from leadflow.health import Health
 from leadflow.kafka.port import Outgoing
 from leadflow.records import RawEvent
-from portal_api.api import provider_webhooks
+from portal_api.api import signed as door
 from portal_api.api.app import make_app
-from portal_api.api.provider_webhooks import LARGEST_BODY, MOST_AT_ONCE
 from portal_api.api.room import Room
+from portal_api.api.signed import LARGEST_BODY, MOST_AT_ONCE
 from portal_api.context import Context
 from portal_api.webhooks.secrets import WebhookSecrets
 from portal_api.webhooks.signatures import standard_key, standard_signature, twilio_signature
@@ -289,7 +289,7 @@ async def test_of_a_request_without_a_signature_no_body_is_read(outside: httpx.A
 async def test_what_strangers_send_at_once_is_bounded_and_its_room_comes_back(
     outside: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_webhooks, "_unproved", Room(1_000))
+    monkeypatch.setattr(door, "unproved", Room(1_000))
     for _ in range(3):
         answer = await outside.post(RESEND, content=b"x" * 900, headers=signed(b"else"))
         assert answer.status_code == 403
@@ -298,6 +298,7 @@ async def test_what_strangers_send_at_once_is_bounded_and_its_room_comes_back(
 
 
 async def test_there_are_no_webhooks_of_others(outside: httpx.AsyncClient) -> None:
-    answer = await outside.post("/webhooks/providers/mailgun/acme", content=b"{}")
-    assert answer.status_code == 404
-    assert "twilio, resend, standard" in answer.json()["detail"]
+    for provider in ("mailgun", "hubspot"):
+        answer = await outside.post(f"/webhooks/providers/{provider}/acme", content=b"{}")
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == "There are webhooks of twilio, resend, standard."

@@ -31,8 +31,8 @@ from leadflow.errors import SettingError
 DEFAULT_PIPELINE = ("new", "contacted", "qualified", "proposal-sent", "won", "lost", "dormant")
 SEND_HOURS = MappingProxyType({"sms": "08:00-21:00", "call": "08:00-21:00"})
 """When a person may be disturbed, by channel (product.md, "Sequencer")."""
-WEBHOOK_PROVIDERS = ("twilio", "resend", "standard")
-"""Whose signatures the portal can check (`/webhooks/providers/…`)."""
+WEBHOOK_PROVIDERS = ("twilio", "resend", "standard", "hubspot", "followupboss")
+"""Whose signatures the portal can check (`/webhooks/providers/…`, `/webhooks/crm/…`)."""
 VARIABLE = re.compile(r"LEADFLOW_[A-Z0-9_]+")
 HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
 

@@ -13,6 +13,7 @@ from portal_api import problems
 from portal_api.api import (
     bulk,
     client,
+    crm_webhooks,
     dead_letters,
     doubts,
     enrollments,
@@ -88,6 +89,7 @@ def make_app(context: Context) -> FastAPI:
         app.include_router(router, prefix=API)
     app.include_router(inbound.router)
     app.include_router(provider_webhooks.router())
+    app.include_router(crm_webhooks.router())
     app.include_router(pages.router)
     app.include_router(tracking.router)
     app.include_router(unsubscribe.router)

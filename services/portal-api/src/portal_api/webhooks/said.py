@@ -52,13 +52,19 @@ def raw_event(source: str, tenant_id: str, said: Said, now: datetime) -> RawEven
     )
 
 
-def object_of(body: bytes) -> dict[str, Any]:
-    """The body as a JSON object. Raises Unreadable."""
+def json_of(body: bytes) -> Any:
+    """The body as JSON. Raises Unreadable."""
     try:
         data = json.loads(body)
         json.dumps(data, ensure_ascii=False).encode()  # JSON can spell half a character
     except (ValueError, RecursionError):
         raise Unreadable("the body is not JSON") from None
+    return data
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object. Raises Unreadable."""
+    data = json_of(body)
     if not isinstance(data, dict):
         raise Unreadable("the body is not a JSON object")
     return data

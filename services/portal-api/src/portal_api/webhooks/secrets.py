@@ -1,13 +1,15 @@
 """The secrets that providers sign with, by tenant. Never logged, never shown.
 
 A tenant's own are named in the tenants file (`webhook_secrets = { resend = "LEADFLOW_…" }`, the
-name of an environment variable); `LEADFLOW_WEBHOOK_SECRET_TWILIO`, `…_RESEND` and `…_STANDARD`
-are for all others. A variable may hold several secrets with commas between, so that one can be
-replaced while the old one still works.
+name of an environment variable); `LEADFLOW_WEBHOOK_SECRET_TWILIO`, `…_RESEND`, `…_STANDARD`,
+`…_HUBSPOT` (an app's client secret) and `…_FOLLOWUPBOSS` (a system's key) are for all others. A
+variable may hold several secrets with commas between, so that one can be replaced while the old
+one still works.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from base64 import b64encode
 from collections.abc import Mapping
@@ -19,6 +21,10 @@ from leadflow.tenants import WEBHOOK_PROVIDERS, Tenant
 from portal_api.webhooks.signatures import standard_key
 
 MOST_SECRETS = 5
+OF_THE_STANDARD = ("resend", "standard")
+# HubSpot's client secrets are UUIDs, Follow Up Boss' system keys 32 hexadecimal digits.
+OF_A_CRM = ("hubspot", "followupboss")
+KEY = re.compile(r"[A-Za-z0-9_-]{16,}")
 
 
 def _nobodys() -> str:
@@ -54,15 +60,17 @@ class WebhookSecrets:
 
 
 def _secrets(env: Environment, variable: str, provider: str) -> tuple[str, ...]:
-    each = tuple(part.strip() for part in env.text(variable).split(",") if part.strip())
-    if not 1 <= len(each) <= MOST_SECRETS:
+    found = tuple(part.strip() for part in env.text(variable).split(",") if part.strip())
+    if not 1 <= len(found) <= MOST_SECRETS:
         raise SettingError(f"LEADFLOW_{variable} takes 1 to {MOST_SECRETS} secrets")
-    if provider != "twilio":
-        for secret in each:
+    if provider in OF_A_CRM and not all(map(KEY.fullmatch, found)):
+        raise SettingError(f"LEADFLOW_{variable} takes keys of 16 letters, digits, - and _ or more")
+    if provider in OF_THE_STANDARD:
+        for secret in found:
             try:
                 standard_key(secret)
             except ValueError:
                 raise SettingError(
                     f"LEADFLOW_{variable} takes secrets like whsec_ and base64 of 16 bytes or more"
                 ) from None
-    return each
+    return found

@@ -2,7 +2,9 @@
 
 Twilio: https://www.twilio.com/docs/usage/security#validating-requests. Standard Webhooks:
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md;
-Resend's (made by Svix) are the same with other names of the headers.
+Resend's (made by Svix) are the same with other names of the headers. HubSpot, version 3:
+https://developers.hubspot.com/docs/api/webhooks/validating-requests. Follow Up Boss:
+https://docs.followupboss.com/reference/webhooks-guide.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
@@ -20,8 +23,15 @@ REPLAY_WINDOW = timedelta(minutes=5)
 # While a secret is replaced there are two signatures; more than so many are not looked at.
 MOST_SIGNATURES = 10
 HEADER_NAMES = ("webhook", "svix")
+STANDARD_SIGNATURES = tuple(f"{name}-signature" for name in HEADER_NAMES)
+TWILIO_SIGNATURE = "x-twilio-signature"
+HUBSPOT_SIGNATURE = "x-hubspot-signature-v3"
+HUBSPOT_TIMESTAMP = "x-hubspot-request-timestamp"
+FOLLOW_UP_BOSS_SIGNATURE = "fub-signature"
 SECRET_PREFIX = "whsec_"  # noqa: S105
 LONGEST_ID = 256
+# What HubSpot decodes in the URI before it signs it: these twelve characters and no others.
+HUBSPOT_DECODES = re.compile("%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 
 
 def standard_key(secret: str) -> bytes:
@@ -63,10 +73,51 @@ def standard_id(
     return message_id
 
 
-def _is_recent(timestamp: str, now: datetime) -> bool:
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+def hubspot_signature(secret: str, method: str, url: str, body: bytes, timestamp: str) -> str:
+    """Base64 of the HMAC-SHA256, by the app's client secret, of method, URL, body and timestamp."""
+    signed = method.encode() + url.encode() + body + timestamp.encode()
+    return base64.b64encode(hmac.digest(secret.encode(), signed, hashlib.sha256)).decode()
+
+
+def is_from_hubspot(
+    secrets: Sequence[str],
+    url: str,
+    body: bytes,
+    *,
+    signature: str,
+    timestamp: str,
+    now: datetime,
+) -> bool:
+    """Whether one of `secrets` signed this POST to `url`, as it was called from outside.
+
+    `timestamp` in milliseconds. The documentation has the URL signed with some characters decoded,
+    HubSpot's own libraries take it as it was called: either holds.
+    """
+    decoded = HUBSPOT_DECODES.sub(lambda found: chr(int(found[1], 16)), url)
+    wanted = [
+        hubspot_signature(secret, "POST", each, body, timestamp)
+        for secret in secrets
+        for each in (decoded, url)
+    ]
+    matches = sum(_same(signature, each) for each in wanted)
+    return matches > 0 and _is_recent(timestamp, now, per_second=1_000)
+
+
+def follow_up_boss_signature(key: str, body: bytes) -> str:
+    """The HMAC-SHA256, by the system's key, of the body in base64; in hexadecimal digits."""
+    return hmac.digest(key.encode(), base64.b64encode(body), hashlib.sha256).hex()
+
+
+def is_from_follow_up_boss(keys: Sequence[str], body: bytes, signature: str) -> bool:
+    """Whether one of `keys` signed this body. It has neither a time nor an address: what was sent
+    once holds for ever, and for every tenant with the same key."""
+    return sum(_same(signature, follow_up_boss_signature(key, body)) for key in keys) > 0
+
+
+def _is_recent(timestamp: str, now: datetime, per_second: int = 1) -> bool:
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 16):
         return False
-    return abs(int(timestamp) - now.timestamp()) <= REPLAY_WINDOW.total_seconds()
+    return abs(int(timestamp) / per_second - now.timestamp()) <= REPLAY_WINDOW.total_seconds()
 
 
 def twilio_signature(token: str, url: str, params: Iterable[tuple[str, str]]) -> str:
