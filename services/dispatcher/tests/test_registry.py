@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from dispatcher.model import OPT_IN_CHANNELS
+from dispatcher.providers.base import Around
 from dispatcher.providers.registry import PROVIDERS, accounts
 from dispatcher.providers.smtp import SmtpAccount
+from leadflow import providers
+from leadflow.clock import SystemClock
 from leadflow.errors import SettingError
 from leadflow.settings import Environment
 
@@ -17,6 +23,28 @@ def told(**settings: str) -> Environment:
 
 def test_every_channel_that_is_sent_on_has_a_provider() -> None:
     assert PROVIDERS.keys() == {"email"} | OPT_IN_CHANNELS
+
+
+async def test_the_names_that_limits_and_scopes_may_have_are_those_of_all_providers() -> None:
+    env = told(
+        RESEND_API_KEY="re_1",
+        TWILIO_ACCOUNT_SID=f"AC{0:032}",
+        TWILIO_AUTH_TOKEN="secret",
+        TWILIO_SMS_FROM="+15551234567",
+        TWILIO_WHATSAPP_FROM="+15551234567",
+        WEBHOOK_URL="https://hooks.example",
+        WEBHOOK_SECRET=f"whsec_{b64encode(bytes(24)).decode()}",
+    )
+    around = Around(
+        timeout_seconds=1, clock=SystemClock(), engine=create_async_engine("postgresql+asyncpg://")
+    )
+    opened = [
+        read(env, channel).open(around) for channel, ways in PROVIDERS.items()
+        for read in ways.values()
+    ]  # fmt: skip
+    for provider in opened:
+        await provider.close()
+    assert {provider.name for provider in opened} == set(providers.PROVIDERS)
 
 
 def test_without_a_choice_it_is_the_api_of_the_channel() -> None:

@@ -31,15 +31,12 @@ from typing import Any
 
 from dispatcher.limits import Limits, RampUp, Rate
 from leadflow.errors import SettingError
+from leadflow.providers import PROVIDERS
 
 UNITS = {"per_second": 1.0, "per_minute": 60.0, "per_hour": 3_600.0, "per_day": 86_400.0}
 KINDS = ("provider", "tenant", "mailbox", "domain")
 LARGEST_BURST = 1_000_000
 SLOWEST_SECONDS = 30 * 86_400.0
-PROVIDERS = (
-    "email-api", "sms-api", "whatsapp-api", "smtp", "resend", "twilio-sms", "twilio-whatsapp",
-    "webhook-email", "webhook-sms", "webhook-whatsapp",
-)  # fmt: skip
 _DOMAIN = r"[^\s@.\x00-\x1f]+(\.[^\s@.\x00-\x1f]+)+"
 # What a name must be to be anybody's; `*` is everybody's.
 NAMES = {
