@@ -152,8 +152,11 @@ def test_the_same_key_opens_one_incident(ops: httpx.Client, told: Any) -> None:
     ("scope", "words"),
     [
         ("all of it", "a scope is everything"),
-        ("tenant:nobody", "there is no tenant nobody"),
-        ("sequence:{tenant}:nothing", "there is no sequence {tenant}.nothing"),
+        ("tenant:", "a scope is everything"),
+        ("tenant:nobody", "there is no tenant nobody; there are "),
+        ("sequence:{tenant}:nothing", "there is no sequence {tenant}.nothing; there are "),
+        ("sequence:{tenant}:nothing", "{tenant}.first-touch"),
+        ("provider:nope", "there is no provider nope; there are email-api, resend, "),
         ("channel:{tenant}:fax", "is no channel"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from leadflow.pacing import DEFAULT_PER_MINUTE
+from leadflow.providers import PROVIDERS
 from portal_api import paging
 from portal_api.api.access import Ctx, Operator, Staff, tenant_of
 from portal_api.api.bodies import Closing, IncidentChange, NewIncident, Verification
@@ -17,7 +19,14 @@ from portal_api.auth import Principal
 from portal_api.context import Context
 from portal_api.incidents import desk
 from portal_api.incidents.kinds import KINDS
-from portal_api.incidents.scopes import OF_ALL_TENANTS, NotAScope, Scope, parse
+from portal_api.incidents.scopes import (
+    OF_ALL_TENANTS,
+    PROVIDER,
+    NotAScope,
+    Scope,
+    missing,
+    parse,
+)
 from portal_api.problems import Problem
 from portal_api.store import incidents as store
 from portal_api.store import sequences, waiting
@@ -269,19 +278,24 @@ async def known_scope(
             raise Problem(
                 HTTPStatus.FORBIDDEN, f"this key is for tenant {principal.tenant_id}, not for all"
             )
+        if scope.kind == PROVIDER:
+            there_is("provider", scope.name, PROVIDERS)
         return scope
     tenant_of(principal, scope.tenant_id)
     async with context.engine.connect() as connection:
-        tenants = {*await sequences.tenants(connection), *context.tenants}
-        if scope.tenant_id not in tenants:
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, f"scope: there is no tenant {scope.tenant_id}"
-            )
-        if scope.kind == "sequence" and await sequences.one(connection, scope.name) is None:
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, f"scope: there is no sequence {scope.name}"
-            )
+        there_is(
+            "tenant", scope.tenant_id, {*await sequences.tenants(connection), *context.tenants}
+        )
+        if scope.kind == "sequence":
+            found = await sequences.all_of(connection, scope.tenant_id)
+            there_is("sequence", scope.name, [each["sequence_id"] for each in found])
     return scope
+
+
+def there_is(what: str, name: str, known: Collection[str]) -> None:
+    """Raises Problem 422, with what there is instead."""
+    if name not in known:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"scope: {missing(what, name, known)}")
 
 
 async def row_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 CHANNELS = ("email", "sms", "whatsapp", "call", "task")
@@ -12,6 +13,8 @@ PROVIDER = "provider"
 CRM = "crm"
 # They touch every tenant: no key of one tenant may write them.
 OF_ALL_TENANTS = frozenset({EVERYTHING, PROVIDER})
+# A refusal lists no more of what there is than somebody reads.
+MOST_LISTED = 20
 
 
 def is_of_automation(scope: str) -> bool:
@@ -41,7 +44,7 @@ def parse(text: str) -> Scope:
     """everything, tenant:T, channel:T:C, sequence:T:ID (the id with or without T in front) or
     provider:NAME.
 
-    Raises NotAScope. Whether the tenant and the sequence exist is not asked.
+    Raises NotAScope. Whether the tenant, the sequence and the provider exist is not asked.
     """
     kind, _, rest = text.strip().partition(":")
     tenant_id, _, name = rest.partition(":")
@@ -61,4 +64,15 @@ def parse(text: str) -> Scope:
     raise NotAScope(
         "a scope is everything, tenant:TENANT, channel:TENANT:CHANNEL, sequence:TENANT:ID or "
         "provider:NAME"
+    )
+
+
+def missing(what: str, name: str, known: Iterable[str]) -> str:
+    """That there is no such thing, and what there is instead, for who may see all of it."""
+    names = sorted(known)
+    there = ", ".join(names[:MOST_LISTED])
+    if len(names) > MOST_LISTED:
+        there += f" and {len(names) - MOST_LISTED} more"
+    return (
+        f"there is no {what} {name}; there {'is' if len(names) == 1 else 'are'} {there or 'none'}"
     )
