@@ -11,7 +11,7 @@ import structlog
 
 from leadflow import logs
 from leadflow.codec import schemas
-from leadflow.errors import RecordRefused
+from leadflow.errors import BrokerError, RecordRefused, public_reason
 from leadflow.records import RECORD_TYPES, ConsentGrant, Record
 
 ADDRESS = "m@example.com"
@@ -65,6 +65,18 @@ def test_a_field_of_a_marked_name_is_hidden_on_its_own(name: str) -> None:
     assert line(**{name: "Marisol"}) == json.dumps({name: logs.REDACTED})
     assert "Marisol" not in line(a={"b": [{name: {"c": "Marisol"}}]})
     assert line(**{name: None}) == json.dumps({name: None})
+
+
+def test_why_something_is_tried_again_can_be_read() -> None:
+    assert line(reason=public_reason(BrokerError("no answer"))) == '{"reason": "no answer"}'
+
+
+@pytest.mark.parametrize(
+    "said", [ADDRESS, str(ValueError(ADDRESS)), public_reason(ValueError(ADDRESS)), [ADDRESS]]
+)
+def test_a_reason_tells_of_nobody_wherever_it_comes_from(said: Any) -> None:
+    assert ADDRESS not in line(reason=said)
+    assert ADDRESS not in line(record={"reason": said})
 
 
 def test_a_nested_record_on_its_own_is_redacted() -> None:

@@ -7,6 +7,8 @@
     │   └── UnknownSchema            written with a schema that we do not have
     ├── RecordRefused                a record that we understood and cannot process
     ├── BrokerError                  Kafka did not do what it was asked          (retryable)
+    ├── DatabaseError                a schema cannot be brought to its newest version
+    │   └── DatabaseDown             the database does not let us in             (retryable)
     └── DeadLetterError              the dead-letter topic did not take a record
 
 The text of a LeadflowError holds no personal data: it ends up in logs and in headers of
@@ -54,6 +56,16 @@ class BrokerError(LeadflowError):
     retryable = True
 
 
+class DatabaseError(LeadflowError):
+    """A schema cannot be brought to the version that this program needs."""
+
+
+class DatabaseDown(DatabaseError):
+    """The database cannot be reached, or does not let us in."""
+
+    retryable = True
+
+
 class DeadLetterError(LeadflowError):
     """The dead-letter topic did not take a record: the process ends rather than skip it."""
 
@@ -89,6 +101,12 @@ def is_retryable(error: BaseException) -> bool:
     return False
 
 
-def public_reason(error: BaseException) -> str:
+class PublicReason(str):
+    """Words about an error that hold no personal data, by where they come from."""
+
+    __slots__ = ()
+
+
+def public_reason(error: BaseException) -> PublicReason:
     """What may be written down about an error: our own words, or only the class of others."""
-    return str(error) if isinstance(error, LeadflowError) else type(error).__name__
+    return PublicReason(error if isinstance(error, LeadflowError) else type(error).__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from leadflow.errors import public_reason
+from leadflow.errors import PublicReason, public_reason
 from leadflow.records import RECORD_TYPES, Nested, Record
 
 REDACTED = "[redacted]"
@@ -22,9 +22,13 @@ PERSONAL_FIELDS: frozenset[str] = frozenset().union(
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: hides personal fields, at any depth, by their schema's word."""
+    """A structlog processor: hides personal fields, at any depth, by their schema's word.
+
+    What `public_reason` says of an error stays under any name: it holds nothing personal.
+    """
     for key, value in event.items():
-        event[key] = _clean(key, value)
+        if not isinstance(value, PublicReason):
+            event[key] = _clean(key, value)
     return event
 
 
