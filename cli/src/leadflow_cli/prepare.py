@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from leadflow.errors import LeadflowError, SettingError
+from leadflow.errors import DatabaseError, LeadflowError, SettingError
 from leadflow_cli.errors import CliError
 
 
@@ -71,6 +71,8 @@ def prepare_database(
         for package, role in SCHEMAS.items():
             if packages is None or package in packages:
                 migrate(package, url_of(admin_url, role, passwords[role]))
+    except DatabaseError as error:
+        raise CliError(f"{error}; it cannot be prepared") from error
     except (OSError, SQLAlchemyError) as error:
         address = make_url(admin_url).render_as_string(hide_password=True)
         # SQLAlchemy's text repeats the statement, and ALTER ROLE names a password.

@@ -14,8 +14,13 @@ from types import MappingProxyType
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
+from asyncpg import PostgresError
 from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from leadflow.errors import DatabaseDown, DatabaseError, SettingError, is_retryable
 
 # Role and schema of each service that keeps data, by the name of its package.
 SCHEMAS = {
@@ -25,6 +30,9 @@ SCHEMAS = {
     "portal_api": "portal",
 }
 CLIENT_ROLE = "portal_client"
+# SQLSTATE classes of a server that starts, ends, is full, or knows no such role or database
+# (PostgreSQL, appendix A): what it says then is about itself.
+LETS_NOBODY_IN = ("28", "3D", "53", "57P")
 
 
 def engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
@@ -99,8 +107,40 @@ async def _provision(admin_url: str, secret: str, passwords: Mapping[str, str]) 
 
 
 def migrate(package: str, url: str) -> None:
-    """Bring the schema of a service to its newest version, from PACKAGE/migrations. Blocks."""
-    asyncio.run(_migrate(package, url))
+    """Bring the schema of a service to its newest version, from PACKAGE/migrations. Blocks.
+
+    Raises DatabaseDown while the database cannot be reached, and DatabaseError otherwise; their
+    text names the database, without its password.
+    """
+    place = _place(url)
+    try:
+        asyncio.run(_migrate(package, url))
+    except (OSError, SQLAlchemyError, PostgresError, CommandError) as error:
+        kind = DatabaseDown if is_retryable(error) else DatabaseError
+        raise kind(f"the database {place}: {_why(error)}") from error
+
+
+def _place(url: str) -> str:
+    """Raises SettingError."""
+    try:
+        read = make_url(url)
+        return f"{read.username} at {read.host}:{read.port or 5432}/{read.database}"
+    except (ArgumentError, ValueError):
+        # Never the text itself: there may be a password in it.
+        raise SettingError(
+            "LEADFLOW_DATABASE_URL takes postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
+
+
+def _why(error: BaseException) -> str:
+    """The words of a server that does not let us in, and of Alembic: they hold no row."""
+    cause: BaseException | None = error
+    while cause is not None:
+        sqlstate = getattr(cause, "sqlstate", None) or ""
+        if isinstance(cause, (OSError, CommandError)) or sqlstate.startswith(LETS_NOBODY_IN):
+            return str(cause) or type(cause).__name__
+        last, cause = cause, cause.__cause__
+    return type(last).__name__
 
 
 async def _migrate(package: str, url: str) -> None:

@@ -7,18 +7,24 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 
 import structlog
 import uvloop
 
 from leadflow import logs
 from leadflow.codec import Codec
-from leadflow.errors import LeadflowError, SettingError
+from leadflow.errors import DatabaseDown, LeadflowError, SettingError, public_reason
 from leadflow.health import Health, HealthServer, start_watchdog
 from leadflow.registry import ConfluentRegistry
 from leadflow.settings import Environment, ServiceSettings
 
 log = structlog.get_logger()
+
+# How long a service waits for its database before it asks again: twice as long each time.
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 15.0
+DATABASE = "database"
 
 Main = Callable[[ServiceSettings, Environment, Health, asyncio.Event], Awaitable[None]]
 
@@ -34,7 +40,7 @@ def run(service: str, main: Main, *, health_port: int | None, parts: tuple[str, 
 
     `health_port` None is for a service that answers for its health on a server of its own.
     Ready once every one of `parts` is. Exits with 0 after a drain, 2 on a wrong setting,
-    1 on anything else.
+    1 on anything else. While the database is down at start it is asked again and again.
     """
     env = Environment(os.environ)
     try:
@@ -45,7 +51,7 @@ def run(service: str, main: Main, *, health_port: int | None, parts: tuple[str, 
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
     except LeadflowError as error:
-        log.error("ended", reason=str(error), error=type(error).__name__)
+        log.error("ended", reason=public_reason(error), error=type(error).__name__)
         raise SystemExit(1) from None
 
 
@@ -68,11 +74,30 @@ async def _serve(
     start_watchdog(health, settings.watchdog_seconds)
     log.info("started", health_port=None if server is None else server.port)
     try:
-        await main(settings, env, health, stop)
+        await begun(partial(main, settings, env, health, stop), health, stop)
     finally:
         if server is not None:
             server.close()
     log.info("stopped")
+
+
+async def begun(main: Callable[[], Awaitable[None]], health: Health, stop: asyncio.Event) -> None:
+    """Run `main`, again and again while its database is down, as Kafka is waited for, until
+    `stop` is set. It migrates before it opens anything, so that nothing is left behind."""
+    wait = FIRST_WAIT_SECONDS
+    while not stop.is_set():
+        try:
+            await main()
+        except DatabaseDown as error:
+            reason = public_reason(error)
+        else:
+            return
+        health.not_ready(DATABASE, reason)
+        log.warning("will look for the database again", reason=reason, seconds=wait)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait)
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        health.ready(DATABASE)
 
 
 async def run_all(stop: asyncio.Event, *jobs: Awaitable[None]) -> None:
