@@ -20,21 +20,36 @@ def about() -> None:
     """The CRMs that leads are kept in."""
 
 
-@crm.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
+# What follows the command is crm-sync's to understand, --help too.
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@crm.command(context_settings=PASSED_ON, add_help_option=False)
 def account(context: typer.Context) -> None:
-    """Which CRM account a tenant has: add, list, pause, resume, remove.
+    """Which CRM account a tenant has: add, list, budget, pause, resume, remove.
 
     A secret is read from standard input, or from --secret-file. Here, crm-sync's own
     `python -m crm_sync account` is run in the surroundings of the running crm-sync.
     """
+    _ask(context, "account")
+
+
+@crm.command(context_settings=PASSED_ON, add_help_option=False)
+def verify(context: typer.Context) -> None:
+    """Hold the log and the CRMs together; --repair writes again what differs.
+
+    Run as `account` is, by crm-sync's own `python -m crm_sync verify`. Exit code 0 without drift,
+    1 with drift left, 2 where something could not be compared.
+    """
+    _ask(context, "verify")
+
+
+def _ask(context: typer.Context, command: str) -> None:
     running = require_running(leadflow_home(os.environ))
     program = service_program(
         "crm-sync", running.ports["crm_sync"], surroundings(running, os.environ)
     )
-    command = [*program.command, "account", *context.args]
-    done = subprocess.run(command, env=dict(program.environment), check=False)
+    asked = [*program.command, command, *context.args]
+    done = subprocess.run(asked, env=dict(program.environment), check=False)
     sys.stdout.flush()
     raise typer.Exit(done.returncode)

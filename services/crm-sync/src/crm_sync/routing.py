@@ -122,6 +122,10 @@ class Router:
         default = self._rows[DEFAULT_ACCOUNT.account_id].account
         return {tenant_id: own.get(tenant_id, default) for tenant_id in tenant_ids}
 
+    def row(self, account_id: str) -> Registered:
+        """The account as `of` found it last."""
+        return self._rows[account_id]
+
     async def run(
         self, contacts: dict[str, Contact], items: dict[str, list[Item]]
     ) -> list[LeadWork]:
