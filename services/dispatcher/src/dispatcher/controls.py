@@ -9,7 +9,7 @@ import structlog
 
 from dispatcher.model import Paused
 from leadflow.codec import Codec
-from leadflow.errors import CodecError
+from leadflow.errors import CodecError, public_reason
 from leadflow.pacing import DEFAULT_PER_MINUTE, rate_per_minute
 from leadflow.records import AutomationPaused, AutomationResumed
 from leadflow.records.base import Record
@@ -60,7 +60,9 @@ class Controls:
             return None if value is None else self._codec.decode(value)
         except CodecError as error:
             log.error(
-                "a control cannot be read: its scope is paused", scope=scope, reason=str(error)
+                "a control cannot be read: its scope is paused",
+                scope=scope,
+                reason=public_reason(error),
             )
             return None
 

@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import Counter
 
 from leadflow import ids
-from leadflow.errors import BrokerError
+from leadflow.errors import BrokerError, public_reason
 from leadflow.records import RawEvent
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ async def publish(context: Context, stop: asyncio.Event) -> None:
         try:
             await context.publish_raw(events)
         except BrokerError as error:
-            log.warning("opens and clicks wait", waiting=len(context.sightings), reason=str(error))
+            log.warning(
+                "opens and clicks wait", waiting=len(context.sightings), reason=public_reason(error)
+            )
             await asyncio.wait({stopping}, timeout=AGAIN_SECONDS)
             continue
         context.sightings.done(len(events))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from leadflow.codec import Codec
-from leadflow.errors import CodecError
+from leadflow.errors import CodecError, public_reason
 from leadflow.pacing import DEFAULT_PER_MINUTE, rate_per_minute
 from leadflow.records import AutomationResumed, Record
 
@@ -77,7 +77,7 @@ class AutomationPauses:
         try:
             return self._codec.decode(value)
         except CodecError as error:
-            log.error("automation control not readable: paused", reason=str(error))
+            log.error("automation control not readable: paused", reason=public_reason(error))
             return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from leadflow.codec import Codec
-from leadflow.errors import CodecError
+from leadflow.errors import CodecError, public_reason
 from leadflow.records import SequencePublished
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class PublishedSequences:
             try:
                 record = self._codec.decode(value)
             except CodecError as error:
-                log.error("sequence definition not readable", reason=str(error))
+                log.error("sequence definition not readable", reason=public_reason(error))
                 return
             if not isinstance(record, SequencePublished):
                 log.error("not a sequence definition", record_type=record.TYPE)
