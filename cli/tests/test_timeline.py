@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leadflow.records import (
     CommandRefused,
+    CrmChangeSettled,
     LeadCreated,
     LeadUpdated,
     MessageQueued,
@@ -159,6 +161,28 @@ def test_no_field_that_identifies_a_person_is_told_unless_everything_is(
     (line,) = lines(story, everything=True)
     assert "first_name Ada" in line
     assert "message call me" in line
+
+
+def test_what_was_changed_in_a_crm_is_told_field_by_field_without_addresses(
+    message: Any, record: Any
+) -> None:
+    stage = record(CrmChangeSettled).fields[0]
+    phone = replace(
+        stage, field="phone", rule="newest_wins", conflict=True, crm_value="+15125550101"
+    )
+    told = record(CrmChangeSettled, fields=(stage, phone))
+    story = [Told(message("lead-events", told), told)]
+    (line,) = lines(story, everything=False)
+    assert (
+        "Stage: HubSpot's “qualified” was taken, changed there at 2026-11-18 15:02:11 UTC; the log "
+        "had “contacted” since 2026-11-17 20:10:00 UTC: nobody had changed it here since HubSpot "
+        "was told. Phone: HubSpot's was taken"
+    ) in line
+    assert "rule newest_wins" in describe(told)
+    for line in (*lines(story, everything=False), describe(told)):
+        assert "+15125550101" not in line
+    (line,) = lines(story, everything=True)
+    assert "+15125550101" in line
 
 
 def test_json_has_every_field_and_the_sentence(message: Any, record: Any) -> None:

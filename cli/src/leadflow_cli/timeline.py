@@ -10,6 +10,7 @@ from typing import Any
 from leadflow.kafka.port import Message
 from leadflow.records import (
     CommandRefused,
+    CrmChangeSettled,
     LeadCreated,
     LeadRecord,
     LeadUpdated,
@@ -28,7 +29,7 @@ from leadflow.topics import (
     SUMMARIES,
 )
 from leadflow_cli.wording import describe
-from portal_api import reasons
+from portal_api import reasons, settled
 from portal_api import story as words
 from portal_api.local_time import both, zone_of
 
@@ -140,6 +141,8 @@ def sentence(record: Record, where: str) -> str:
     def say(at: datetime) -> str:
         return both(at, where)
 
+    if isinstance(record, CrmChangeSettled):
+        return settled.sentences(record.to_avro(), say, personal=False)
     data = {
         name: say(value) if isinstance(value, datetime) else value
         for name, value in _data(record).items()

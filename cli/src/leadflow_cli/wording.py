@@ -28,6 +28,7 @@ _TELLING = {
     "enrolled_by",
     "external_id",
     "from_stage",
+    "fields",
     "fit",
     "granted",
     "intent",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from portal_api.projections.crm_changes import CRM_CHANGES
 from portal_api.projections.integrations import ACCOUNTS, SYNC_RUNS
 from portal_api.projections.rows import Rows
 from portal_api.projections.tables import (
@@ -23,7 +24,7 @@ from portal_api.projections.tables import (
 
 _KINDS = (
     LEADS, SEQUENCES, ENROLLMENTS, MESSAGES, SUMMARIES, CONTROLS, SUPPRESSIONS, RAW_EVENTS,
-    DEAD_LETTERS, ACCOUNTS, SYNC_RUNS,
+    DEAD_LETTERS, ACCOUNTS, SYNC_RUNS, CRM_CHANGES,
 )  # fmt: skip
 
 

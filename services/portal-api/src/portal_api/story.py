@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from portal_api import settled
 from portal_api.reasons import because
 
 _WORDS = {
@@ -57,6 +58,9 @@ _WORDS = {
     "SummaryReviewed": "{reviewer} decided on the summary: {decision}",
 }
 
+# How sources and people of a CRM begin.
+FROM_A_CRM = "crm:"
+
 # By what an open or a click is known for a machine's (MessageOpened.automated_reason).
 _MACHINES = {
     "agent": "a program that names itself",
@@ -79,6 +83,10 @@ def _said(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def _crm(source: str | None) -> str:
+    return settled.crm_name((source or "").removeprefix(FROM_A_CRM))
+
+
 def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
     """One sentence for a record of this type."""
     told = _Told(data)
@@ -88,6 +96,14 @@ def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
         return f"{verb.capitalize()} {told['channel']}"
     if kind == "LeadCreated" and data.get("status") == "quarantined":
         return f"Came in from {source}, and was quarantined"
+    if kind == "CrmChangeSettled":
+        return settled.sentences(data, _said)
+    if kind == "LeadUpdated" and (source or "").startswith(FROM_A_CRM):
+        changed = ", ".join(map(settled.field_name, data.get("changed") or ()))
+        return f"Was changed in {_crm(source)}: {changed}"
+    if kind == "StageChanged" and str(data.get("changed_by")).startswith(FROM_A_CRM):
+        moved = _WORDS[kind].format_map(told)
+        return f"{moved} in {_crm(data['changed_by'])}"
     if kind == "LeadUpdated" and data.get("duplicate_rule"):
         return f"Was seen again, from {source} ({data['duplicate_rule']})"
     if kind == "ReplyReceived" and data.get("automatic"):

@@ -13,6 +13,7 @@ from portal_api import problems
 from portal_api.api import (
     bulk,
     client,
+    crm_changes,
     crm_webhooks,
     dead_letters,
     doubts,
@@ -80,6 +81,7 @@ def make_app(context: Context) -> FastAPI:
         suppression_files.router,
         suppressions.router,
         sync.router,
+        crm_changes.router,
         templates.router,
         client.router,
         pipeline.router,

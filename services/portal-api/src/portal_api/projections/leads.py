@@ -6,6 +6,7 @@ from typing import Any
 
 from leadflow.records import (
     ConsentChanged,
+    CrmChangeSettled,
     LeadCreated,
     LeadMerged,
     LeadQualified,
@@ -14,6 +15,7 @@ from leadflow.records import (
     ReplyReceived,
     StageChanged,
 )
+from portal_api.projections import crm_changes
 from portal_api.projections.rows import Rows
 from portal_api.projections.tables import (
     CONSENTS,
@@ -86,6 +88,9 @@ def project(record: LeadRecord, into: Rows) -> None:
             )
         case ReplyReceived():
             _reply(record, into)
+        case CrmChangeSettled():
+            into.put(LEADS, **_lead(record))
+            crm_changes.settled(record, into)
         case _:
             into.put(LEADS, **_lead(record))
 

@@ -34,6 +34,8 @@ from portal_api.projections.tables import (
 
 # A provider's answers about our messages: the dispatcher's, and no lead that came in.
 CALLBACK_KINDS = frozenset({"delivered", "opened", "clicked", "bounced", "complained"})
+# No source of leads that may fall silent, nor what crm-sync found changed in a CRM.
+NO_SOURCES = CALLBACK_KINDS | {"crm_change"}
 
 
 def raw_event(record: RawEvent | Unreadable, received_at: datetime, into: Rows) -> None:
@@ -45,7 +47,7 @@ def raw_event(record: RawEvent | Unreadable, received_at: datetime, into: Rows) 
             event_id=record.event_id,
             received_at=received_at,
         )
-    elif record.kind not in CALLBACK_KINDS:
+    elif record.kind not in NO_SOURCES:
         into.put(
             RAW_EVENTS,
             tenant_id=record.tenant_id,
