@@ -30,7 +30,7 @@ export function expectation(job, lists, name) {
       tile(done, `will be ${DONE[job.action]}`, "good"),
       tile(refused, "will be refused", refused ? "bad" : "")),
     notes.length > 0 && h("ul", { class: "notes", "data-key": "notes" }, notes.map((each) => h("li", {}, each))),
-    job.release && h("div", { class: "going", "data-key": "going" }, job.release.messages ? going(job.release, () => name) : h("p", {}, "Nothing goes out by this at once: nothing is overdue, or another pause holds it.")),
+    job.release && h("div", { class: "going", "data-key": "going" }, job.release.messages ? going(job.release, () => name) : h("p", {}, "Nothing goes out by this at once: nothing is overdue, another pause holds it, or nobody of them may be written to.")),
     list("Will be refused", job.expected.refused, lists.refused, (each) => each.expected.because ?? words(each.expected.rule)),
     list(`Will be ${DONE[job.action]}`, done, lists.done, (each) => plan(each.expected.plan)),
     h("p", { class: "fine", "data-key": "fine" }, "The sequencer has the last word: a lead that changes until then may be answered differently."),

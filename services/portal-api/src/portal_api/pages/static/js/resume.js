@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { dialog, field } from "./dialog.js";
 import { h, sprout } from "./dom.js";
-import { CHANNELS, number, plural, zone } from "./format.js";
+import { CHANNELS, number, plural, words, zone } from "./format.js";
 
 export const RATE = 60;
 const LARGEST_RATE = 100000;
@@ -33,6 +33,7 @@ export function going(found, nameOf) {
         h("td", {}, CHANNELS[each.channel] ?? each.channel),
         h("td", { class: "n" }, number(each.messages)),
         h("td", {}, `${moment(each.first_at)} – ${moment(each.last_at)}`))))),
+    ...Object.entries(found.skipped).map(([rule, n]) => h("p", {}, `${plural(n, "message")} will be skipped: ${words(rule)}.`)),
     found.messages > 0 && h("p", {}, "Send windows, quiet hours and stops still count."),
   ];
 }
