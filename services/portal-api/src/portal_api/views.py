@@ -265,7 +265,7 @@ def message_status(row: Mapping[str, Any]) -> str:
         ):
             if row[at] is not None:
                 return status
-    return str(row["state"] or "queued")
+    return str(row.get("shown", row["state"]) or "queued")
 
 
 def message(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,8 +282,9 @@ def message(row: Mapping[str, Any]) -> dict[str, Any]:
         "recipient": row["recipient"],
         "subject": filled(row["subject"] or "", variables),
         "message_body": filled(row["body"] or "", variables),
-        "state": row["state"],
+        "state": row.get("shown", row["state"]),
         "status": message_status(row),
+        "held_by": row.get("held_by"),
         "rule": row["rule"],
         "inputs": row["inputs"],
         "failed_reason": row["reason"],

@@ -39,9 +39,9 @@ async def list_messages(
     if state not in RANKS:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"state: one of {', '.join(sorted(RANKS))}.")
     async with context.engine.connect() as connection:
-        found = await store.messages_in_state(
+        found = await store.messages(
             connection,
-            state,
+            state=state,
             tenant_id=tenant_of(principal, tenant_id),
             owner=own_leads_of(principal),
             after=paging.decode(cursor),

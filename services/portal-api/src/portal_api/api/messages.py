@@ -33,12 +33,13 @@ async def list_messages(
     limit: Limit = 50,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """Every message of the sequence, those to come included, latest due first."""
+    """Every message of the sequence, those to come included, latest due first. What a pause holds
+    before it is due is `paused`, and `held_by` names the pause."""
     await row_of(context, principal, sequence_id)
     async with context.engine.connect() as connection:
         found = await store.messages(
             connection,
-            sequence_id,
+            sequence_id=sequence_id,
             state=state,
             owner=own_leads_of(principal),
             after=paging.decode(cursor),

@@ -10,9 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from leadflow import ids
 from leadflow.records import CommandRefused
-from portal_api.store.connection import row, rows
+from portal_api.store.connection import latest, row, rows
 
 _LEAD = "l.first_name, l.last_name, l.email, l.phone, l.owner, l.stage"
+_HELD = "(m.state = 'scheduled' AND coalesce(e.status, '') = 'paused')"
+_SHOWN = f"CASE WHEN {_HELD} THEN 'paused' ELSE m.state END"
+_MESSAGES = f"""
+SELECT m.*, {_SHOWN} AS shown, CASE WHEN {_HELD} THEN e.held_by END AS held_by, {_LEAD}
+FROM messages m LEFT JOIN leads l USING (lead_id) LEFT JOIN enrollments e USING (enrollment_id)
+"""  # noqa: S608
 
 
 async def enrollments(
@@ -25,24 +31,13 @@ async def enrollments(
     limit: int,
 ) -> list[dict[str, Any]]:
     """Up to `limit + 1` enrollments behind `after`; `owner` None shows everybody's."""
-    return await rows(
+    return await latest(
         connection,
-        f"""
-        SELECT e.*, {_LEAD} FROM enrollments e LEFT JOIN leads l USING (lead_id)
-        WHERE e.sequence_id = :sequence AND e.enrolled_at IS NOT NULL
-          AND (CAST(:status AS text) IS NULL OR e.status = :status)
-          AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
-          AND (CAST(:at AS timestamptz) IS NULL OR (e.enrolled_at, e.enrollment_id) < (:at, :id))
-        ORDER BY e.enrolled_at DESC, e.enrollment_id DESC LIMIT :limit
-        """,  # noqa: S608
-        {
-            "sequence": sequence_id,
-            "status": status,
-            "owner": owner,
-            "at": after[0],
-            "id": after[1],
-            "limit": limit + 1,
-        },
+        f"SELECT e.*, {_LEAD} FROM enrollments e LEFT JOIN leads l USING (lead_id)",  # noqa: S608
+        ("e.enrolled_at", "e.enrollment_id"),
+        {"e.sequence_id": sequence_id, "e.status": status, "l.owner": owner},
+        after=after,
+        limit=limit,
     )
 
 
@@ -96,70 +91,31 @@ async def answers(connection: AsyncConnection, event_ids: Sequence[str]) -> dict
 
 async def messages(
     connection: AsyncConnection,
-    sequence_id: str,
     *,
+    sequence_id: str | None = None,
+    tenant_id: str | None = None,
     state: str | None,
     owner: str | None,
     after: tuple[datetime | None, str],
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Up to `limit + 1` messages behind `after`, latest due first."""
-    return await rows(
+    """Up to `limit + 1` messages behind `after`, latest due first, as `message` has them."""
+    return await latest(
         connection,
-        f"""
-        SELECT m.*, {_LEAD} FROM messages m LEFT JOIN leads l USING (lead_id)
-        WHERE m.sequence_id = :sequence AND m.scheduled_for IS NOT NULL
-          AND (CAST(:state AS text) IS NULL OR m.state = :state)
-          AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
-          AND (CAST(:at AS timestamptz) IS NULL OR (m.scheduled_for, m.message_id) < (:at, :id))
-        ORDER BY m.scheduled_for DESC, m.message_id DESC LIMIT :limit
-        """,  # noqa: S608
+        _MESSAGES,
+        ("m.scheduled_for", "m.message_id"),
         {
-            "sequence": sequence_id,
-            "state": state,
-            "owner": owner,
-            "at": after[0],
-            "id": after[1],
-            "limit": limit + 1,
+            "m.sequence_id": sequence_id,
+            "m.tenant_id": tenant_id,
+            "m.state": "scheduled" if state == "paused" else state,
+            _HELD: {"paused": True, "scheduled": False}.get(state or ""),
+            "l.owner": owner,
         },
-    )
-
-
-async def messages_in_state(
-    connection: AsyncConnection,
-    state: str,
-    *,
-    tenant_id: str | None,
-    owner: str | None,
-    after: tuple[datetime | None, str],
-    limit: int,
-) -> list[dict[str, Any]]:
-    """Up to `limit + 1` messages of all sequences behind `after`, latest due first."""
-    return await rows(
-        connection,
-        f"""
-        SELECT m.*, {_LEAD} FROM messages m LEFT JOIN leads l USING (lead_id)
-        WHERE m.state = :state AND m.scheduled_for IS NOT NULL
-          AND (CAST(:tenant AS text) IS NULL OR m.tenant_id = :tenant)
-          AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
-          AND (CAST(:at AS timestamptz) IS NULL OR (m.scheduled_for, m.message_id) < (:at, :id))
-        ORDER BY m.scheduled_for DESC, m.message_id DESC LIMIT :limit
-        """,  # noqa: S608
-        {
-            "state": state,
-            "tenant": tenant_id,
-            "owner": owner,
-            "at": after[0],
-            "id": after[1],
-            "limit": limit + 1,
-        },
+        after=after,
+        limit=limit,
     )
 
 
 async def message(connection: AsyncConnection, message_id: str) -> dict[str, Any] | None:
-    return await row(
-        connection,
-        f"SELECT m.*, {_LEAD} FROM messages m LEFT JOIN leads l USING (lead_id) "  # noqa: S608
-        "WHERE m.message_id = :id",
-        {"id": message_id},
-    )
+    """`shown` is its state, or `paused` while a pause holds the step: `held_by` says which."""
+    return await row(connection, f"{_MESSAGES} WHERE m.message_id = :id", {"id": message_id})

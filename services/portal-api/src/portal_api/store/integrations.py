@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from portal_api.store.connection import rows
+from portal_api.store.connection import latest, rows
 
 
 async def accounts(connection: AsyncConnection, tenant_id: str | None) -> list[dict[str, Any]]:
@@ -42,28 +42,19 @@ async def runs(
     after: tuple[datetime | None, str],
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Up to `limit + 1` runs, the latest first, each with the name of its lead."""
-    return await rows(
+    """Up to `limit + 1` runs behind `after`, the latest first, each with the name of its lead."""
+    return await latest(
         connection,
-        """
-        SELECT r.*, l.first_name, l.last_name, l.owner
-        FROM integration_sync_runs r LEFT JOIN leads l USING (lead_id)
-        WHERE (CAST(:tenant AS text) IS NULL OR r.tenant_id = :tenant)
-          AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
-          AND (CAST(:result AS text) IS NULL OR r.result = :result)
-          AND (CAST(:account AS text) IS NULL OR r.account_id = :account)
-          AND (CAST(:lead AS text) IS NULL OR r.lead_id = :lead)
-          AND (CAST(:at AS timestamptz) IS NULL OR (r.at, r.cause_id) < (:at, :id))
-        ORDER BY r.at DESC, r.cause_id DESC LIMIT :limit
-        """,
+        "SELECT r.*, l.first_name, l.last_name, l.owner "
+        "FROM integration_sync_runs r LEFT JOIN leads l USING (lead_id)",
+        ("r.at", "r.cause_id"),
         {
-            "tenant": tenant_id,
-            "owner": owner,
-            "result": result,
-            "account": account_id,
-            "lead": lead_id,
-            "at": after[0],
-            "id": after[1],
-            "limit": limit + 1,
+            "r.tenant_id": tenant_id,
+            "l.owner": owner,
+            "r.result": result,
+            "r.account_id": account_id,
+            "r.lead_id": lead_id,
         },
+        after=after,
+        limit=limit,
     )
