@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,6 +114,12 @@ def test_what_is_no_day_and_no_time_with_an_offset_names_the_option(text: str) -
         moment_of(text, "--to", end=True)
 
 
+@pytest.mark.parametrize("text", ["9999-12-31", "9000-01-01", "9999-12-31T23:59:59-12:00"])
+def test_a_day_that_no_decision_could_look_beyond_is_called_too_far_ahead(text: str) -> None:
+    with pytest.raises(CliError, match=f"--to {text} lies too far ahead"):
+        moment_of(text, "--to", end=True)
+
+
 @pytest.fixture
 def published() -> list[SequencePublished]:
     return trial.shipped(LIBRARY, TENANTS)
@@ -209,6 +217,7 @@ def test_the_page_says_what_is_sent_when_and_what_is_not(
     assert "hello: consent_refused 1" in said
     assert "completed 2" in said
     assert "hash of all decisions  " in said
+    assert said.endswith("2 leads through 90 days of simulated time; that took 0.5 s\n")
 
 
 def test_clashes_name_the_live_sequences_that_take_the_same_leads(
@@ -277,3 +286,51 @@ def test_where_the_leads_come_from_has_to_be_said() -> None:
     ended = CliRunner().invoke(app, ["simulate", "first-touch"])
     assert ended.exit_code == 1
     assert "give either --leads FILE or --from-topic" in ended.stderr
+
+
+def run(monkeypatch: Any, tmp_path: Path, *arguments: str) -> Any:
+    monkeypatch.setenv("LEADFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("LEADFLOW_KAFKA_BOOTSTRAP", raising=False)
+    return CliRunner().invoke(app, ["simulate", "first-touch", *arguments])
+
+
+def test_leads_may_come_through_a_pipe(tmp_path: Path, monkeypatch: Any) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(pipe.write_bytes, raw(1))
+        ended = run(monkeypatch, tmp_path, "--leads", str(pipe))
+        written.result(10)
+    assert ended.exit_code == 0, ended.output
+    assert "1 entered" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xd8 a picture\nof a roof", "holds no raw event; line 1: not JSON"),
+        (b'\n{"event_id": 1}', "holds no raw event; line 2: event_id is missing or not a text"),
+        (b"", "there are no leads in it"),
+        (raw(1, at="9999-12-30T00:00:00Z"), "its first event is of 9999-12-30, too far ahead"),
+        (None, "cannot be read: Is a directory"),
+    ],
+)
+def test_a_file_that_holds_no_leads_is_told_in_a_sentence(
+    content: bytes | None, said: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    file = tmp_path / "leads.jsonl"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    ended = run(monkeypatch, tmp_path, "--leads", str(file))
+    assert ended.exit_code == 1
+    assert said in " ".join(ended.stderr.split())
+
+
+def test_an_event_far_beyond_the_period_ends_no_run(tmp_path: Path, monkeypatch: Any) -> None:
+    file = tmp_path / "leads.jsonl"
+    file.write_bytes(b"\n".join([raw(1), raw(2, at="9999-12-30T00:00:00Z")]))
+    ended = run(monkeypatch, tmp_path, "--leads", str(file))
+    assert ended.exit_code == 0, ended.output
+    assert "1 entered" in ended.stdout

@@ -47,6 +47,18 @@ def first_moment(lines: Iterable[bytes]) -> datetime | None:
     return min((raw.occurred_at for raw in _raw_events(lines, Counter())), default=None)
 
 
+def first_wrong(lines: Iterable[bytes]) -> str | None:
+    """The first line that is no raw event, with what is wrong with it; never what stands there."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            raw_event_from_json(line, _UNSET)
+        except CodecError as error:
+            return f"line {number}: {error}"
+    return None
+
+
 def of_file(
     lines: Iterable[bytes], tenants: Mapping[str, Tenant], begin: datetime, progress: Progress
 ) -> Given:

@@ -74,7 +74,12 @@ def show(out: Console, result: Result) -> None:
                 out.print(f"  {line}", soft_wrap=True)
     out.print()
     out.print(f"hash of all decisions  {report.hash()}", soft_wrap=True)
-    out.print(f"{report.leads:,} leads in {result.seconds:.1f} s", soft_wrap=True)
+    days = (result.period.end - result.period.begin).days
+    out.print(
+        f"{_leads(report.leads)} through {days:,} days of simulated time; "
+        f"that took {result.seconds:.1f} s",
+        soft_wrap=True,
+    )
 
 
 def _head(result: Result) -> Iterator[str]:

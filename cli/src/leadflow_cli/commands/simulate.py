@@ -22,7 +22,7 @@ from leadflow.topics import AUTOMATION_CONTROLS, LEAD_EVENTS, SEQUENCE_DEFINITIO
 from leadflow_cli import given_leads, simulated, trial
 from leadflow_cli.errors import CliError
 from leadflow_cli.given_leads import Given
-from leadflow_cli.period import moment_of
+from leadflow_cli.period import TOO_FAR, moment_of
 from leadflow_cli.reading import reader
 from leadflow_cli.repository import shipped_settings
 from leadflow_cli.targets import Target
@@ -144,19 +144,32 @@ def _leads(
         moments = (each[0].recorded_at for each in given.events.values())
         first = wanted or min(moments, default=None)
     else:
-        if not file.is_file():
-            raise CliError(f"there is no file {file}")
-        lines = file.read_bytes().splitlines()
-        first = wanted or given_leads.first_moment(lines)
+        lines = _lines(file)
+        happened = given_leads.first_moment(lines)
+        if happened is None and (wrong := given_leads.first_wrong(lines)) is not None:
+            raise CliError(f"{file} holds no raw event; {wrong}")
+        first = wanted or happened
         if first is not None:
             given = given_leads.of_file(lines, settings, first, read)
     if first is None:
         raise CliError("there are no leads in it")
+    if first >= TOO_FAR:
+        raise CliError(f"its first event is of {first:%Y-%m-%d}, too far ahead: say --from")
     last = first + timedelta(days=DAYS) if end is None else moment_of(end, "--to", end=True)
     if last <= first:
         raise CliError("--to is not after --from")
     progress.update(task, total=given.read)
     return given, Period(first, last)
+
+
+def _lines(file: Path) -> list[bytes]:
+    """Of a file or a pipe. Raises CliError."""
+    try:
+        return file.read_bytes().splitlines()
+    except FileNotFoundError:
+        raise CliError(f"there is no file {file}") from None
+    except OSError as error:
+        raise CliError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _live(
