@@ -1,4 +1,4 @@
-"""`leadflow crm account`: crm-sync's own command, in the surroundings of the running one."""
+"""`leadflow crm`: crm-sync's own commands, in the surroundings of the running one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ from leadflow_cli.ports import Ports
 ADMIN = "postgresql://postgres:pw@127.0.0.1:15432/leadflow"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("account", "add", "acme", "hubspot", "--budget", "9/1"),
+        ("verify", "--tenant", "acme", "--repair", "--rate", "5/s", "--help"),
+    ],
+)
 def test_it_is_asked_of_crm_sync_with_crm_syncs_rights_and_the_key_of_its_secrets(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: tuple[str, ...]
 ) -> None:
     running = Running(
         name="up",
@@ -41,12 +48,9 @@ def test_it_is_asked_of_crm_sync_with_crm_syncs_rights_and_the_key_of_its_secret
 
     monkeypatch.setattr(crm, "require_running", lambda home: running)
     monkeypatch.setattr(subprocess, "run", run)
-    done = CliRunner().invoke(app, ["crm", "account", "add", "acme", "hubspot", "--budget", "9/1"])
+    done = CliRunner().invoke(app, ["crm", *given])
     assert done.exit_code == 3
     ((command, env),) = asked
-    assert command[-8:] == [
-        *("-m", "crm_sync", "account"),
-        *("add", "acme", "hubspot", "--budget", "9/1"),
-    ]
+    assert command[-len(given) - 2 :] == ["-m", "crm_sync", *given]
     assert env["LEADFLOW_DATABASE_URL"] == role_url(ADMIN, "crm_sync", "s3cret")
     assert env["LEADFLOW_ACCOUNT_SECRET"]

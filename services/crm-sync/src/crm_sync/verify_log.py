@@ -17,8 +17,8 @@ from leadflow.records import Record
 # All keyed by lead and of as many partitions: a lead is in the same one of each.
 SOURCES = (topics.LEAD_EVENTS, topics.ENROLLMENT_EVENTS, topics.MESSAGE_EVENTS, topics.SUMMARIES)
 FETCH_RECORDS = 1_000
-FETCH_SECONDS = 0.5
-SILENT_FETCHES = 60
+FETCH_SECONDS = 0.1
+SILENT_FETCHES = 300
 
 
 class Log:
@@ -80,7 +80,9 @@ class Log:
             consumer.assign(places)
             silent = 0
             while _is_left(consumer, places, ends):
-                messages = consumer.consume(FETCH_RECORDS, FETCH_SECONDS)
+                # consume(n, t) waits until it has n or t is over; this waits for the first only.
+                first = consumer.poll(FETCH_SECONDS)
+                messages = [first, *consumer.consume(FETCH_RECORDS, 0)] if first else []
                 silent = 0 if messages else silent + 1
                 if silent > SILENT_FETCHES:
                     raise BrokerError(f"partition {number} cannot be read to its end")
