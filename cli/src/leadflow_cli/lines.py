@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 from leadflow.errors import Malformed
 from leadflow.raw_json import raw_event_from_json
 
-# The kinds of design.md, "The stable surface".
+# The kinds of design.md, "The stable surface", and crm_change, which crm-sync says (ADR 29).
 CALLBACKS = frozenset({"delivered", "opened", "clicked", "bounced", "complained"})
 KINDS = CALLBACKS | {
     "lead",
     "call_missed",
     "quote_request",
     "stage_change",
+    "crm_change",
     "reply",
     "opt_out",
     "opt_in",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from intake import facts, stages
+from intake import facts, field_times, stages
 from intake.answers import decide_reply
 from intake.consents import decide_opt
+from intake.crm_settling import decide_crm_change
 from intake.matching import found, newest
 from intake.model import Decision, Known, Lead, Prepared
 from intake.normalize.fields import line, time
@@ -29,7 +30,8 @@ MAPPING_STATES = ("mapped", "unmapped", "conflict")
 
 def decide(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
     """What changes and what is published. Raises RecordRefused for what can never be done."""
-    return remind(_decide(known, prepared, tenant, now), known, prepared, tenant, now)
+    decision = field_times.stamped(_decide(known, prepared, tenant, now), known, prepared)
+    return remind(decision, known, prepared, tenant, now)
 
 
 def _decide(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
@@ -40,6 +42,8 @@ def _decide(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> 
             return decide_call(known, prepared, tenant, now)
         case "stage_change":
             return _stage_change(known, prepared, tenant, now)
+        case "crm_change":
+            return decide_crm_change(known, prepared, tenant, now)
         case "reply":
             return decide_reply(known, prepared, tenant, now)
         case "opt_out" | "opt_in":
@@ -62,7 +66,7 @@ def _one(known: Known, prepared: Prepared) -> Lead:
 def _stage_change(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> Decision:
     raw, payload = prepared.raw, prepared.payload
     lead = _one(known, prepared)
-    to = "-".join((line(payload, "to") or "").lower().replace("_", " ").split())
+    to = stages.named(line(payload, "to"))
     reason = line(payload, "reason")
     if to not in tenant.pipeline:
         raise RecordRefused("unknown_stage", "the tenant's pipeline has no such stage")

@@ -17,6 +17,7 @@ from leadflow.tenants import Tenant
 
 NEWEST_WINS = ("company", "title", "service", "message", "urgency", "budget", "language")
 NOT_COMPARED = frozenset({"revision", "seen_at", "received", "extra", "temperature", "known_since"})
+NOT_COMPARED |= {"set_at", "told_at"}
 
 Parts = TypeVar("Parts", Address, Attribution)
 

@@ -29,6 +29,8 @@ SPREADING = frozenset({"reply", "opt_out"})
 """Kinds of raw events that may be about everybody behind an address."""
 MESSAGE = "message"  # kind of a key: a message that an answer names
 OPT_OUT = "opt-out"  # basis of a refusal that only an opt-in takes back
+BOTH_WAYS = ("stage", "owner", "first_name", "last_name", "email", "phone", "company", "title")
+"""Fields of a lead that people change in the CRM too."""
 
 
 class Key(NamedTuple):
@@ -85,11 +87,49 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a CRM says of one field that goes both ways.
+
+    `said` is how the CRM has it, `value` what leadflow makes of it: None where it cannot be used.
+    `was` is what leadflow had written there.
+    """
+
+    field: str
+    said: str | None
+    value: str | None
+    was: str | None
+    at: datetime  # when people set it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmChange:
+    """What people changed of a lead in a CRM."""
+
+    provider: str
+    account_id: str
+    reason: str | None  # why the lead is lost
+    fields: tuple[Told, ...]
+
+    def value(self, field: str) -> str | None:
+        return next((told.value for told in self.fields if told.field == field), None)
+
+    @property
+    def email(self) -> str | None:
+        return self.value("email")
+
+    @property
+    def phone(self) -> str | None:
+        return self.value("phone")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lead:
     """A lead as intake knows it.
 
     `revision` grows by one with every change that is published; `seen_at` is the time of the
-    newest sighting folded in, so that an older one that comes late only fills gaps.
+    newest sighting folded in, so that an older one that comes late only fills gaps. Of the fields
+    that go both ways, `set_at` has when what stands was set, and `told_at` the newest time that a
+    CRM has told of; a field that neither knows has not changed since intake began to note it.
     """
 
     lead_id: str
@@ -122,6 +162,8 @@ class Lead:
     received: str
     extra: str
     known_since: datetime | None = None  # when intake first knew of it
+    set_at: Mapping[str, datetime] = field(default_factory=dict)
+    told_at: Mapping[str, datetime] = field(default_factory=dict)
 
     def grant(self, channel: str) -> ConsentGrant | None:
         """What is recorded for a channel; None if the person was never asked."""
@@ -134,7 +176,8 @@ class Lead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A raw event, read: its payload, who it is about, and the sighting it carries, if any.
+    """A raw event, read: its payload, who it is about, and the sighting or the change in a CRM
+    that it carries, if any.
 
     `keys` are in the order in which they are tried.
     """
@@ -143,6 +186,7 @@ class Prepared:
     payload: Mapping[str, Any]
     keys: tuple[Key, ...] = ()
     sighting: Sighting | None = None
+    crm: CrmChange | None = None
 
     @property
     def seen(self) -> Sighting:
@@ -151,9 +195,21 @@ class Prepared:
             raise TypeError(f"{self.raw.kind} is no sighting of a lead")
         return self.sighting
 
+    @property
+    def changed(self) -> CrmChange:
+        """The change of an event that has one: crm_change."""
+        if self.crm is None:
+            raise TypeError(f"{self.raw.kind} is no change in a CRM")
+        return self.crm
+
+    def set_at(self, name: str) -> datetime:
+        """When that was set which the event says of a field."""
+        told = () if self.crm is None else self.crm.fields
+        return next((each.at for each in told if each.field == name), self.raw.occurred_at)
+
     def addresses(self) -> tuple[Refusal, ...]:
         """The refusals that have to be known before this can be decided."""
-        found = self.sighting
+        found = self.sighting or self.crm
         if found is None:
             return ()
         tenant_id = self.raw.tenant_id

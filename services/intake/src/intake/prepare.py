@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from intake import quality
+from intake.crm_reading import crm_change
 from intake.model import (
     Key,
     Prepared,
@@ -142,6 +143,20 @@ def _stage_change(raw: RawEvent, payload: Mapping[str, Any], tenant: Tenant) -> 
     return Prepared(raw=raw, payload=payload, keys=(key,))
 
 
+def _crm_change(raw: RawEvent, payload: Mapping[str, Any], tenant: Tenant) -> Prepared:
+    """About the lead that it names, and nobody else; the addresses are those that it may bring."""
+    key = lead_reference(raw.tenant_id, payload.get("lead"))
+    if key is None:
+        raise RecordRefused("missing_field", "crm_change lacks lead")
+    crm = crm_change(raw, payload, tenant)
+    keys = [key]
+    if crm.email is not None:
+        keys.append(email_key(raw.tenant_id, crm.email))
+    if crm.phone is not None:
+        keys.append(phone_key(raw.tenant_id, crm.phone))
+    return Prepared(raw=raw, payload=payload, keys=tuple(keys), crm=crm)
+
+
 def _about_a_person(raw: RawEvent, payload: Mapping[str, Any], tenant: Tenant) -> Prepared:
     """opt_out, opt_in, booking and job_completed name a lead, an e-mail address or a phone."""
     keys = _person_keys(raw.tenant_id, payload, tenant)
@@ -225,6 +240,7 @@ KINDS: Mapping[str, Callable[[RawEvent, Mapping[str, Any], Tenant], Prepared]] =
     "quote_request": _lead,
     "call_missed": _call,
     "stage_change": _stage_change,
+    "crm_change": _crm_change,
     "reply": _reply,
     "opt_out": _about_a_person,
     "opt_in": _about_a_person,

@@ -68,7 +68,7 @@ def decide_sighting(known: Known, prepared: Prepared, tenant: Tenant, now: datet
         after, records = _qualified(after, prepared, tenant, now)
     return Decision(
         leads=(after,),
-        keys=_remember(keys, after),
+        keys=remember(keys, after),
         records=(
             facts.updated(
                 after,
@@ -90,7 +90,7 @@ def decide_call(known: Known, prepared: Prepared, tenant: Tenant, now: datetime)
     if not callers:
         return _create(known, prepared, tenant, now)
     lead = newest(callers)
-    keys = _remember(prepared.keys, lead)
+    keys = remember(prepared.keys, lead)
     missed = _missed(lead, prepared, now)
     sighting = prepared.seen
     if lead.grant("sms") is not None:
@@ -117,7 +117,7 @@ def _create(known: Known, prepared: Prepared, tenant: Tenant, now: datetime) -> 
         records += _quote(lead, prepared, now)
         if raw.kind == "call_missed":
             records.append(_missed(lead, prepared, now))
-    return Decision(leads=(lead,), keys=_remember(prepared.keys, lead), records=tuple(records))
+    return Decision(leads=(lead,), keys=remember(prepared.keys, lead), records=tuple(records))
 
 
 def _qualified(
@@ -170,8 +170,8 @@ def _missed(lead: Lead, prepared: Prepared, now: datetime) -> CallMissed:
     )
 
 
-def _remember(seen: Iterable[Key], lead: Lead) -> tuple[tuple[Key, str], ...]:
-    """The sighting's keys, and those of what the lead is now reached by."""
+def remember(seen: Iterable[Key], lead: Lead) -> tuple[tuple[Key, str], ...]:
+    """The event's keys, and those of what the lead is now reached by."""
     keys = set(seen)
     if lead.email is not None:
         keys.add(email_key(lead.tenant_id, lead.email))

@@ -42,6 +42,12 @@ WHOLESALE: Transitions = {
 }
 
 
+def named(given: str | None) -> str:
+    """A stage as pipelines write it: `Proposal sent` → `proposal-sent`; empty where none is
+    given."""
+    return "-".join((given or "").lower().replace("_", " ").split())
+
+
 def allowed(pipeline: tuple[str, ...], stage: str, to: str) -> bool:
     """Whether a lead of this pipeline may go from `stage` to `to`."""
     return to in transitions(pipeline).get(stage, ())

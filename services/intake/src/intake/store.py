@@ -30,7 +30,8 @@ EventId = tuple[str, str]  # tenant_id, event_id
 
 @dataclass(frozen=True, slots=True)
 class LeadRow:
-    """A lead as stored; `snapshot` is its profile in the codec's framing."""
+    """A lead as stored; `snapshot` is its profile in the codec's framing, `field_times` the JSON
+    text that `field_times.py` writes."""
 
     lead_id: str
     tenant_id: str
@@ -41,6 +42,7 @@ class LeadRow:
     temperature: str | None
     seen_at: datetime
     snapshot: bytes
+    field_times: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ CONTACTS = text("""
     ) AS found
 """)
 LOOK = """
-    SELECT lead_id, tenant_id, source, revision, status, stage, temperature, seen_at, snapshot
+    SELECT lead_id, tenant_id, source, revision, status, stage, temperature, seen_at, snapshot,
+        field_times
     FROM leads WHERE lead_id = ANY (CAST(:leads AS text[]))
 """
 LEADS = text(f"{LOOK} ORDER BY lead_id FOR UPDATE")
@@ -123,15 +126,17 @@ REFUSALS = text("""
 """)
 SAVE_LEADS = text("""
     INSERT INTO leads
-        (lead_id, tenant_id, source, revision, status, stage, temperature, seen_at, snapshot)
+        (lead_id, tenant_id, source, revision, status, stage, temperature, seen_at, snapshot,
+        field_times)
     SELECT * FROM unnest(
         CAST(:lead_id AS text[]), CAST(:tenant_id AS text[]), CAST(:source AS text[]),
         CAST(:revision AS integer[]), CAST(:status AS text[]), CAST(:stage AS text[]),
-        CAST(:temperature AS text[]), CAST(:seen_at AS timestamptz[]), CAST(:snapshot AS bytea[]))
+        CAST(:temperature AS text[]), CAST(:seen_at AS timestamptz[]), CAST(:snapshot AS bytea[]),
+        CAST(:field_times AS text[]))
     ON CONFLICT (lead_id) DO UPDATE SET
         revision = excluded.revision, status = excluded.status, stage = excluded.stage,
         temperature = excluded.temperature, seen_at = excluded.seen_at,
-        snapshot = excluded.snapshot
+        snapshot = excluded.snapshot, field_times = excluded.field_times
 """)
 SAVE_IDENTITIES = text("""
     INSERT INTO identities (tenant_id, kind, value, lead_id)
@@ -157,7 +162,7 @@ ALLOW = text("""
 SAVE_OUTBOX = text("""
     INSERT INTO outbox (tenant_id, event_id, position, topic, key, value, decided_at)
     SELECT decided.*, CAST(:now AS timestamptz) FROM unnest(
-        CAST(:tenant_id AS text[]), CAST(:event_id AS text[]), CAST(:position AS smallint[]),
+        CAST(:tenant_id AS text[]), CAST(:event_id AS text[]), CAST(:position AS integer[]),
         CAST(:topic AS text[]), CAST(:key AS bytea[]), CAST(:value AS bytea[])) AS decided
 """)
 

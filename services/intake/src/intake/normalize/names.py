@@ -18,14 +18,14 @@ def person(whole: str | None, first: str | None, last: str | None) -> Name:
     address or a number is no name.
     """
     if first is None and last is None:
-        if whole is None or not _is_name(whole):
+        if whole is None or not is_name(whole):
             return None, None
         parsed = HumanName(whole)
         if whole.isupper() or whole.islower():
             parsed.capitalize(force=True)
         return parsed.first or None, parsed.last or None
-    first = first if first and _is_name(first) else None
-    last = last if last and _is_name(last) else None
+    first = first if first and is_name(first) else None
+    last = last if last and is_name(last) else None
     both = f"{first or ''}{last or ''}"
     if both.isupper() or both.islower():
         parsed = HumanName(first=first or "", last=last or "")
@@ -34,7 +34,8 @@ def person(whole: str | None, first: str | None, last: str | None) -> Name:
     return first, last
 
 
-def _is_name(value: str) -> bool:
+def is_name(value: str) -> bool:
+    """Whether it can be part of a name: no e-mail address, link or number."""
     return "@" not in value and "://" not in value and any(char.isalpha() for char in value)
 
 
