@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher import breaker as breakers
-from dispatcher.breaker import Breaker, Rules, State
+from dispatcher.breaker import Breaker, Heard, Rules, State
 from dispatcher.breaker_news import Change, control_of
 from dispatcher.model import Accepted, Refused
 from dispatcher.providers.base import NotCalled, QuotaExceeded, Unauthorized
@@ -25,21 +25,30 @@ def refused(error_class: str, *, retryable: bool, maybe_accepted: bool = False) 
     )
 
 
+def calls(good: int, bad: int) -> Heard:
+    """Calls of one message each."""
+    return Heard(good, bad, good, good + bad)
+
+
+def batches(good: int, bad: int, size: int) -> Heard:
+    return Heard(good, bad, good * size, (good + bad) * size)
+
+
 def opened(now: float = NOW) -> Breaker:
-    return breakers.observe(breakers.closed(now, RULES), 0, 20, now, RULES)
+    return breakers.observe(breakers.closed(now, RULES), calls(0, 20), now, RULES)
 
 
 def test_a_share_of_failures_opens_it_only_with_a_sample() -> None:
-    few = breakers.observe(breakers.closed(NOW, RULES), 0, 19, NOW + 1, RULES)
+    few = breakers.observe(breakers.closed(NOW, RULES), calls(0, 19), NOW + 1, RULES)
     assert few.state is State.CLOSED
-    assert breakers.observe(few, 0, 1, NOW + 2, RULES).state is State.OPEN
-    assert breakers.observe(few, 20, 1, NOW + 2, RULES).state is State.OPEN  # 20 of 40
-    assert breakers.observe(few, 22, 1, NOW + 2, RULES).state is State.CLOSED  # 20 of 42
+    assert breakers.observe(few, calls(0, 1), NOW + 2, RULES).state is State.OPEN
+    assert breakers.observe(few, calls(20, 1), NOW + 2, RULES).state is State.OPEN  # 20 of 40
+    assert breakers.observe(few, calls(22, 1), NOW + 2, RULES).state is State.CLOSED  # 20 of 42
 
 
 def test_failures_of_an_earlier_window_do_not_count() -> None:
-    before = breakers.observe(breakers.closed(NOW, RULES), 0, 19, NOW + 1, RULES)
-    assert breakers.observe(before, 0, 1, NOW + 61, RULES).state is State.CLOSED
+    before = breakers.observe(breakers.closed(NOW, RULES), calls(0, 19), NOW + 1, RULES)
+    assert breakers.observe(before, calls(0, 1), NOW + 61, RULES).state is State.CLOSED
 
 
 def test_while_it_rests_nothing_may_be_claimed() -> None:
@@ -66,7 +75,7 @@ def test_what_is_accepted_lets_twice_as_much_through_until_it_closes() -> None:
     current, allowed = breakers.take(opened(), 100, NOW + 30, RULES)
     seen = [allowed]
     while current.state is not State.CLOSED:
-        current = breakers.observe(current, seen[-1], 0, NOW + 31, RULES)
+        current = breakers.observe(current, calls(seen[-1], 0), NOW + 31, RULES)
         current, allowed = breakers.take(current, 100, NOW + 31, RULES)
         seen.append(allowed)
     assert seen == [1, 2, 4, 8, 16, 100]
@@ -79,12 +88,12 @@ def test_a_failed_probe_makes_the_next_rest_twice_as_long_up_to_ten_minutes() ->
         now = current.look_at
         current, allowed = breakers.take(current, 1, now, RULES)
         assert allowed == 1
-        current = breakers.observe(current, 0, 1, now, RULES)
+        current = breakers.observe(current, calls(0, 1), now, RULES)
     assert rests == [30, 60, 120, 240, 480, 600, 600]
 
 
 def test_answers_that_come_while_it_rests_change_nothing() -> None:
-    assert breakers.observe(opened(), 5, 5, NOW + 1, RULES) == opened()
+    assert breakers.observe(opened(), calls(5, 5), NOW + 1, RULES) == opened()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +110,7 @@ def test_answers_that_come_while_it_rests_change_nothing() -> None:
 def test_a_refused_message_is_not_a_failing_provider(
     answer: Accepted | Refused, is_well: bool
 ) -> None:
-    assert breakers.counted([answer]) == ((1, 0, 1) if is_well else (0, 1, 0))
+    assert breakers.counted([answer]) == (Heard(1, 0, 1, 1) if is_well else Heard(0, 1, 0, 1))
 
 
 @pytest.mark.parametrize(
@@ -114,16 +123,38 @@ def test_a_refused_message_is_not_a_failing_provider(
 )
 def test_what_is_not_about_the_provider_opens_no_breaker(answer: Refused) -> None:
     fine = Accepted(provider_id="1", response="")
-    assert breakers.counted([answer] * 5) == (0, 0, 0)
-    assert breakers.counted([answer] * 5 + [fine]) == (1, 0, 1)
+    assert breakers.counted([answer] * 5) == Heard()
+    assert breakers.counted([answer] * 5 + [fine]) == Heard(1, 0, 1, 1)
 
 
 def test_a_batch_that_is_lost_is_one_failure() -> None:
     lost = refused("NoAnswer", retryable=True, maybe_accepted=True)
     fine = Accepted(provider_id="1", response="")
-    assert breakers.counted([lost] * 100) == (0, 1, 0)
-    assert breakers.counted([fine] * 99 + [lost]) == (1, 0, 99)
-    assert breakers.counted([]) == (0, 0, 0)
+    assert breakers.counted([lost] * 100) == Heard(0, 1, 0, 100)
+    assert breakers.counted([fine] * 99 + [lost]) == Heard(1, 0, 99, 100)
+    assert breakers.counted([]) == Heard()
+
+
+@pytest.mark.parametrize(
+    ("heard", "state"),
+    [
+        (batches(0, 1, 100), State.CLOSED),  # one lost batch
+        (batches(0, 4, 100), State.CLOSED),
+        (batches(0, 5, 100), State.OPEN),  # an outage that few, but full, calls tell of
+        (batches(5, 5, 100), State.OPEN),
+        (batches(6, 5, 100), State.CLOSED),
+        (batches(0, 5, 3), State.CLOSED),  # 15 messages
+        (batches(0, 7, 3), State.OPEN),
+    ],
+)
+def test_few_calls_are_a_sample_where_they_carry_many_messages(heard: Heard, state: State) -> None:
+    assert breakers.observe(breakers.closed(NOW, RULES), heard, NOW + 1, RULES).state is state
+
+
+def test_who_asks_for_fewer_messages_than_calls_gets_them() -> None:
+    rules = Rules(at_least=2)
+    after = breakers.observe(breakers.closed(NOW, rules), calls(0, 2), NOW + 1, rules)
+    assert after.state is State.OPEN
 
 
 def test_a_provider_that_takes_nothing_from_us_rests_at_once_and_longer_after_each_probe() -> None:
@@ -151,15 +182,11 @@ def test_people_are_told_why_a_breaker_opened() -> None:
 
 def test_a_slow_start_grows_by_messages() -> None:
     probing, _ = breakers.take(opened(), 100, NOW + 30, RULES)
-    after = breakers.observe(probing, 1, 0, NOW + 31, RULES, well=1)
+    after = breakers.observe(probing, calls(1, 0), NOW + 31, RULES)
     taken, number = breakers.take(after, 100, NOW + 31, RULES)
     assert number == 2
-    assert (
-        breakers.take(breakers.observe(taken, 1, 0, NOW + 32, RULES, well=2), 100, NOW + 32, RULES)[
-            1
-        ]
-        == 4
-    )
+    after = breakers.observe(taken, batches(1, 0, 2), NOW + 32, RULES)
+    assert breakers.take(after, 100, NOW + 32, RULES)[1] == 4
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(0, 100)), max_size=40))
@@ -171,13 +198,13 @@ def test_it_never_lets_more_go_than_was_asked_for_and_never_stands_still_for_goo
         now += later
         current, allowed = breakers.take(current, 10, now, RULES)
         assert 0 <= allowed <= 10
-        current = breakers.observe(current, good, bad, now, RULES)
+        current = breakers.observe(current, calls(good, bad), now, RULES)
     # Once faults end it comes back: the longest rest, then a probe, then all of it.
     for _ in range(200):
         now += 1 + max(RULES.probe_seconds, current.look_at - now)
         current, allowed = breakers.take(current, 100, now, RULES)
         if allowed:
-            current = breakers.observe(current, min(allowed, 32), 0, now, RULES)
+            current = breakers.observe(current, calls(min(allowed, 32), 0), now, RULES)
         if current.state is State.CLOSED:
             break
     assert current.state is State.CLOSED

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from dispatcher.model import Accepted, Answer, Refused
 
@@ -27,13 +28,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Opens when of at least `at_least` calls within a window a share of `share` or more were
-    failures. The first rest is `rest_seconds`, each that follows twice as long. Closes when
-    `enough` were accepted half open; a probe of which nothing is heard is repeated after
+    """Opens when of the calls within a window a share of `share` or more were failures, if there
+    were `few` of them or more, with at least `at_least` messages: one lost batch says little, and
+    so do few messages. The first rest is `rest_seconds`, each that follows twice as long. Closes
+    when `enough` were accepted half open; a probe of which nothing is heard is repeated after
     `probe_seconds`."""
 
     window_seconds: float = 60.0
     at_least: int = 20
+    few: int = 5
     share: float = 0.5
     rest_seconds: float = 30.0
     longest_rest_seconds: float = 600.0
@@ -43,13 +46,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """One provider's. `since` is when the window or the rest began, `look_at` when it ends; half
-    open, when a probe is given up. `opened`: times in a row. Half open, `allowance` grows with
-    what was accepted and `left_over` of it may go now."""
+    """One provider's. `messages` were in the `good` and `bad` calls. `since` is when the window or
+    the rest began, `look_at` when it ends; half open, when a probe is given up. `opened`: times in
+    a row. Half open, `allowance` grows with what was accepted and `left_over` of it may go now."""
 
     state: State = State.CLOSED
     good: int = 0
     bad: int = 0
+    messages: int = 0
     since: float = 0.0
     look_at: float = 0.0
     opened: int = 0
@@ -57,9 +61,21 @@ class Breaker:
     left_over: int = 0
 
 
-def counted(answers: Collection[Answer]) -> tuple[int, int, int]:
-    """What one call says of the provider: 1 for a good call, 1 for a bad one; and how many of its
-    messages were answered well.
+class Heard(NamedTuple):
+    """What calls say of a provider: the good ones and the bad ones, how many of their messages were
+    answered well, and how many there were."""
+
+    good: int = 0
+    bad: int = 0
+    well: int = 0
+    messages: int = 0
+
+    def and_of(self, more: Heard) -> Heard:
+        return Heard(*map(sum, zip(self, more, strict=True)))
+
+
+def counted(answers: Collection[Answer]) -> Heard:
+    """What one call says of the provider.
 
     A call counts once, however many messages are in it: one lost batch is one failure. It is bad
     where half of its answers or more are. A message that is refused for good is answered well;
@@ -73,8 +89,9 @@ def counted(answers: Collection[Answer]) -> tuple[int, int, int]:
         for answer in answers
     )
     if not answers:
-        return 0, 0, 0
-    return (1, 0, well) if 2 * well > len(answers) else (0, 1, well)
+        return Heard()
+    good = 2 * well > len(answers)
+    return Heard(good=int(good), bad=int(not good), well=well, messages=len(answers))
 
 
 def _says_nothing(answer: Answer) -> bool:
@@ -114,31 +131,33 @@ def give_back(breaker: Breaker, unused: int) -> Breaker:
     return replace(breaker, left_over=min(breaker.allowance, breaker.left_over + unused))
 
 
-def observe(
-    breaker: Breaker, good: int, bad: int, now: float, rules: Rules, *, well: int | None = None
-) -> Breaker:
-    """What so many calls make of it, in which `well` messages were answered well (one a call
-    where nothing is said); those of before it opened say nothing new."""
+def observe(breaker: Breaker, heard: Heard, now: float, rules: Rules) -> Breaker:
+    """What so many calls make of it; those of before it opened say nothing new."""
     if breaker.state is State.OPEN:
         return breaker
     if breaker.state is State.HALF_OPEN:
-        if bad:
+        if heard.bad:
             return _open(breaker, now, rules)
-        well = good if well is None else well
-        if breaker.allowance + well >= rules.enough:
+        allowance = breaker.allowance + heard.well
+        if allowance >= rules.enough:
             return closed(now, rules)
         return replace(
             breaker,
-            allowance=breaker.allowance + well,
-            left_over=min(breaker.allowance + well, breaker.left_over + 2 * well),
+            allowance=allowance,
+            left_over=min(allowance, breaker.left_over + 2 * heard.well),
         )
     if now >= breaker.look_at:
         breaker = closed(now, rules)
-    breaker = replace(breaker, good=breaker.good + good, bad=breaker.bad + bad)
-    total = breaker.good + breaker.bad
-    if total >= rules.at_least and breaker.bad >= rules.share * total:
-        return _open(breaker, now, rules)
-    return breaker
+    breaker = replace(
+        breaker,
+        good=breaker.good + heard.good,
+        bad=breaker.bad + heard.bad,
+        messages=breaker.messages + heard.messages,
+    )
+    calls = breaker.good + breaker.bad
+    # Who asks for fewer messages than that asks for fewer calls, too.
+    sample = breaker.messages >= rules.at_least and calls >= min(rules.few, rules.at_least)
+    return _open(breaker, now, rules) if sample and breaker.bad >= rules.share * calls else breaker
 
 
 def trip(breaker: Breaker, now: float, rules: Rules) -> Breaker:

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dispatcher import breaker as breakers
-from dispatcher.breaker import Breaker, Rules, State
+from dispatcher.breaker import Breaker, Heard, Rules, State
 from dispatcher.breaker_news import Change
 from dispatcher.gate import LIMIT, Admission, Wait
 from dispatcher.limits import Asked, Bucket, Limits, Rate, turns
@@ -48,15 +48,15 @@ SAVE_BUCKETS = text("""
 BREAKER = text("""
     INSERT INTO breakers AS b (provider) VALUES (:provider)
     ON CONFLICT (provider) DO UPDATE SET provider = excluded.provider
-    RETURNING state, good, bad, opened, allowance, left_over,
+    RETURNING state, good, bad, messages, opened, allowance, left_over,
         extract(epoch FROM since)::float8 AS since,
         extract(epoch FROM look_at)::float8 AS look_at,
         extract(epoch FROM clock_timestamp())::float8 AS now
 """)
 SAVE_BREAKER = text("""
-    UPDATE breakers SET state = :state, good = :good, bad = :bad, opened = :opened,
-        allowance = :allowance, left_over = :left_over, since = to_timestamp(:since),
-        look_at = to_timestamp(:look_at)
+    UPDATE breakers SET state = :state, good = :good, bad = :bad, messages = :messages,
+        opened = :opened, allowance = :allowance, left_over = :left_over,
+        since = to_timestamp(:since), look_at = to_timestamp(:look_at)
     WHERE provider = :provider
 """)
 # The limits that the waits in the ledger were told by. It never ends by itself.
@@ -106,7 +106,7 @@ class SharedGate:
         self._to_publish = to_publish
         # By provider: until when its breaker is taken to be closed, and what was counted meanwhile.
         self._closed_until: dict[str, float] = {}
-        self._counts: dict[str, tuple[int, int, int]] = {}
+        self._counts: dict[str, Heard] = {}
 
     async def begin(self) -> None:
         """Where the limits are others than before, let who waits for them ask again soon."""
@@ -143,8 +143,8 @@ class SharedGate:
         await self._change(provider, lambda row, now: breakers.give_back(row, number))
 
     async def observe(self, provider: str, answers: Sequence[Answer]) -> None:
-        bad = self._count(provider, breakers.counted(answers))[1]
-        if not bad and self._clock.monotonic() < self._closed_until.get(provider, 0.0):
+        heard = self._count(provider, breakers.counted(answers))
+        if not heard.bad and self._clock.monotonic() < self._closed_until.get(provider, 0.0):
             return  # told with the next look
         await self._change(provider, lambda row, now: row)
 
@@ -154,10 +154,9 @@ class SharedGate:
             provider, lambda row, now: breakers.trip(row, now, self._rules), reason=reason
         )
 
-    def _count(self, provider: str, calls: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Add to what is not told yet: good calls, bad ones, messages answered well."""
-        good, bad, well = self._counts.get(provider, (0, 0, 0))
-        self._counts[provider] = good + calls[0], bad + calls[1], well + calls[2]
+    def _count(self, provider: str, heard: Heard) -> Heard:
+        """Add to what is not told yet."""
+        self._counts[provider] = self._counts.get(provider, Heard()).and_of(heard)
         return self._counts[provider]
 
     async def reset(self, provider: str, said_at: datetime) -> None:
@@ -179,7 +178,7 @@ class SharedGate:
         reason: str = "",
     ) -> None:
         """Take a step, after what was counted since the last, and tell what it changed."""
-        good, bad, well = counts = self._counts.pop(provider, (0, 0, 0))
+        heard = self._counts.pop(provider, Heard())
         try:
             async with self._engine.begin() as connection:
                 found = (await connection.execute(BREAKER, {"provider": provider})).one()
@@ -187,6 +186,7 @@ class SharedGate:
                     state=State(found.state),
                     good=found.good,
                     bad=found.bad,
+                    messages=found.messages,
                     since=found.since,
                     look_at=found.look_at,
                     opened=found.opened,
@@ -194,10 +194,8 @@ class SharedGate:
                     left_over=found.left_over,
                 )
                 counted = breakers.plausible(before, found.now, self._rules)
-                if good or bad:
-                    counted = breakers.observe(
-                        counted, good, bad, found.now, self._rules, well=well
-                    )
+                if heard.good or heard.bad:
+                    counted = breakers.observe(counted, heard, found.now, self._rules)
                 after = step(counted, found.now)
                 if after != before:
                     await connection.execute(SAVE_BREAKER, {"provider": provider, **_row(after)})
@@ -206,7 +204,7 @@ class SharedGate:
                     topic, key, value = self._told(change)
                     await connection.execute(TELL, {"topic": topic, "key": key, "value": value})
         except BaseException:
-            self._count(provider, counts)
+            self._count(provider, heard)
             raise
         if after.state is State.CLOSED:
             self._closed_until[provider] = self._clock.monotonic() + BELIEVE_SECONDS
@@ -264,6 +262,7 @@ def _row(row: Breaker) -> dict[str, object]:
         "state": row.state.value,
         "good": row.good,
         "bad": row.bad,
+        "messages": row.messages,
         "opened": row.opened,
         "allowance": row.allowance,
         "left_over": row.left_over,
