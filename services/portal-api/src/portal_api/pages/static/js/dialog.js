@@ -43,7 +43,7 @@ export function dialog({ title, body, submit, danger = false, narrow = false, wo
   node.addEventListener("close", () => {
     node.remove();
     // What it was opened with may be gone; whoever uses the keys goes on where that was.
-    if (document.activeElement === document.body) document.querySelector("#detail, #list")?.focus({ preventScroll: true });
+    if (document.activeElement === document.body) document.querySelector("#detail, #conflicts, #list")?.focus({ preventScroll: true });
   });
   document.getElementById("dialogs").append(node);
   node.showModal();

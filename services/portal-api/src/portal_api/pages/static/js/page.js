@@ -39,16 +39,19 @@ function press(actions) {
   });
 }
 
+// What is walked through: the list of the page, and what is above it.
+const ROWS = ":is(#conflicts, #list) .item[data-id]";
+
 // From the row that has the focus, else from the one that is shown.
 function walk(by, chosen) {
-  const rows = [...document.querySelectorAll("#list .item[data-id]")];
-  const focused = rows.indexOf(document.activeElement?.closest("#list .item"));
+  const rows = [...document.querySelectorAll(ROWS)];
+  const focused = rows.indexOf(document.activeElement?.closest(ROWS));
   const at = focused >= 0 ? focused : rows.findIndex((each) => each.getAttribute("aria-current") === "true");
   const next = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
   if (!next) return;
   const { key } = next.dataset;
   chosen?.(next.dataset.id);
-  document.querySelector(`#list [data-key="${CSS.escape(key)}"]`)?.focus();
+  document.querySelector(`:is(#conflicts, #list) [data-key="${CSS.escape(key)}"]`)?.focus();
 }
 
 // `keys` gives what a key does, false where it does nothing now.
@@ -57,7 +60,7 @@ function listen(keys, chosen) {
     if (event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
     const { target } = event;
     const typing = target.closest("input, textarea, select") !== null;
-    const walking = target === document.body || target.id === "find" || target.closest("#list") !== null;
+    const walking = target === document.body || target.id === "find" || target.closest("#conflicts, #list") !== null;
     const does = {
       ArrowDown: walking && (() => walk(1, chosen)),
       ArrowUp: walking && (() => walk(-1, chosen)),

@@ -1,4 +1,5 @@
 // The accounts, and the runs one by one.
+import { PROVIDERS } from "./conflict-draw.js";
 import { h, pending, sprout } from "./dom.js";
 import { ago, number, plural, sentence, when } from "./format.js";
 import { operator } from "./state.js";
@@ -6,7 +7,6 @@ import { nameOfTenant, several, state } from "./sync-state.js";
 
 const STATES = [["", "All"], ["waiting", "Waiting"], ["dead", "Failed"], ["written", "Written"]];
 const RESULTS = { written: ["completed", "Written"], unchanged: ["closed", "Known there"], waiting: ["queued", "Waiting"], dead: ["refused", "Failed"] };
-const PROVIDERS = { hubspot: "HubSpot", followupboss: "Follow Up Boss", webhook: "Webhook", sandbox: "Sandbox" };
 const ACCOUNT = { active: ["completed", "Active"], paused: ["open", "Paused"], removed: ["closed", "Removed"] };
 // LeadCreated is told as "Lead created".
 const what = (type) => sentence(type.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase());
