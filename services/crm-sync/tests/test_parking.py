@@ -118,8 +118,8 @@ def test_where_the_account_is_to_blame_no_attempt_is_counted_and_the_wait_is_the
         entries, given_up = park([again], [later], error, NOW, POLICY)
         assert given_up == []
         assert [each.attempts for each in entries.values()] == [3, 0]
-        assert {each.tier for each in entries.values()} == {2}
-        assert {each.due_at for each in entries.values()} == {NOW + timedelta(hours=1)}
+        assert {each.tier for each in entries.values()} == {1}
+        assert {each.due_at for each in entries.values()} == {NOW + timedelta(minutes=5)}
 
 
 def test_where_the_budget_is_used_up_it_waits_for_room_and_no_attempt_is_counted(

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from crm_sync.account_store import ACTIVE, PAUSED, Registered
-from crm_sync.crm.base import ContactWrite, CrmError, CrmPaused, CrmSignIn, CrmUnavailable
+from crm_sync.crm.base import (
+    ContactWrite,
+    CrmError,
+    CrmNoRoom,
+    CrmPaused,
+    CrmSignIn,
+    CrmSilent,
+    CrmUnavailable,
+)
 from crm_sync.crm.providers import Access
 from crm_sync.model import Account, Contact, Item
 from crm_sync.routing import Connections, Router
 from crm_sync.sealing import Sealer
-from leadflow.clock import SystemClock
 from leadflow.errors import LeadflowError, SettingError
 
 AT = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+TIMEOUT = 10
 SEALER = Sealer(b"k" * 32)
 DEFAULT = Registered(account_id="default", tenant_id="", provider="sandbox", changed_at=AT)
 HUBSPOT = Registered(
@@ -71,18 +80,43 @@ class FakeCrm:
         self.writes: list[ContactWrite] = []
         self.closed = False
         self.refuses_canary: CrmError | None = None
+        self.takes = timedelta(0)
+        self.canaries = 0
 
     async def canary(self) -> None:
+        self.canaries += 1
         if self.refuses_canary is not None:
             raise self.refuses_canary
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
         assert not self.closed
         self.writes += writes
+        CLOCK.at += self.takes
         return [self.answer] * len(writes)
 
     async def close(self) -> None:
         self.closed = True
+
+
+class Clock:
+    """Time passes in calls, and where `sleepers` are let go on."""
+
+    def __init__(self) -> None:
+        self.at = AT
+        self.sleepers: list[asyncio.Event] = []
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return (self.at - AT).total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleepers.append(asyncio.Event())
+        await self.sleepers[-1].wait()
+
+
+CLOCK = Clock()
 
 
 class Opening(Connections):
@@ -90,7 +124,7 @@ class Opening(Connections):
 
     def __init__(self) -> None:
         gates: Any = None  # what is opened here needs none
-        super().__init__(Access(url="http://127.0.0.1:1/crm"), SEALER, SystemClock(), 1, gates)
+        super().__init__(Access(url="http://127.0.0.1:1/crm"), SEALER, CLOCK, TIMEOUT, gates)
         self.made: list[FakeCrm] = []
         self.refuses: set[str] = set()
         self.answers: dict[str, CrmError] = {}
@@ -224,3 +258,111 @@ async def test_an_error_counts_when_every_account_has_come_to_its_end(
     with pytest.raises(LeadflowError, match="taken"):
         await router.run({}, {"lead-1": [mine], "lead-2": [theirs]})
     assert ended == ["lead-2", "lead-2"]
+
+
+class Silent:
+    """An account that lets every call wait for its timeout, and one batch after the other."""
+
+    def __init__(self, records: Any, item: Any) -> None:
+        self.router, self.rows, self.opening = routed(DEFAULT, HUBSPOT)
+        self._records, self._item = records, item
+        self.answer(CrmUnavailable("ReadTimeout"), timedelta(seconds=TIMEOUT))
+
+    def answer(self, answer: str | CrmError, takes: timedelta) -> None:
+        self._answer = answer, takes
+
+    async def batch(self) -> Any:
+        """The work of a lead of the account; another account's is written all the same."""
+        accounts = await self.router.of({"acme", "other"})
+        async with self.opening.to(HUBSPOT):
+            self.crm.answer, self.crm.takes = self._answer
+        mine = of(self._item(self._records.created(lead_id="lead-1")), accounts["acme"])
+        other = self._item(self._records.created(lead_id="lead-2", tenant_id="other"))
+        work, theirs = await self.router.run({}, {"lead-1": [mine], "lead-2": [other]})
+        assert theirs.written == [other]
+        return work
+
+    @property
+    def crm(self) -> FakeCrm:
+        return next(crm for crm in self.opening.made if crm.name == "hubspot-1")
+
+
+@pytest.fixture
+async def silent(records: Any, item: Any) -> Silent:
+    """An account that is left alone: it has let two batches wait in vain."""
+    CLOCK.at, CLOCK.sleepers = AT, []
+    made = Silent(records, item)
+    for _ in range(2):
+        assert type((await made.batch()).error) is CrmUnavailable
+    return made
+
+
+async def test_an_account_that_does_not_answer_is_left_alone_and_no_attempt_is_counted(
+    silent: Silent,
+) -> None:
+    calls = len(silent.crm.writes)
+    CLOCK.at += timedelta(seconds=20)
+    error = (await silent.batch()).error
+    assert isinstance(error, CrmSilent)
+    assert (error.retryable, error.COUNTS) == (True, False)
+    # As long as it has been silent; five minutes at most, or leads would come back too late.
+    assert error.retry_after == timedelta(seconds=TIMEOUT + 20)
+    CLOCK.at += timedelta(hours=3)
+    error = (await silent.batch()).error
+    assert error is not None
+    assert error.retry_after == timedelta(minutes=5)
+    assert len(silent.crm.writes) == calls
+    assert silent.rows.rows["hubspot-1"].status == ACTIVE
+    await silent.opening.close()
+
+
+async def rounds(count: int = 1) -> None:
+    """Let the probe ask so often."""
+    for _ in range(count):
+        CLOCK.sleepers[-1].set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_it_is_called_again_when_a_probe_is_answered(silent: Silent) -> None:
+    await rounds(0)
+    silent.crm.refuses_canary = CrmUnavailable("ReadTimeout")
+    await asyncio.sleep(0)
+    await rounds(2)
+    assert isinstance((await silent.batch()).error, CrmSilent)
+    silent.crm.refuses_canary = CrmNoRoom("nobody was asked")
+    await rounds()
+    assert isinstance((await silent.batch()).error, CrmSilent)
+    assert silent.crm.canaries == 3
+    silent.answer("crm-1", timedelta(0))
+    silent.crm.refuses_canary = CrmSignIn("it says something")
+    await rounds()
+    assert (await silent.batch()).error is None
+    assert silent.crm.canaries == 4
+
+
+async def test_a_probe_ends_where_the_account_is_paused_or_nobodys(silent: Silent) -> None:
+    await asyncio.sleep(0)
+    silent.rows.rows["hubspot-1"] = replace(HUBSPOT, status=PAUSED)
+    await rounds()
+    assert silent.crm.canaries == 0
+    assert isinstance((await silent.batch()).error, CrmPaused)
+
+
+async def test_an_error_that_comes_at_once_holds_nobody_up(records: Any, item: Any) -> None:
+    quick = Silent(records, item)
+    quick.answer(CrmUnavailable("HTTP 503"), timedelta(seconds=1))
+    for _ in range(5):
+        assert type((await quick.batch()).error) is CrmUnavailable
+    assert len(quick.crm.writes) == 5
+
+
+async def test_an_answer_in_between_begins_the_count_anew(records: Any, item: Any) -> None:
+    CLOCK.at, CLOCK.sleepers = AT, []
+    slow = Silent(records, item)
+    for _ in range(2):
+        slow.answer(CrmUnavailable("ReadTimeout"), timedelta(seconds=TIMEOUT))
+        await slow.batch()
+        slow.answer("crm-1", timedelta(seconds=TIMEOUT))
+        assert (await slow.batch()).error is None
+    assert CLOCK.sleepers == []

@@ -201,14 +201,15 @@ def next_try(
 
     A CRM that names a time is not called before it, and the record waits in a topic that
     is as slow, so that it does not hold others up. Where the account is to blame, the record
-    waits in the slowest topic, however often: a person has to mend that first.
+    waits in the slowest topic but one, however often: a person has to mend that first, and then
+    nobody wants to wait another hour.
     """
     if not error.retryable:
         return None
     longer = 1 + policy.jitter * _share(event_id, attempts)
     if isinstance(error, CrmSignIn | CrmPaused):
-        slowest = len(policy.delays) - 1
-        return NextTry(slowest, now + policy.delays[slowest] * longer)
+        tier = max(0, len(policy.delays) - 2)
+        return NextTry(tier, now + policy.delays[tier] * longer)
     tier, reached = 0, policy.attempts[0]
     while attempts > reached:
         tier += 1

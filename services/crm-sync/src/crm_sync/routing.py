@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,15 @@ import orjson
 import structlog
 
 from crm_sync.account_store import ACTIVE, PAUSED, AccountStore, Registered
-from crm_sync.crm.base import Crm, CrmError, CrmPaused, CrmSignIn, CrmUnavailable
+from crm_sync.breaker import Breaker
+from crm_sync.crm.base import (
+    Crm,
+    CrmError,
+    CrmNoRoom,
+    CrmPaused,
+    CrmSignIn,
+    CrmUnavailable,
+)
 from crm_sync.crm.providers import Access, open_crm
 from crm_sync.gates import Gates
 from crm_sync.model import DEFAULT_ACCOUNT, Account, Contact, Item
@@ -21,12 +29,14 @@ from crm_sync.store import Store
 from crm_sync.sync import Synchronizer, work_of
 from crm_sync.work import LeadWork
 from leadflow.clock import Clock
-from leadflow.errors import SettingError
+from leadflow.errors import SettingError, is_retryable
 
 log = structlog.get_logger()
 
 # Whose pauses a canary may end; what a person paused, a person resumes.
 CANARY = "canary"
+# How long an account that does not answer is left alone before it is asked again.
+PROBE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -43,7 +53,7 @@ class Connections:
     """The CRMs of accounts, each opened once and again when its access has changed.
 
     `default` is where tenants without an account go; its address is the settings'. `gates` count
-    the calls of accounts that have a budget.
+    the calls of accounts that have a budget. What is asked beside the records ends with them.
     """
 
     def __init__(
@@ -56,10 +66,11 @@ class Connections:
     ) -> None:
         self._default = default
         self._sealer = sealer
-        self._clock = clock
-        self._timeout_seconds = timeout_seconds
         self._gates = gates
         self._opened: dict[str, Opened] = {}
+        self._beside: set[asyncio.Task[None]] = set()
+        self.clock = clock
+        self.timeout_seconds = timeout_seconds
 
     @asynccontextmanager
     async def to(self, row: Registered) -> AsyncIterator[Crm]:
@@ -82,7 +93,17 @@ class Connections:
             opened.uses -= 1
             await self._close_unused(opened)
 
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this too, until it is done or the connections close."""
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
     async def close(self) -> None:
+        beside = list(self._beside)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         for opened in self._opened.values():
             await opened.crm.close()
 
@@ -93,16 +114,16 @@ class Connections:
     def _open(self, row: Registered) -> Crm:
         gate = self._gates.of(row.account_id, row.budget)
         if row.account_id == DEFAULT_ACCOUNT.account_id:
-            return open_crm(row.provider, self._default, self._clock, gate)
+            return open_crm(row.provider, self._default, self.clock, gate)
         if self._sealer is None:
             raise SettingError("LEADFLOW_ACCOUNT_SECRET is not set, and a secret is to be opened")
         access = Access(
             secret=self._sealer.open(row.sealed_secret, row.account_id),
             url=row.url,
             mapping=orjson.loads(row.mapping),
-            timeout_seconds=self._timeout_seconds,
+            timeout_seconds=self.timeout_seconds,
         )
-        return open_crm(row.provider, access, self._clock, gate)
+        return open_crm(row.provider, access, self.clock, gate)
 
 
 class Router:
@@ -112,6 +133,8 @@ class Router:
         self._store = store
         self._accounts = accounts
         self._connections = connections
+        self._clock = connections.clock
+        self._breaker = Breaker(connections.clock, connections.timeout_seconds)
         self._rows: dict[str, Registered] = {}
 
     async def of(self, tenant_ids: Collection[str]) -> Mapping[str, Account]:
@@ -151,9 +174,16 @@ class Router:
         row = self._rows[account.account_id]
         if account.paused:
             return held(contacts, items, CrmPaused(f"account {account.account_id} is paused"))
+        if (silent := self._breaker.refusal(account.account_id)) is not None:
+            return held(contacts, items, silent)
         try:
             async with self._connections.to(row) as crm:
+                began = self._clock.monotonic()
                 works = await Synchronizer(self._store, crm).run(contacts, items)
+                lasted = self._clock.monotonic() - began
+                if self._breaker.ended(account.account_id, works, lasted):
+                    log.warning("account does not answer", account=account.account_id)
+                    self._connections.beside(self._probe(account.account_id))
                 refused = next((w.error for w in works if isinstance(w.error, CrmSignIn)), None)
                 if refused is not None and (answer := await ask(crm)) is None:
                     blame_the_lead(works)
@@ -164,6 +194,28 @@ class Router:
             refused = CrmSignIn(str(error))
             await self._pause(row, refused)
             return held(contacts, items, refused)
+
+    async def _probe(self, account_id: str) -> None:
+        """Ask the account until it says something, whatever it is, or is nobody's any more."""
+        tenant_id = self._rows[account_id].tenant_id
+        try:
+            while True:
+                await self._clock.sleep(PROBE_SECONDS)
+                try:
+                    account = (await self.of({tenant_id}))[tenant_id]
+                    if account.account_id != account_id or account.paused:
+                        return
+                    async with self._connections.to(self._rows[account_id]) as crm:
+                        if not isinstance(await ask(crm), CrmUnavailable | CrmNoRoom):
+                            return
+                except SettingError:
+                    return  # the next lead finds out why
+                except Exception as error:
+                    if not is_retryable(error):
+                        raise
+        finally:
+            self._breaker.answered(account_id)
+            log.info("account is called again", account=account_id)
 
     async def _pause(self, row: Registered, error: CrmSignIn) -> None:
         """At once, and for everybody. Whoever changed it meanwhile knows better."""
@@ -192,7 +244,7 @@ def blame_the_lead(works: Sequence[LeadWork]) -> None:
 def held(
     contacts: Mapping[str, Contact],
     items: Mapping[str, list[Item]],
-    error: CrmPaused | CrmSignIn,
+    error: CrmError,
 ) -> list[LeadWork]:
     """The work of leads for whom no call is made."""
     works = [work_of(contacts.get(lead_id), mine) for lead_id, mine in items.items()]

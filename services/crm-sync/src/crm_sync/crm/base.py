@@ -2,6 +2,7 @@
 
     CrmError            retryable says whether the same call can succeed later
     ├── CrmUnavailable  no answer, an answer lost, or a failure of its own    (retryable)
+    │   └── CrmSilent   others have got no answer: no call was made           (retryable)
     ├── CrmLimited      too many calls; retry_after says for how long         (retryable)
     ├── CrmConflict     somebody else is changing the same thing              (retryable)
     ├── CrmSignIn       our credentials are not taken, or the account is not set up for us:
@@ -44,6 +45,11 @@ class CrmError(LeadflowError):
 class CrmUnavailable(CrmError):
     retryable = True
     KIND = "retry"
+
+
+class CrmSilent(CrmUnavailable):
+    KIND = "silent"
+    COUNTS = False
 
 
 class CrmLimited(CrmError):

@@ -17,12 +17,19 @@ from crm_sync.crm.base import (
     CrmMissing,
     CrmNever,
     CrmSignIn,
+    CrmSilent,
     CrmUnavailable,
 )
 
 # Asked before each single call. Raises CrmLimited where the account has no room for it: then the
 # call is not made.
 Gate: TypeAlias = Callable[[], Awaitable[None]]
+
+
+# Statuses that say of every call what they say of one. A 403 may be about one person.
+REFUSES_ALL = (401, 402, 407)
+# So many calls in a row without an answer say it of those that wait for room too.
+SILENT = 3
 
 
 async def open_gate() -> None:
@@ -32,7 +39,8 @@ async def open_gate() -> None:
 class Caller:
     """Calls to one account of a CRM at `url`; at most `at_once` at a time.
 
-    `timeout_seconds` bounds a call as a whole. `transport` replaces the network.
+    `timeout_seconds` bounds a call as a whole. `transport` replaces the network. When the account
+    refuses our credential, or stays silent, calls that wait for room by then are not made.
     """
 
     def __init__(
@@ -60,19 +68,42 @@ class Caller:
         self._timeout = timeout_seconds
         self._room = asyncio.Semaphore(at_once)
         self._gate = gate
+        self._silent = 0
+        self._stops = 0
+        self._why: CrmSignIn | CrmSilent = CrmSilent("not called yet")
 
     async def call(self, method: str, path: str, what: str, **request: Any) -> httpx.Response:
         """The answer, whatever its status; `what` names the call in errors.
 
-        Raises CrmUnavailable without an answer, and what the gate raises.
+        Raises CrmUnavailable without an answer, and what the gate raises; CrmSignIn and CrmSilent
+        where the call was not made because of others.
         """
+        stops = self._stops
         async with self._room:
+            self._go_on(stops)
             await self._gate()
+            self._go_on(stops)
             try:
                 async with asyncio.timeout(self._timeout):
-                    return await self._client.request(method, path, **request)
+                    response = await self._client.request(method, path, **request)
             except (httpx.RequestError, TimeoutError) as error:
+                self._silent += 1
+                if self._silent >= SILENT:
+                    self._stop(CrmSilent("not called: others got no answer"))
                 raise CrmUnavailable(f"{what}: {type(error).__name__}") from error
+        self._silent = 0
+        if response.status_code in REFUSES_ALL:
+            self._stop(CrmSignIn(f"not called: others got HTTP {response.status_code}"))
+        return response
+
+    def _stop(self, why: CrmSignIn | CrmSilent) -> None:
+        """Calls that were asked for before now and are not under way are not made."""
+        self._stops += 1
+        self._silent, self._why = 0, why
+
+    def _go_on(self, stops: int) -> None:
+        if stops != self._stops:
+            raise type(self._why)(str(self._why))
 
     async def close(self) -> None:
         await self._client.aclose()

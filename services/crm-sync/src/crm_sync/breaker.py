@@ -1,0 +1,64 @@
+"""Leaves accounts alone that do not answer, so that the leads of others do not wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crm_sync.crm.base import CrmSilent, CrmUnavailable
+from crm_sync.work import LeadWork
+from leadflow.clock import Clock
+
+# So many batches in a row have to wait in vain before an account is left alone.
+IN_VAIN = 2
+# A wait in vain lasts about as long as the timeout of a call.
+ABOUT = 0.9
+# Leads come back this long after the account answers again, at the latest.
+LONGEST_WAIT = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class _Silence:
+    since: datetime
+    batches: int = 1
+
+
+class Breaker:
+    """What is known of accounts that did not answer lately; each process has its own."""
+
+    def __init__(self, clock: Clock, timeout_seconds: float) -> None:
+        self._clock = clock
+        self._in_vain = ABOUT * timeout_seconds
+        self._silent: dict[str, _Silence] = {}
+
+    def refusal(self, account_id: str) -> CrmSilent | None:
+        """What is said in place of a call; None where the account may be called. Leads wait the
+        longer the longer it has been silent, for a probe will tell before they are back."""
+        silence = self._silent.get(account_id)
+        if silence is None or silence.batches < IN_VAIN:
+            return None
+        lasts = self._clock.now() - silence.since
+        return CrmSilent(f"account {account_id} does not answer", min(lasts, LONGEST_WAIT))
+
+    def ended(self, account_id: str, works: Sequence[LeadWork], seconds: float) -> bool:
+        """Take note of a batch; whether the account is left alone because of it."""
+        called = [work for work in works if work.written or work.error is not None]
+        if not called:
+            return False
+        answered = any(
+            work.written or not isinstance(work.error, CrmUnavailable) for work in called
+        )
+        if answered or seconds < self._in_vain:
+            self.answered(account_id)
+            return False
+        silence = self._silent.get(account_id)
+        if silence is None:
+            self._silent[account_id] = _Silence(self._clock.now())
+            return False
+        silence.batches += 1
+        return silence.batches == IN_VAIN
+
+    def answered(self, account_id: str) -> None:
+        """It may be called again."""
+        self._silent.pop(account_id, None)
