@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crm_sync.account_store import PAUSED, Registered
 from crm_sync.budget import Budget
-from crm_sync.command import arguments, read_budget, read_object, run, shown
+from crm_sync.command import answered, arguments, read_budget, read_object, run, shown
 from leadflow.errors import SettingError
 from leadflow.settings import Environment
 
@@ -43,6 +44,31 @@ def test_a_budget_is_calls_in_seconds() -> None:
 def test_a_budget_that_is_none_is_refused(written: str) -> None:
     with pytest.raises(SettingError, match="calls in seconds"):
         read_budget(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "budget", "said"),
+    [
+        ("100/10", Budget(100, 10), "default has a budget of 100/10"),
+        ("none", None, "default has no budget"),
+    ],
+)
+async def test_a_budget_can_be_changed_and_taken_away(
+    written: str, budget: Budget | None, said: str
+) -> None:
+    asked: list[tuple[str, Budget | None]] = []
+
+    class Accounts:
+        async def set_budget(self, account_id: str, budget: Budget | None) -> bool:
+            asked.append((account_id, budget))
+            return account_id == "default"
+
+    accounts: Any = Accounts()
+    chosen = arguments(["budget", "default", written])
+    assert await answered(accounts, chosen, Environment({})) == [said]
+    assert asked == [("default", budget)]
+    with pytest.raises(SettingError, match="no such account"):
+        await answered(accounts, arguments(["budget", "gone", written]), Environment({}))
 
 
 def test_a_secret_is_no_argument() -> None:

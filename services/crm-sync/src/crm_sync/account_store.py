@@ -63,6 +63,12 @@ SET_SECRET = text(
     WHERE account_id = :account_id AND status <> 'removed' AND tenant_id <> ''
     """
 )
+SET_BUDGET = text(
+    """
+    UPDATE integration_accounts SET budget_calls = :calls, budget_seconds = :seconds
+    WHERE account_id = :account_id AND status <> 'removed'
+    """
+)
 # Whoever gets a row asks: of several workers one, and none before `every` is over.
 ASK = text(
     f"""
@@ -175,6 +181,16 @@ class AccountStore:
         values = {"account_id": account_id, "sealed_secret": sealed_secret}
         async with self._engine.begin() as connection:
             return (await connection.execute(SET_SECRET, values)).rowcount == 1
+
+    async def set_budget(self, account_id: str, budget: Budget | None) -> bool:
+        """Whether there is such an account; it has the budget from its next batch on."""
+        values = {
+            "account_id": account_id,
+            "calls": budget.calls if budget else None,
+            "seconds": budget.seconds if budget else None,
+        }
+        async with self._engine.begin() as connection:
+            return (await connection.execute(SET_BUDGET, values)).rowcount == 1
 
     async def to_ask(self, paused_by: str, every: timedelta) -> list[Registered]:
         """Those that `paused_by` paused and that are to be asked now; nobody else asks them

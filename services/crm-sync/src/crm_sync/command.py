@@ -56,6 +56,11 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     renewed.add_argument("account")
     for each in (add, renewed):
         each.add_argument("--secret-file", type=Path, help="instead of standard input")
+    budget = commands.add_parser(
+        "budget", help="say how many calls an account may get, the default one too", **EXACT
+    )
+    budget.add_argument("account")
+    budget.add_argument("budget", help="calls in seconds, such as 100/10; 'none' for no bounds")
     listed = commands.add_parser("list", help="all accounts, without their secrets", **EXACT)
     listed.add_argument("--json", action="store_true", help="one JSON object a line")
     for name, text in (
@@ -86,16 +91,24 @@ async def _run(chosen: argparse.Namespace, env: Environment) -> list[str]:
     await asyncio.to_thread(database.migrate, "crm_sync", url)
     engine = database.engine(url, pool_size=1)
     try:
-        accounts = AccountStore(engine, SystemClock())
-        if chosen.command == "add":
-            return [await _add(accounts, chosen, env)]
-        if chosen.command == "list":
-            return [shown(row, as_json=chosen.json) for row in await accounts.all()]
-        if chosen.command == "secret":
-            return [await _renew(accounts, chosen, env)]
-        return [await _change(accounts, chosen)]
+        return await answered(AccountStore(engine, SystemClock()), chosen, env)
     finally:
         await engine.dispose()
+
+
+async def answered(
+    accounts: AccountStore, chosen: argparse.Namespace, env: Environment
+) -> list[str]:
+    """What is printed once it is done. Raises SettingError and OSError."""
+    if chosen.command == "add":
+        return [await _add(accounts, chosen, env)]
+    if chosen.command == "list":
+        return [shown(row, as_json=chosen.json) for row in await accounts.all()]
+    if chosen.command == "secret":
+        return [await _renew(accounts, chosen, env)]
+    if chosen.command == "budget":
+        return [await _set_budget(accounts, chosen)]
+    return [await _change(accounts, chosen)]
 
 
 async def _add(accounts: AccountStore, chosen: argparse.Namespace, env: Environment) -> str:
@@ -134,6 +147,15 @@ async def _renew(accounts: AccountStore, chosen: argparse.Namespace, env: Enviro
     if not await accounts.set_secret(chosen.account, sealer.seal(secret, chosen.account)):
         raise SettingError(NOT_FOUND.format(REMOVED))
     return f"{chosen.account} has a new secret"
+
+
+async def _set_budget(accounts: AccountStore, chosen: argparse.Namespace) -> str:
+    budget = None if chosen.budget == "none" else read_budget(chosen.budget)
+    if not await accounts.set_budget(chosen.account, budget):
+        raise SettingError(NOT_FOUND.format(REMOVED))
+    if budget is None:
+        return f"{chosen.account} has no budget"
+    return f"{chosen.account} has a budget of {budget.calls}/{budget.seconds:g}"
 
 
 def _secret(chosen: argparse.Namespace) -> str:
