@@ -104,6 +104,7 @@ class Clock:
     def __init__(self) -> None:
         self.at = AT
         self.sleepers: list[asyncio.Event] = []
+        self.slept: list[float] = []
 
     def now(self) -> datetime:
         return self.at
@@ -112,6 +113,7 @@ class Clock:
         return (self.at - AT).total_seconds()
 
     async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
         self.sleepers.append(asyncio.Event())
         await self.sleepers[-1].wait()
 
@@ -290,7 +292,7 @@ class Silent:
 @pytest.fixture
 async def silent(records: Any, item: Any) -> Silent:
     """An account that is left alone: it has let two batches wait in vain."""
-    CLOCK.at, CLOCK.sleepers = AT, []
+    CLOCK.at, CLOCK.sleepers, CLOCK.slept = AT, [], []
     made = Silent(records, item)
     for _ in range(2):
         assert type((await made.batch()).error) is CrmUnavailable
@@ -341,6 +343,19 @@ async def test_it_is_called_again_when_a_probe_is_answered(silent: Silent) -> No
     assert silent.crm.canaries == 4
 
 
+async def test_one_that_answers_probes_alone_is_left_alone_the_longer_and_at_once(
+    silent: Silent,
+) -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+        await rounds()
+        assert type((await silent.batch()).error) is CrmUnavailable
+        assert isinstance((await silent.batch()).error, CrmSilent)
+    await asyncio.sleep(0)
+    assert CLOCK.slept == [5, 10, 20, 40, 60, 60]
+    await silent.opening.close()
+
+
 async def test_a_probe_ends_where_the_account_is_paused_or_nobodys(silent: Silent) -> None:
     await asyncio.sleep(0)
     silent.rows.rows["hubspot-1"] = replace(HUBSPOT, status=PAUSED)
@@ -358,7 +373,7 @@ async def test_an_error_that_comes_at_once_holds_nobody_up(records: Any, item: A
 
 
 async def test_an_answer_in_between_begins_the_count_anew(records: Any, item: Any) -> None:
-    CLOCK.at, CLOCK.sleepers = AT, []
+    CLOCK.at, CLOCK.sleepers, CLOCK.slept = AT, [], []
     slow = Silent(records, item)
     for _ in range(2):
         slow.answer(CrmUnavailable("ReadTimeout"), timedelta(seconds=TIMEOUT))

@@ -14,6 +14,8 @@ from leadflow.clock import Clock
 IN_VAIN = 2
 # A wait in vain lasts about as long as the timeout of a call.
 ABOUT = 0.9
+# How long an account is left alone before it is asked, twice as long each time in vain.
+FIRST_PROBE, LAST_PROBE = timedelta(seconds=5), timedelta(minutes=1)
 # Leads come back this long after the account answers again, at the latest.
 LONGEST_WAIT = timedelta(minutes=5)
 
@@ -22,6 +24,7 @@ LONGEST_WAIT = timedelta(minutes=5)
 class _Silence:
     since: datetime
     batches: int = 1
+    left_alone: int = 0
 
 
 class Breaker:
@@ -57,8 +60,21 @@ class Breaker:
             self._silent[account_id] = _Silence(self._clock.now())
             return False
         silence.batches += 1
+        silence.left_alone += silence.batches == IN_VAIN
         return silence.batches == IN_VAIN
 
+    def probe_in(self, account_id: str) -> timedelta:
+        """How long an account is left alone before it is asked."""
+        silence = self._silent.get(account_id)
+        doublings = 0 if silence is None else min(silence.left_alone - 1, 10)
+        return min(FIRST_PROBE * 2**doublings, LAST_PROBE)
+
+    def probe_answered(self, account_id: str) -> None:
+        """It may be called again. Where it answers a probe and nothing else, it is left alone
+        after one more batch in vain."""
+        if (silence := self._silent.get(account_id)) is not None:
+            silence.batches = IN_VAIN - 1
+
     def answered(self, account_id: str) -> None:
-        """It may be called again."""
+        """It carries out what it is asked."""
         self._silent.pop(account_id, None)

@@ -35,8 +35,6 @@ log = structlog.get_logger()
 
 # Whose pauses a canary may end; what a person paused, a person resumes.
 CANARY = "canary"
-# How long an account that does not answer is left alone before it is asked again.
-PROBE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -198,9 +196,10 @@ class Router:
     async def _probe(self, account_id: str) -> None:
         """Ask the account until it says something, whatever it is, or is nobody's any more."""
         tenant_id = self._rows[account_id].tenant_id
+        wait = self._breaker.probe_in(account_id).total_seconds()
         try:
             while True:
-                await self._clock.sleep(PROBE_SECONDS)
+                await self._clock.sleep(wait)
                 try:
                     account = (await self.of({tenant_id}))[tenant_id]
                     if account.account_id != account_id or account.paused:
@@ -214,7 +213,7 @@ class Router:
                     if not is_retryable(error):
                         raise
         finally:
-            self._breaker.answered(account_id)
+            self._breaker.probe_answered(account_id)
             log.info("account is called again", account=account_id)
 
     async def _pause(self, row: Registered, error: CrmSignIn) -> None:
