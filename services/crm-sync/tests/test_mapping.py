@@ -53,9 +53,9 @@ def test_an_account_adds_changes_and_takes_away() -> None:
 
 def test_a_stage_of_the_crm_is_read_back() -> None:
     mapping = read_mapping({"owners": {"rita": "41"}}, HUBSPOT)
-    assert mapping.stage_of("closedwon") == "won"
-    assert mapping.stage_of("elsewhere") is None
-    assert mapping.owner_of("41") == "rita"
+    assert mapping.told("stage", "closedwon") == ("won", "assigned")
+    assert mapping.told("stage", "elsewhere") == ()
+    assert mapping.told("owner", "41") == ("rita",)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 from crm_sync.crm.base import CrmError, CrmPaused, CrmSignIn
 from crm_sync.model import (
+    BOTH_WAYS,
     BY_REVISION,
     ENROLLMENT,
     MESSAGE,
@@ -17,6 +18,8 @@ from crm_sync.model import (
     PROFILE,
     QUALIFICATION,
     STAGE,
+    Contact,
+    Earlier,
     Item,
     NextTry,
     Note,
@@ -31,6 +34,7 @@ from crm_sync.model import (
 from leadflow import ids
 from leadflow.errors import RecordRefused
 from leadflow.records import (
+    CrmChangeSettled,
     Enrolled,
     LeadCreated,
     LeadQualified,
@@ -57,6 +61,10 @@ PROFILE_FIELDS = (
     "language",
     "source",
 )
+# Rules by which a change of the CRM's was refused, and the log's value is written there again.
+WRITTEN_BACK = ("stage_transition", "unusable")
+# Of each field that goes both ways, so many earlier values are known.
+EARLIER = 8
 PROFILE_PARTS = ("address", "budget", "attribution")
 
 
@@ -128,6 +136,13 @@ def _timed(group: str, at: datetime, record: LeadRecord, fields: dict[str, Any])
     return Upsert({group: Register(Order(int(at.timestamp() * 1000), record.event_id), fields)})
 
 
+def _settled(record: CrmChangeSettled) -> Upsert | None:
+    """What the CRM has and cannot have is written over. A stage that nobody here knows stays: it
+    is a column of theirs, and people are shown it. Of what is newer, a record is on its way."""
+    refused = any(each.outcome == "kept" and each.rule in WRITTEN_BACK for each in record.fields)
+    return Upsert({}, again=True) if refused else None
+
+
 def _note(record: SummaryReviewed) -> Note | None:
     if record.decision not in ("approved", "edited"):
         return None
@@ -155,6 +170,7 @@ _CHANGES: Mapping[type[Record], Callable[[Any], Upsert | Note | Task | None]] = 
     Enrolled: _enrollment,
     MessageSent: _message,
     MessageRecorded: _task,
+    CrmChangeSettled: _settled,
     SummaryReviewed: _note,
 }
 
@@ -179,6 +195,24 @@ def contact_fields(tenant_id: str, state: State) -> dict[str, Any]:
     if revisions:
         fields["revision"] = max(revisions)
     return fields
+
+
+def remembered(contact: Contact, now: datetime) -> tuple[Earlier, ...]:
+    """`Contact.earlier` when what is pending is about to be written."""
+    if contact.pending is None:
+        return contact.earlier
+    before, after = (
+        contact_fields(contact.tenant_id, state) for state in (contact.state, contact.pending)
+    )
+    earlier = contact.earlier
+    for name in BOTH_WAYS:
+        value = before.get(name)
+        if value is not None and value != after.get(name):
+            others = [each for each in earlier if each[:2] != (name, value)]
+            kept = [each for each in others if each.field == name][1 - EARLIER :]
+            rest = [each for each in others if each.field != name]
+            earlier = (*rest, *kept, Earlier(name, value, now))
+    return earlier
 
 
 def idempotency_key(event_id: str, fields: Mapping[str, Any]) -> str:

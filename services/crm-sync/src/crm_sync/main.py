@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from crm_sync import headers
 from crm_sync.account_store import AccountStore, Registered
+from crm_sync.changes import CrmChange
 from crm_sync.crm.providers import Access
 from crm_sync.gates import Gates
 from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
 from crm_sync.keeper import Keeper
+from crm_sync.looking import Looker
+from crm_sync.notice_store import NoticeStore
+from crm_sync.notices import NoticeHandler
 from crm_sync.reports import Reports
 from crm_sync.routing import Connections, Router
 from crm_sync.sealing import Sealer
 from crm_sync.settings import retry_policy
 from crm_sync.store import Store
-from leadflow import database, service, topics
+from leadflow import database, service, tenants, topics
 from leadflow.clock import SystemClock
 from leadflow.codec import Codec
 from leadflow.health import Health
@@ -38,7 +43,8 @@ SOURCES = (
 )
 # How long a record that was parked waits for room in its account's budget of calls.
 BUDGET_PATIENCE = timedelta(seconds=5)
-PARTS = (SERVICE, *RETRY_TOPICS)
+NOTICES = topics.CRM_NOTICES.name
+PARTS = (SERVICE, *RETRY_TOPICS, NOTICES)
 
 
 async def main(
@@ -52,6 +58,8 @@ async def main(
     crm_timeout = env.number("CRM_TIMEOUT_SECONDS", 10)
     database_url = env.url("DATABASE_URL")
     canary_every = timedelta(seconds=env.number("CRM_CANARY_SECONDS", 60))
+    notice_wait = timedelta(seconds=env.number("CRM_NOTICE_SECONDS", 2))
+    known_tenants = tenants.load(env.path("TENANTS_FILE") if env.text("TENANTS_FILE", "") else None)
     account_secret = env.text("ACCOUNT_SECRET", "")
     sealer = Sealer.read(account_secret) if account_secret else None
 
@@ -69,12 +77,17 @@ async def main(
     producer = ConfluentProducer(settings.kafka_bootstrap, SERVICE)
     store = Store(engine, clock)
     accounts = AccountStore(engine, clock)
-    reports = Reports(codec, clock)
+    notices = NoticeStore(engine, clock)
+    reports = Reports(codec, clock, known_tenants)
 
     async def tell(row: Registered) -> None:
         await producer.send([reports.of_account(row)])
 
+    async def tell_changes(changes: Sequence[CrmChange]) -> None:
+        await producer.send([reports.of_change(change) for change in changes])
+
     keeper = Keeper(accounts, at_once, tell, canary_every)
+    looker = Looker(notices, accounts, in_turn, tell_changes, clock)
     dead_letters = DeadLetters(SERVICE, producer, clock)
 
     def tools(connections: Connections) -> Tools:
@@ -100,6 +113,17 @@ async def main(
             health=health,
             max_batch=max_batch,
         ),
+        ConsumerLoop(
+            name=NOTICES,
+            consumer=consumer(f"{group}-notices"),
+            topics=[NOTICES],
+            decode=lambda message: codec.decode(message.value),
+            handler=NoticeHandler(notices, accounts, notice_wait),
+            dead_letters=dead_letters,
+            clock=clock,
+            health=health,
+            max_batch=max_batch,
+        ),
         *(
             ConsumerLoop(
                 name=topic,
@@ -117,7 +141,9 @@ async def main(
         ),
     ]
     try:
-        await service.run_all(stop, *(loop.run(stop) for loop in loops), keeper.run(stop))
+        await service.run_all(
+            stop, *(loop.run(stop) for loop in loops), keeper.run(stop), looker.run(stop)
+        )
     finally:
         await producer.close()
         await at_once.close()

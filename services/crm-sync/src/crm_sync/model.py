@@ -19,6 +19,10 @@ QUALIFICATION = "qualification"
 ENROLLMENT = "enrollment"
 MESSAGE = "message"
 
+# What goes both ways: people may change it in the CRM as well (ADR 29).
+PERSONAL = ("first_name", "last_name", "email", "phone", "company", "title")
+BOTH_WAYS = ("stage", "owner", *PERSONAL)
+
 # Groups whose order is the lead's revision; the others are ordered by time, in milliseconds.
 BY_REVISION = (PROFILE, STAGE, OWNER)
 
@@ -119,6 +123,14 @@ class Item:
     account: Account = DEFAULT_ACCOUNT
 
 
+class Earlier(NamedTuple):
+    """A value of ours that a contact had in the CRM `until` something newer was written."""
+
+    field: str
+    value: str
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
     """A lead as the CRM has it; one in each account that it was ever written to.
@@ -127,6 +139,8 @@ class Contact:
     `state`. `pending` is a state that was about to be written when its outcome was last
     known to be unknown; it must be settled, under the same idempotency key, before anything
     newer is written. `version` is the row's, for optimistic locking; 0: not stored yet.
+    `earlier` are the values of fields that go both ways, newest last, by which the CRM's news of
+    our own writes are told from people's changes.
     """
 
     lead_id: str
@@ -137,6 +151,7 @@ class Contact:
     pending: State | None = None
     pending_event: str = ""
     account_id: str = DEFAULT_ACCOUNT.account_id
+    earlier: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

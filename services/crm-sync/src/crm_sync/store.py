@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from crm_sync.model import Contact, Order, Origin, Register, State, SyncRun, Waiting
+from crm_sync.decide import remembered
+from crm_sync.model import Contact, Earlier, Order, Origin, Register, State, SyncRun, Waiting
 from leadflow.clock import Clock
 from leadflow.errors import LeadflowError
 
 LOAD_CONTACTS = text(
     """
     SELECT lead_id, account_id, tenant_id, version, state::text, crm_id, pending::text,
-        pending_event
+        pending_event, earlier::text
     FROM contacts JOIN unnest(CAST(:leads AS text[]), CAST(:accounts AS text[]))
         AS wanted (lead_id, account_id) USING (lead_id, account_id)
     """
@@ -34,19 +36,22 @@ SAVE_CONTACTS = text(
     """
     INSERT INTO contacts
         (lead_id, account_id, tenant_id, version, state, crm_id, pending, pending_event,
-         updated_at)
+         earlier, updated_at, begun_at)
     SELECT lead_id, account_id, tenant_id, version, state, crm_id, pending, pending_event,
-        CAST(:now AS timestamptz)
+        earlier, CAST(:now AS timestamptz),
+        CASE WHEN pending IS NOT NULL THEN CAST(:now AS timestamptz) END
     FROM unnest(
         CAST(:lead_id AS text[]), CAST(:account_id AS text[]), CAST(:tenant_id AS text[]),
         CAST(:version AS integer[]), CAST(:state AS jsonb[]), CAST(:crm_id AS text[]),
-        CAST(:pending AS jsonb[]), CAST(:pending_event AS text[]))
-        AS new (lead_id, account_id, tenant_id, version, state, crm_id, pending, pending_event)
+        CAST(:pending AS jsonb[]), CAST(:pending_event AS text[]), CAST(:earlier AS jsonb[]))
+        AS new (lead_id, account_id, tenant_id, version, state, crm_id, pending, pending_event,
+            earlier)
     ORDER BY lead_id, account_id
     ON CONFLICT (lead_id, account_id) DO UPDATE SET
         version = excluded.version, state = excluded.state, crm_id = excluded.crm_id,
         pending = excluded.pending, pending_event = excluded.pending_event,
-        updated_at = excluded.updated_at
+        earlier = excluded.earlier, updated_at = excluded.updated_at,
+        begun_at = coalesce(excluded.begun_at, contacts.begun_at)
     WHERE contacts.version = excluded.version - 1
     """
 )
@@ -155,21 +160,25 @@ class Store:
                     row.hop,
                 )
             )
-        return Leads({row.lead_id: _contact(row) for row in contacts}, queues)
+        return Leads({row.lead_id: contact_of(row) for row in contacts}, queues)
 
     async def save_contacts(self, contacts: Sequence[Contact]) -> list[Contact]:
         """The contacts with their new versions, in the same order.
 
         Raises ContactTaken, with nothing saved, if one is not as it was when it was read.
         """
-        saved = [replace(contact, version=contact.version + 1) for contact in contacts]
+        now = self._clock.now()
+        saved = [
+            replace(contact, version=contact.version + 1, earlier=remembered(contact, now))
+            for contact in contacts
+        ]
         if not saved:
             return saved
         async with self._engine.begin() as connection:
             result = await connection.execute(
                 SAVE_CONTACTS,
                 {
-                    "now": self._clock.now(),
+                    "now": now,
                     "lead_id": [contact.lead_id for contact in saved],
                     "account_id": [contact.account_id for contact in saved],
                     "tenant_id": [contact.tenant_id for contact in saved],
@@ -181,6 +190,7 @@ class Store:
                         for contact in saved
                     ],
                     "pending_event": [contact.pending_event for contact in saved],
+                    "earlier": [_earlier_encoded(contact.earlier) for contact in saved],
                 },
             )
             if result.rowcount != len(saved):
@@ -268,7 +278,19 @@ def _decoded(encoded: str) -> State:
     }
 
 
-def _contact(row: Any) -> Contact:
+def _earlier_encoded(earlier: Sequence[Earlier]) -> str:
+    return orjson.dumps([(each.field, each.value, each.until) for each in earlier]).decode()
+
+
+def _earlier_decoded(encoded: str) -> tuple[Earlier, ...]:
+    return tuple(
+        Earlier(field, value, datetime.fromisoformat(until))
+        for field, value, until in orjson.loads(encoded)
+    )
+
+
+def contact_of(row: Any) -> Contact:
+    """A contact from a row with its columns, JSON as text."""
     return Contact(
         lead_id=row.lead_id,
         tenant_id=row.tenant_id,
@@ -278,4 +300,5 @@ def _contact(row: Any) -> Contact:
         pending=None if row.pending is None else _decoded(row.pending),
         pending_event=row.pending_event,
         account_id=row.account_id,
+        earlier=_earlier_decoded(row.earlier),
     )

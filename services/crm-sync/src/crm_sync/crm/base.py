@@ -11,6 +11,7 @@
     ├── CrmNoRoom       our own budget of calls is used up: no call was made  (retryable)
     ├── CrmMissing      there is no such contact
     ├── CrmNever        it will never take this
+    │   └── CrmUnreadable   it can be written to, and not read
     └── CrmGivenUp      tried as often as the policy says
 
 Texts name the call and the status, never what was in the call or in the answer.
@@ -88,6 +89,10 @@ class CrmNever(CrmError):
     KIND = "never"
 
 
+class CrmUnreadable(CrmNever):
+    pass
+
+
 class CrmGivenUp(CrmError):
     KIND = "given_up"
 
@@ -114,6 +119,11 @@ class Crm(Protocol):
 
     name: str
 
+    @property
+    def both_ways(self) -> Mapping[str, str]:
+        """The keys under which `read` has what people may change there too, and our field that
+        each is. A field may be in two places."""
+
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
         """For each write the CRM's id of the contact, or why it was not written. At most one
         write a contact; no order among them."""
@@ -127,8 +137,19 @@ class Crm(Protocol):
     async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
         """What the CRM has, by external id; contacts that it lacks are left out.
 
-        Raises CrmError; CrmNever where this CRM cannot be read.
+        Raises CrmError; CrmUnreadable where this CRM cannot be read.
         """
+
+    async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
+        """The lead of each object, `kind` contact or deal, by the CRM's id of it; those that are
+        no lead's are left out. Raises CrmError."""
+
+    def place(self, kind: str, name: str) -> str:
+        """The key under which `read` has the field that the CRM calls so."""
+
+    def told(self, kept: Kept, place: str) -> tuple[str, ...]:
+        """What the value at a place of `both_ways` means in our words; empty where it stands for
+        nothing of ours, several where it may be one or the other."""
 
     def kept(self, fields: Mapping[str, Any]) -> Kept:
         """What `read` gives back of a contact written with these fields, as long as nobody else

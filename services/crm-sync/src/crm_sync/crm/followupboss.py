@@ -30,7 +30,7 @@ from crm_sync.crm.base import (
 from crm_sync.crm.defaults import FOLLOW_UP_BOSS, FOLLOW_UP_BOSS_OWN
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate, refusal, retry_after
 from crm_sync.crm.mapping import CrmMapping, translated, value_at
-from crm_sync.model import Note, Task
+from crm_sync.model import PERSONAL, Note, Task
 
 URL = "https://api.followupboss.com/v1"
 LEAD = "customLeadflowLeadId"
@@ -44,6 +44,8 @@ ADDRESS = {
     "code": "address.postal_code",
     "country": "address.country",
 }
+# Where a number is as an agent wrote it.
+AS_WRITTEN = "phone as written"
 CAMPAIGN = {name: f"attribution.{name}" for name in ("campaign", "medium", "term", "content")}
 Person = dict[str, Any]
 
@@ -210,12 +212,44 @@ class FollowUpBossCrm:
             if len(found) < PAGE:
                 return False
 
+    @property
+    def both_ways(self) -> Mapping[str, str]:
+        names = {**self._mapping.contact, "email": "email", "phone": "phone"}
+        return {
+            **{names[ours]: ours for ours in PERSONAL if ours in names},
+            "stage": "stage",
+            "assignedUserId": "owner",
+        }
+
+    async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
+        people = await asyncio.gather(*(self._lead_of(each) for each in crm_ids))
+        return {name: lead for name, lead in zip(crm_ids, people, strict=True) if lead}
+
+    async def _lead_of(self, crm_id: str) -> str | None:
+        if not (crm_id.isascii() and crm_id.isdigit()):
+            return None
+        try:
+            params = {"fields": f"id,{LEAD}"}
+            found = await self._call("GET", f"/people/{crm_id}", "read of a person", params=params)
+        except CrmMissing:
+            return None
+        return found.get(LEAD)
+
+    def place(self, kind: str, name: str) -> str:
+        return name
+
+    def told(self, kept: Kept, place: str) -> tuple[str, ...]:
+        ours = self.both_ways[place]
+        if ours == "phone":
+            return (kept.get(AS_WRITTEN, kept[place]),)
+        return self._mapping.told(ours, kept[place])
+
     async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
         found = await asyncio.gather(*(self._find(each) for each in external_ids))
         names = self._mapping.contact.values()
         empty = {name: "" for name in names if name.startswith(FOLLOW_UP_BOSS_OWN)}
         return {
-            name: {**empty, **_kept(person)}
+            name: {**empty, **_kept(person), **_number_as_written(person)}
             for name, person in zip(external_ids, found, strict=True)
             if person is not None
         }
@@ -318,6 +352,11 @@ def _value(entry: Mapping[str, Any]) -> str:
     """An address or a number to compare by: Follow Up Boss writes numbers in its own way."""
     value = str(entry.get("value") or "").lower()
     return value if "@" in value else "".join(filter(str.isdigit, value))[-10:]
+
+
+def _number_as_written(person: Mapping[str, Any]) -> dict[str, str]:
+    numbers = [str(each.get("value") or "") for each in person.get("phones") or ()]
+    return {AS_WRITTEN: numbers[0]} if numbers else {}
 
 
 def _contains(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -34,7 +34,7 @@ from crm_sync.crm.defaults import HUBSPOT, HUBSPOT_OWN
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate
 from crm_sync.crm.hubspot_answers import AddressTaken, by_item, item_error, refused
 from crm_sync.crm.mapping import CrmMapping, translated
-from crm_sync.model import Note, Task
+from crm_sync.model import PERSONAL, Note, Task
 
 URL = "https://api.hubapi.com"
 BATCH = 100
@@ -230,6 +230,30 @@ class HubSpotCrm:
         deal = deals[external_id]["hs_object_id"]
         path = f"/crm/v4/objects/{kind}/{found}/associations/default/deals/{deal}"
         await self._call("PUT", path, f"association of {kind}", None)
+
+    @property
+    def both_ways(self) -> Mapping[str, str]:
+        names = self._mapping.contact
+        return {
+            **{f"contact.{names[ours]}": ours for ours in PERSONAL if ours in names},
+            "contact.hubspot_owner_id": "owner",
+            "deal.dealstage": "stage",
+            "deal.hubspot_owner_id": "owner",
+        }
+
+    async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for start in range(0, len(crm_ids), BATCH):
+            chunk = crm_ids[start : start + BATCH]
+            read = await self._read(f"{kind}s", "hs_object_id", chunk, [LEAD])
+            found |= {name: lead for name, each in read.items() if (lead := each.get(LEAD))}
+        return found
+
+    def place(self, kind: str, name: str) -> str:
+        return f"{kind}.{name}"
+
+    def told(self, kept: Kept, place: str) -> tuple[str, ...]:
+        return self._mapping.told(self.both_ways[place], kept[place])
 
     async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
         contacts = [*self._mapping.contact.values(), "hubspot_owner_id"]

@@ -39,13 +39,12 @@ class CrmMapping:
         """The CRM's id of the owner; None where there is none, or none that the CRM knows."""
         return self.owners.get(written.get("owner") or "")
 
-    def stage_of(self, theirs: str) -> str | None:
-        """The stage of ours that the CRM's stands for: the first one named."""
-        return next((ours for ours, named in self.stages.items() if named == theirs), None)
-
-    def owner_of(self, theirs: str) -> str | None:
-        """The owner of ours with this id in the CRM."""
-        return next((ours for ours, named in self.owners.items() if named == theirs), None)
+    def told(self, ours: str, theirs: str) -> tuple[str, ...]:
+        """The values of our field that the CRM's word stands for, the first one named first."""
+        if ours not in ("stage", "owner"):
+            return (theirs,)
+        names = self.stages if ours == "stage" else self.owners
+        return tuple(mine for mine, named in names.items() if named == theirs)
 
 
 def read_mapping(given: Mapping[str, Any], defaults: CrmMapping) -> CrmMapping:

@@ -13,7 +13,7 @@ import httpx
 
 from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmNever, CrmUnavailable, Kept
 from crm_sync.crm.http import Gate, open_gate, refusal, retry_after
-from crm_sync.model import Note, Task
+from crm_sync.model import BOTH_WAYS, Note, Task
 
 BATCH = 100
 CALLS_AT_ONCE = 4
@@ -114,6 +114,20 @@ class SandboxCrm:
             return None
         contact: Kept = answer["contact"]
         return contact
+
+    @property
+    def both_ways(self) -> Mapping[str, str]:
+        return dict(zip(BOTH_WAYS, BOTH_WAYS, strict=True))
+
+    async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
+        # It knows its contacts by our ids.
+        return dict(zip(crm_ids, crm_ids, strict=True))
+
+    def place(self, kind: str, name: str) -> str:
+        return name
+
+    def told(self, kept: Kept, place: str) -> tuple[str, ...]:
+        return (str(kept[place]),)
 
     def kept(self, fields: Mapping[str, Any]) -> Kept:
         return fields

@@ -18,9 +18,9 @@ from typing import Any
 
 import httpx
 
-from crm_sync.crm.base import ContactWrite, CrmError, CrmNever, CrmSignIn, Kept
+from crm_sync.crm.base import ContactWrite, CrmError, CrmSignIn, CrmUnreadable, Kept
 from crm_sync.crm.http import Caller, Gate, open_gate, refusal, retry_after
-from crm_sync.model import Note, Task
+from crm_sync.model import BOTH_WAYS, Note, Task
 from leadflow.clock import Clock
 from leadflow.errors import SettingError
 
@@ -91,7 +91,21 @@ class WebhookCrm:
         await self._send("task.added", f"task_{task.task_id}", data)
 
     async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
-        raise CrmNever("a webhook cannot be read")
+        raise CrmUnreadable("a webhook cannot be read")
+
+    @property
+    def both_ways(self) -> Mapping[str, str]:
+        return dict(zip(BOTH_WAYS, BOTH_WAYS, strict=True))
+
+    async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
+        # It knows its contacts by our ids.
+        return dict(zip(crm_ids, crm_ids, strict=True))
+
+    def place(self, kind: str, name: str) -> str:
+        return name
+
+    def told(self, kept: Kept, place: str) -> tuple[str, ...]:
+        return (str(kept[place]),)
 
     def kept(self, fields: Mapping[str, Any]) -> Kept:
         return fields
