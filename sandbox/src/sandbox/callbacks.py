@@ -54,10 +54,10 @@ def report_on(entry: Accepted, asked: Mapping[str, Any], event_id: str, now: dat
         tags = {tag["name"]: tag["value"] for tag in email.get("tags") or ()}
         data = {"email_id": entry.id, "to": email["to"], "tags": tags, **details}
         told = {"type": f"email.{event}", "created_at": now.isoformat(), "data": data}
-        return _standard("svix", as_text(url, "`url`"), told, secret, event_id, now)
+        return standard("svix", as_text(url, "`url`"), told, secret, event_id, now)
     named = {"message_id": entry.key} if entry.key else {"provider_id": entry.id}
     told = {"type": event, "timestamp": now.isoformat(), "data": {**named, **details}}
-    return _standard("webhook", as_text(url, "`url`"), told, secret, event_id, now)
+    return standard("webhook", as_text(url, "`url`"), told, secret, event_id, now)
 
 
 def _twilio(url: str, form: Mapping[str, str], token: str) -> Report:
@@ -67,9 +67,10 @@ def _twilio(url: str, form: Mapping[str, str], token: str) -> Report:
     return Report(url, urlencode(form).encode(), headers)
 
 
-def _standard(
+def standard(
     name: str, url: str, told: Mapping[str, Any], secret: str, event_id: str, now: datetime
 ) -> Report:
+    """Signed by Standard Webhooks, headers beginning with `name`. Raises Malformed."""
     try:
         key = b64decode(secret.removeprefix("whsec_"), validate=True)
     except BadBase64:

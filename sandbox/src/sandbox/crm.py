@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sandbox.errors import Full, KeyConflict, Malformed, Unknown
-from sandbox.wire import JsonObject, as_text, canonical, sha256
+from sandbox.wire import JsonObject, as_text, canonical, parse, sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One value of a contact: canonical JSON. `seq` counts all writes of the CRM from 1."""
+    """One value of a contact: canonical JSON. `seq` counts all writes of the CRM from 1. `by` is
+    api or person."""
 
     seq: int
     key: str | None
     contact: bytes
     written_at: datetime
+    by: str = "api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,15 @@ class Crm:
         if key is not None:
             self._keys[key] = _KeyUse(external_id, digest, contact.id, created)
         return Upserted(contact.id, created, replayed=False)
+
+    def edit(self, external_id: str, values: JsonObject, now: datetime) -> Contact:
+        """Set values of a contact as a person would; the others stay. Raises Unknown, Full."""
+        contact = self.contact(external_id)
+        self._require_room()
+        self._writes += 1
+        body = canonical({**parse(contact.writes[-1].contact), **values})
+        contact.writes.append(Write(self._writes, None, body, now, by="person"))
+        return contact
 
     def add_note(self, external_id: str, note: JsonObject, now: datetime) -> bool:
         """Write `{"note_id", "text", "at"?}`; False where the contact has the note already.

@@ -42,6 +42,14 @@ class Record:
     links: set[tuple[str, str]] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Who is told of changes, and how it is signed. `{tenant_id}` in `url` is the contact's."""
+
+    url: str
+    secret: str
+
+
 class OverQuota(Exception):
     """No call is left in `limit`, one of the account's; one will be after `wait`."""
 

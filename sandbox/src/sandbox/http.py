@@ -138,6 +138,7 @@ def _accounts(accounts: AccountRoutes) -> Table:
         ("GET", account + "/{kind}", accounts.list_records),
         ("GET", account + "/{kind}/duplicates", accounts.duplicates),
         ("PUT", account + "/{kind}/{id}", accounts.edit),
+        ("POST", account + "/{kind}/{id}/notices", accounts.tell),
     ]
 
 
@@ -188,6 +189,9 @@ def _router(
     contact = "/crm/contacts/{external_id}"
     table: Table = [
         ("PUT", contact, crm.upsert),
+        ("PATCH", contact, crm.edit),
+        ("POST", contact + "/notices", crm.tell),
+        ("PUT", "/crm/webhook", crm.set_webhook),
         ("POST", "/crm/contacts/batch", crm.upsert_batch),
         ("POST", contact + "/notes", crm.add_note),
         ("POST", contact + "/tasks", crm.add_task),

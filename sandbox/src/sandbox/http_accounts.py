@@ -5,15 +5,18 @@ Rules never hit these, and no quota counts them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from sandbox.crm_accounts import Account, Record
+from sandbox.crm_accounts import Account, Change, Record
+from sandbox.crm_notices import of_record, read_webhook
 from sandbox.errors import Malformed, Unknown
 from sandbox.exchange import answer, page_bounds, query, read_body
+from sandbox.http_callbacks import post
 from sandbox.http_providers import MAX_PAGE
 from sandbox.state import State
 from sandbox.wire import as_object, as_text, parse_object
@@ -31,9 +34,12 @@ class AccountRoutes:
         await answer(send, _shown(self._account(scope)))
 
     async def set_up(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """POST /accounts/{provider}/{account}: {"revoked"?, "limits"?, "without"?}"""
+        """POST /accounts/{provider}/{account}: {"revoked"?, "limits"?, "without"?, "webhook"?}
+
+        `webhook`: {"url", "secret"} of who is told of what people change, or null.
+        """
         wanted = parse_object(await read_body(receive))
-        if unknown := sorted(wanted.keys() - {"revoked", "limits", "without"}):
+        if unknown := sorted(wanted.keys() - {"revoked", "limits", "without", "webhook"}):
             raise Malformed(f"an account has no {', '.join(unknown)}")
         account = self._account(scope)
         limits = as_object(wanted.get("limits", {}), "`limits`")
@@ -42,6 +48,12 @@ class AccountRoutes:
         account.quota.limits.update(limits)
         account.revoked = bool(wanted.get("revoked", account.revoked))
         account.without = set(wanted.get("without", account.without))
+        if "webhook" in wanted:
+            params = scope["path_params"]
+            named, webhook = (params["provider"], params["account"]), wanted["webhook"]
+            self._state.webhooks.pop(named, None)
+            if (told := read_webhook(webhook)) is not None:
+                self._state.webhooks[named] = told
         await answer(send, _shown(account))
 
     async def list_records(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,12 +76,36 @@ class AccountRoutes:
     async def edit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """PUT /accounts/{provider}/{account}/{kind}/{id}: values as a person would set them."""
         values = parse_object(await read_body(receive))
-        account, params = self._account(scope), scope["path_params"]
-        record = account.get(params["kind"], params["id"])
+        account, record = self._account(scope), self._found(scope)
+        account.write(record, values, self._now(), by="person")
+        told = await self._tell(scope, record, record.history[-1])
+        await answer(send, {**_record(record), "told": told})
+
+    async def tell(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /accounts/{provider}/{account}/{kind}/{id}/notices: {"seq"?}: tell of that change
+        of the history, or of the last, whoever made it."""
+        record = self._found(scope)
+        asked = parse_object(await read_body(receive)).get("seq", record.history[-1].seq)
+        change = next((each for each in record.history if each.seq == asked), None)
+        if change is None:
+            raise Unknown(f"the record has no change {asked!r}")
+        await answer(send, {"told": await self._tell(scope, record, change)})
+
+    async def _tell(self, scope: Scope, record: Record, change: Change) -> int | None:
+        """The status of who was told; 0 where nobody answers, None where nobody is told."""
+        params = scope["path_params"]
+        webhook = self._state.webhooks.get((params["provider"], params["account"]))
+        if webhook is None:
+            return None
+        report = of_record(params["provider"], record, change, webhook, self._now())
+        return None if report is None else await asyncio.to_thread(post, report)
+
+    def _found(self, scope: Scope) -> Record:
+        params = scope["path_params"]
+        record = self._account(scope).get(params["kind"], params["id"])
         if record is None:
             raise Unknown(f"there is no {params['id']!r} among {params['kind']}")
-        account.write(record, values, self._now(), by="person")
-        await answer(send, _record(record))
+        return record
 
     def _account(self, scope: Scope) -> Account:
         params: Mapping[str, str] = scope["path_params"]

@@ -41,11 +41,12 @@ class CallbackRoutes:
         report = report_on(entry, asked, event_id, self._now())
         if not report.url.startswith(("http://", "https://")):
             raise Malformed("`url` must begin with http:// or https://")
-        status = await asyncio.to_thread(_post, report)
+        status = await asyncio.to_thread(post, report)
         await answer(send, {"event_id": event_id, "status": status})
 
 
-def _post(report: Report) -> int:
+def post(report: Report) -> int:
+    """The status of who was told; 0 where nobody answers."""
     request = urllib.request.Request(  # noqa: S310 - http or https
         report.url, data=report.body, headers=dict(report.headers), method="POST"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -10,17 +11,28 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from sandbox.crm import Contact, Upserted, Write
-from sandbox.errors import Malformed, Refused
-from sandbox.exchange import REPLAYED, answer, idempotency_key, page_bounds, query, read_body
+from sandbox.crm_notices import of_contact, read_webhook
+from sandbox.errors import Malformed, Refused, Unknown
+from sandbox.exchange import (
+    REPLAYED,
+    answer,
+    answer_nothing,
+    idempotency_key,
+    page_bounds,
+    query,
+    read_body,
+)
 from sandbox.fault_rules import RuleSpec
+from sandbox.http_callbacks import post
 from sandbox.http_providers import MAX_PAGE, item_problem
 from sandbox.injection import Injector
 from sandbox.state import State
-from sandbox.wire import as_key, as_object, as_text, canonical, parse_batch, parse_object
+from sandbox.wire import as_key, as_object, as_text, canonical, parse, parse_batch, parse_object
 
 
 class CrmRoutes:
-    """The endpoints of the CRM."""
+    """The endpoints of the CRM. Who is told of edits is told before they are answered; `told` is
+    the status, 0 where nobody answers, null where nobody is to be told."""
 
     def __init__(self, state: State, injector: Injector, now: Callable[[], datetime]) -> None:
         self._state = state
@@ -78,6 +90,34 @@ class CrmRoutes:
     async def show(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /crm/contacts/{external_id}"""
         await answer(send, _contact(self._state.crm.contact(scope["path_params"]["external_id"])))
+
+    async def edit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """PATCH /crm/contacts/{external_id}: values as a person would set them."""
+        values = parse_object(await read_body(receive))
+        contact = self._state.crm.edit(scope["path_params"]["external_id"], values, self._now())
+        await answer(send, {**_contact(contact), "told": await self._tell(contact, -1)})
+
+    async def tell(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /crm/contacts/{external_id}/notices: {"seq"?}: tell of that write, or the last."""
+        contact = self._state.crm.contact(scope["path_params"]["external_id"])
+        asked = parse_object(await read_body(receive)).get("seq", contact.writes[-1].seq)
+        numbers = [write.seq for write in contact.writes]
+        if asked not in numbers:
+            raise Unknown(f"the contact has no write {asked!r}")
+        told = await self._tell(contact, numbers.index(asked))
+        await answer(send, {"told": told})
+
+    async def set_webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """PUT /crm/webhook: {"url", "secret"} of who is told of edits, or null."""
+        self._state.crm_webhook = read_webhook(parse(await read_body(receive)))
+        await answer_nothing(send)
+
+    async def _tell(self, contact: Contact, index: int) -> int | None:
+        webhook = self._state.crm_webhook
+        if webhook is None:
+            return None
+        report = of_contact(contact, contact.writes[index], webhook, self._now())
+        return await asyncio.to_thread(post, report)
 
     async def list_contacts(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /crm/contacts?offset=&limit="""
@@ -157,4 +197,5 @@ def _write(write: Write) -> dict[str, Any]:
         "key": write.key,
         "contact": orjson.Fragment(write.contact),
         "written_at": write.written_at,
+        "by": write.by,
     }

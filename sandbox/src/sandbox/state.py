@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import followupboss_rules, hubspot_rules
 from sandbox.crm import Crm
-from sandbox.crm_accounts import Accounts
+from sandbox.crm_accounts import Accounts, Webhook
 from sandbox.faults import Faults
 from sandbox.providers import Providers
 from sandbox.resend_keys import ResendKeys
@@ -30,6 +30,9 @@ class State:
         token = self._token()
         self.providers = Providers(self._capacity, token)
         self.crm = Crm(self._capacity, token)
+        # Who is told of changes in it, and in the accounts by provider and name.
+        self.crm_webhook: Webhook | None = None
+        self.webhooks: dict[tuple[str, str], Webhook] = {}
         self.accounts = Accounts(self._capacity)
         self.accounts.play("hubspot", hubspot_rules.keys, hubspot_rules.LIMITS)
         self.accounts.play("followupboss", followupboss_rules.keys, followupboss_rules.LIMITS)
