@@ -135,6 +135,17 @@ def test_of_two_changes_the_newer_stands(desk: Any, lead: Any, tell: Any) -> Non
     assert verdict((settled,)) == ("taken", "newest_wins", True)
 
 
+@pytest.mark.parametrize(("between", "at"), [(["Partner", "Owner"], 1.5), ([], 0.9)])
+def test_what_the_log_has_got_since_stands_though_it_was_there_before(
+    desk: Any, lead: Any, tell: Any, between: list[str], at: float
+) -> None:
+    """It was changed and changed back; or it was written over an edit that is told of late."""
+    for title in between:
+        desk.take("lead", {**MARIA, "title": title}, external_id="wf-1")
+    field = only(tell(title={"value": "Boss", "was": "Owner", "at": hour(at)}))
+    assert (field.outcome, field.rule, field.conflict) == ("kept", "newest_wins", True)
+
+
 def test_of_two_changes_of_the_stage_the_newer_stands(desk: Any, lead: Any, tell: Any) -> None:
     desk.take("stage_change", {"lead": lead.lead_id, "to": "contacted"})  # hour 2
     field = only(tell(stage={"value": "qualified", "was": "new", "at": hour(1.9)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,6 +51,12 @@ def test_a_change_in_a_crm_sets_what_is_taken_of_it_at_its_own_time(desk: Any) -
     assert set_at(desk) == {"stage": 1, "owner": 1, "first_name": 1, "email": 1, "title": 2}
     told = desk.leads()[0].told_at
     assert told == {"title": START + timedelta(hours=2), "stage": START + timedelta(hours=3)}
+
+
+def test_an_event_of_a_clock_that_is_ahead_counts_as_of_when_it_came(desk: Any) -> None:
+    ahead = desk.raw("lead", MARIA)
+    desk.decide(replace(ahead, occurred_at=START + timedelta(days=400)))
+    assert set(set_at(desk).values()) == {1}
 
 
 def test_a_lead_is_read_back_as_it_was_saved(desk: Any) -> None:

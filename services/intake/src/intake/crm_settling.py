@@ -8,7 +8,7 @@
 | is older than what a CRM has told of the field since | no | newest_wins |
 | is a stage that the lead's does not lead to | no | stage_transition |
 | is an owner | yes | crm_wins_for_owner |
-| replaced what the log still has | yes | only_crm_changed |
+| replaced what the log has had since before | yes | only_crm_changed |
 | is another than the log's, which changed too | if newer | newest_wins |
 
 Whatever stands in the end is written back by crm-sync, so that both have the same.
@@ -86,12 +86,13 @@ def settle(lead: Lead, told: Told, tenant: Tenant) -> Verdict:
         return Verdict(KEPT, "newest_wins")  # people have changed their own mind
     if told.field == "stage" and not stages.allowed(tenant.pipeline, lead.stage, told.value):
         return Verdict(KEPT, "stage_transition", conflict=True)
-    only_crm = _alike(told.field, told.was, log)
-    if told.field == "owner":
-        return Verdict(TAKEN, "crm_wins_for_owner", conflict=not only_crm)
-    if only_crm:
-        return Verdict(TAKEN, "only_crm_changed")
     log_at = lead.set_at.get(told.field)
+    # What has its old value again, or was written over what the CRM tells of late, did change.
+    unchanged = _alike(told.field, told.was, log) and (log_at is None or told.at >= log_at)
+    if told.field == "owner":
+        return Verdict(TAKEN, "crm_wins_for_owner", conflict=not unchanged)
+    if unchanged:
+        return Verdict(TAKEN, "only_crm_changed")
     newer = log_at is None or told.at > log_at
     return Verdict(TAKEN if newer else KEPT, "newest_wins", conflict=True)
 

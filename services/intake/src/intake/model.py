@@ -203,9 +203,11 @@ class Prepared:
         return self.crm
 
     def set_at(self, name: str) -> datetime:
-        """When that was set which the event says of a field."""
+        """When that was set which the event says of a field. No clock that is ahead counts: it
+        would outlast what people say after it."""
         told = () if self.crm is None else self.crm.fields
-        return next((each.at for each in told if each.field == name), self.raw.occurred_at)
+        at = next((each.at for each in told if each.field == name), self.raw.occurred_at)
+        return min(at, self.raw.recorded_at)
 
     def addresses(self) -> tuple[Refusal, ...]:
         """The refusals that have to be known before this can be decided."""
