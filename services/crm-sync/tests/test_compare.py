@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_sync.compare import Change, Had, Look, Noticed, compare
+from crm_sync.compare import Change, Had, Heard, Look, Noticed, compare
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ def theirs(**values: Any) -> dict[str, Any]:
 
 def test_what_the_crm_has_and_we_did_not_write_is_a_change() -> None:
     found = compare(look(theirs=theirs(stage="qualified")))
-    assert found.changes == (Change("stage", "stage", "qualified", at(60), heard=at(62)),)
+    assert found.changes == (Change("stage", "stage", "qualified", at(60), until=at(62)),)
 
 
 def test_the_time_of_a_change_is_the_one_that_the_crm_names() -> None:
@@ -50,6 +50,13 @@ def test_what_came_after_our_last_write_is_newer_than_it_whatever_the_crms_clock
     noticed = [Noticed("stage", "qualified", at(-30))]
     found = compare(look(theirs=theirs(stage="qualified"), noticed=noticed))
     assert found.changes[0].at == at(-1)
+
+
+def test_what_came_after_what_was_told_on_is_newer_than_it() -> None:
+    heard = {"stage": Heard(at(62), "qualified", at(4))}
+    assert compare(look(theirs=theirs(stage="lost"), heard=heard)).changes[0].at == at(62)
+    # And what was told on and is still there is the same change.
+    assert compare(look(theirs=theirs(stage="qualified"), heard=heard)).changes[0].at == at(4)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def test_what_is_about_to_be_written_is_ours_too() -> None:
 def test_an_edit_that_our_write_has_overwritten_is_told_on() -> None:
     noticed = [Noticed("stage", "qualified", at(10)), Noticed("stage", "contacted", at(12))]
     found = compare(look(noticed=noticed, written_at=at(12)))
-    assert found.changes == (Change("stage", "stage", "qualified", at(10), heard=at(10)),)
+    assert found.changes == (Change("stage", "stage", "qualified", at(10), until=at(10)),)
 
 
 def test_an_edit_that_somebody_has_taken_back_is_not() -> None:
@@ -107,7 +114,12 @@ def test_a_value_of_ours_that_was_replaced_is_an_echo_where_it_was_noticed_by_th
 
 def test_what_was_told_on_already_is_not_told_on_again() -> None:
     noticed = [Noticed("stage", "qualified", at(10))]
-    assert compare(look(noticed=noticed, written_at=at(12), heard={"stage": at(10)})).changes == ()
+    assert (
+        compare(
+            look(noticed=noticed, written_at=at(12), heard={"stage": Heard(at(10), "lost", at(4))})
+        ).changes
+        == ()
+    )
 
 
 def test_of_two_places_of_a_field_the_later_change_counts() -> None:
@@ -125,7 +137,7 @@ def test_of_two_places_of_a_field_the_later_change_counts() -> None:
 def test_of_a_crm_that_cannot_be_read_what_it_says_counts() -> None:
     noticed = [Noticed("stage", "qualified", at(10)), Noticed("email", "ADA@x.example", at(10))]
     found = compare(look(theirs=None, noticed=noticed))
-    assert found.changes == (Change("stage", "stage", "qualified", at(10), heard=at(10)),)
+    assert found.changes == (Change("stage", "stage", "qualified", at(10), until=at(10)),)
 
 
 class World:
@@ -141,7 +153,7 @@ class World:
         self.carried_out = False
         self.begun_at = self.written_at = 0.0
         self.earlier: list[Had] = []
-        self.heard: dict[str, datetime] = {}
+        self.heard: dict[str, Heard] = {}
         self.crm = "w0"
         self.untold: list[tuple[str, float]] = []
         self.row: list[tuple[str, float]] = []
@@ -216,7 +228,7 @@ class World:
             self.row = []
         for change in found.changes:
             self.taken.append(change.word)
-            self.heard[change.place] = change.heard
+            self.heard[change.place] = Heard(change.until, change.word, change.at)
             changed_at = (change.at - START).total_seconds()
             self.misdated |= changed_at < dict(self.edits)[change.word] and self.unwritten()
             if change.word != self.log and changed_at > self.log_at:

@@ -12,6 +12,7 @@ import pytest
 
 from crm_sync.account_store import ACTIVE, PAUSED, Registered
 from crm_sync.changes import CrmChange
+from crm_sync.compare import Heard
 from crm_sync.crm.base import CrmError, CrmLimited, CrmSignIn, CrmUnavailable, CrmUnreadable, Kept
 from crm_sync.crm.defaults import HUBSPOT
 from crm_sync.crm.hubspot import HubSpotCrm
@@ -62,7 +63,7 @@ class Store:
         self.due = list(notices)
         self.over: list[Notice] = []
         self.waiting: list[tuple[Notice, timedelta]] = []
-        self.heard: dict[str, datetime] = {}
+        self.heard: dict[str, Heard] = {}
         self.lead = lead or known()
         self.loads: Callable[[int], Known] = lambda _: self.lead
         self.loaded = 0
@@ -79,7 +80,7 @@ class Store:
         self.waiting.append((notice, wait))
 
     async def done(
-        self, notices: Sequence[Notice], lead_id: str = "", heard: Mapping[str, datetime] = {}
+        self, notices: Sequence[Notice], lead_id: str = "", heard: Mapping[str, Heard] = {}
     ) -> None:
         self.over += notices
         self.heard.update(heard)
@@ -172,7 +173,8 @@ async def test_a_persons_change_is_told_in_our_words() -> None:
     assert (change.lead_id, change.crm_id, change.field) == ("lead-1", "101", "stage")
     assert (change.values, change.was, change.version) == (("qualified",), "contacted", 5)
     assert (store.over, store.waiting) == ([deal()], [])
-    assert store.heard == {"deal.dealstage": NOW - timedelta(seconds=2)}
+    noticed, until = NOW - timedelta(seconds=5), NOW - timedelta(seconds=2)
+    assert store.heard == {"deal.dealstage": Heard(until, "presentationscheduled", noticed)}
 
 
 async def test_what_we_have_written_is_told_to_nobody() -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from crm_sync.account_store import Registered
-from crm_sync.compare import Change, Had, Look, Noticed
+from crm_sync.compare import Change, Had, Heard, Look, Noticed
 from crm_sync.crm.base import Crm, CrmNever, Kept
 from crm_sync.crm.mapping import as_text
 from crm_sync.decide import contact_fields
@@ -34,7 +34,7 @@ class CrmChange:
     values: tuple[str, ...]
     was: str | None
     at: datetime
-    heard: datetime
+    heard: Heard
     version: int
 
 
@@ -99,7 +99,7 @@ def changes_of(
                     values=values,
                     was=written.get(each.field),
                     at=each.at,
-                    heard=each.heard,
+                    heard=Heard(each.until, each.word, each.at),
                     version=contact.version,
                 )
             )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from crm_sync.crm.mapping import as_text
 from crm_sync.model import BOTH_WAYS
@@ -41,14 +42,22 @@ class Had:
     until: datetime
 
 
+class Heard(NamedTuple):
+    """What was told on of a place last, when that was changed, and up to when all that happened
+    to the place is settled by it."""
+
+    until: datetime
+    word: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """All that is known of one contact.
 
     `places` are those that go both ways, with our field of each. `theirs` is None where the CRM
     cannot be read. Our last write began at `begun_at` and was over by `written_at`; the CRM told
-    last at `noticed_at`, and was asked at `looked_at`. What happened to a place up to `heard` is
-    settled.
+    last at `noticed_at`, and was asked at `looked_at`. `heard` is what was told on last of a place.
     """
 
     places: Mapping[str, str]
@@ -57,7 +66,7 @@ class Look:
     theirs: Mapping[str, object] | None
     noticed: Sequence[Noticed] = ()
     earlier: Sequence[Had] = ()
-    heard: Mapping[str, datetime] = field(default_factory=dict)
+    heard: Mapping[str, Heard] = field(default_factory=dict)
     begun_at: datetime
     written_at: datetime
     noticed_at: datetime
@@ -67,13 +76,13 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class Change:
     """A person's change: the CRM's word for the new value, and when it was set there. Once it is
-    told on, all that happened to the place up to `heard` is settled."""
+    told on, all that happened to the place until then is settled."""
 
     field: str
     place: str
     word: str
     at: datetime
-    heard: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,12 @@ def _there(look: Look, place: str) -> Change | None:
     newest = next(_newest_first(look.noticed, place), None)
     named = newest is not None and same(look.places[place], newest.word, word)
     at = newest.at if newest is not None and named else look.noticed_at
+    if (heard := look.heard.get(place)) is not None:
+        if not same(look.places[place], heard.word, word):
+            # It was not there when we looked last.
+            at = max(at, heard.until)
+        elif not named:
+            at = heard.at
     if look.pending is None:
         # Nothing of ours is under way, so it came after our last write, whatever clocks say.
         at = max(at, look.begun_at)
@@ -148,7 +163,7 @@ def _written_since(look: Look, notice: Noticed) -> bool:
 def _edit(look: Look, place: str) -> Noticed | None:
     """The newest thing noticed of a place, if it is a person's and not told on yet."""
     for notice in _newest_first(look.noticed, place):
-        if place in look.heard and notice.at <= look.heard[place]:
+        if place in look.heard and notice.at <= look.heard[place].until:
             return None
         if _is_ours(look, place, notice.word):
             if look.pending is None and not _written_since(look, notice):

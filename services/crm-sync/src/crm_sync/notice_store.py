@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crm_sync.compare import Heard
 from crm_sync.model import Contact
 from crm_sync.store import contact_of
 from leadflow.clock import Clock
@@ -119,11 +120,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A contact as it was written, from when to when that was, and up to when what happened to a
-    place is settled."""
+    """A contact as it was written, from when to when that was, and what was told on of places."""
 
     contact: Contact
-    heard: Mapping[str, datetime]
+    heard: Mapping[str, Heard]
     begun_at: datetime
     written_at: datetime
 
@@ -170,7 +170,7 @@ class NoticeStore:
             await connection.execute(PUT_OFF, values)
 
     async def done(
-        self, notices: Sequence[Notice], lead_id: str = "", heard: Mapping[str, datetime] = {}
+        self, notices: Sequence[Notice], lead_id: str = "", heard: Mapping[str, Heard] = {}
     ) -> None:
         """Somebody has looked, and what was found is told; `heard` is kept with the lead."""
         async with self._engine.begin() as connection:
@@ -179,7 +179,12 @@ class NoticeStore:
                 if (await connection.execute(DONE, values)).rowcount == 0:
                     await connection.execute(GO_ON, {**values, "now": self._clock.now()})
             if heard:
-                encoded = orjson.dumps({place: _millis(at) for place, at in heard.items()})
+                encoded = orjson.dumps(
+                    {
+                        place: (_millis(each.until), each.word, _millis(each.at))
+                        for place, each in heard.items()
+                    }
+                )
                 await connection.execute(
                     HEAR,
                     {
@@ -221,7 +226,10 @@ def _notice(row: Any) -> Notice:
 
 
 def _known(row: Any) -> Known:
-    heard = {place: _instant(at) for place, at in orjson.loads(row.heard).items()}
+    heard = {
+        place: Heard(_instant(until), word, _instant(at))
+        for place, (until, word, at) in orjson.loads(row.heard).items()
+    }
     return Known(contact_of(row), heard, row.begun_at, row.updated_at)
 
 

@@ -38,7 +38,7 @@ STATEMENTS = (
     "ALTER TABLE contacts ADD COLUMN heard jsonb NOT NULL DEFAULT '{}'",
     """
     COMMENT ON COLUMN contacts.heard IS
-        'by place, up to when what happened to it is settled: milliseconds since 1970'
+        'by place, what was told on last: [until when that settles it, the CRM''s word, since when]'
     """,
 )
 
