@@ -19,10 +19,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 FILE = (
-    "email,status,note\n"
-    "old.one@example.com,unsubscribed,old newsletter\n"
-    "old.two@example.com,bounced,\n"
-    "nonsense,unsubscribed,\n"
+    "email,status,note,shoe size\n"
+    "old.one@example.com,unsubscribed,old newsletter,42\n"
+    "old.two@example.com,bounced,,\n"
+    "nonsense,unsubscribed,,\n"
 )
 
 
@@ -125,6 +125,7 @@ def test_a_file_is_tried_out_imported_watched_and_exported(
     dialog.get_by_role("button", name="Try it out").click()
     expect(dialog.get_by_role("button", name="Import 2")).to_be_visible()
     expect(dialog.get_by_label("Refused lines")).to_contain_text("nonsense")
+    expect(dialog).to_contain_text("Not read: the column shoe_size.")
     expect(page.locator("#list")).not_to_contain_text("old.one@example.com")
     shot(page, "suppression-tried", tmp_path)
     dialog.get_by_role("button", name="Import 2").click()
@@ -138,6 +139,15 @@ def test_a_file_is_tried_out_imported_watched_and_exported(
     with page.expect_download() as exported:
         page.get_by_role("link", name="Export").click()
     assert "old.one@example.com" in Path(exported.value.path()).read_text()
+
+
+def test_nothing_is_exported_while_the_lists_of_several_tenants_are_shown(
+    told: Any, browser: Browser
+) -> None:
+    for open_ in pages(browser, told):
+        page = open_(DESK, "/suppression", role="admin", tenant="")
+        expect(page.locator("#list .item").first).to_be_visible()
+        expect(page.get_by_role("link", name="Export")).to_have_count(0)
 
 
 def test_on_a_phone_nothing_scrolls_sideways_and_every_action_is_there(

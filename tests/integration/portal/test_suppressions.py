@@ -262,6 +262,22 @@ def test_an_export_is_taken_by_an_import_again_and_no_cell_is_a_formula(
     assert imported(ops, told.content, dry_run=True).json()["refused"] == 0
 
 
+def test_who_sees_every_tenant_says_whose_list_is_exported(
+    portal: Any, ops: httpx.Client, others: httpx.Client
+) -> None:
+    add(ops, "only.ours@example.com")
+    with portal.client("admin", "", "ada") as admin:
+        answer = admin.get("/suppressions/export")
+        assert (answer.status_code, "say whose list" in answer.text) == (422, True)
+        assert admin.get("/suppressions/export?tenant_id=nobody").status_code == 422
+        exported = {
+            tenant.tenant_id: admin.get(f"/suppressions/export?tenant_id={tenant.tenant_id}").text
+            for tenant in portal.tenants
+        }
+    ours = portal.tenants[0].tenant_id
+    assert {each for each, text in exported.items() if "only.ours@" in text} == {ours}
+
+
 def test_every_write_and_every_export_is_in_the_audit_log_without_an_address(
     portal: Any, ops: httpx.Client
 ) -> None:

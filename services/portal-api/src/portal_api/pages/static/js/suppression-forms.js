@@ -84,6 +84,7 @@ export function importList(done) {
     h("div", { class: "tiles" }, tile(answer.rows, "lines"), tile(answer.new, running ? "entries" : "would be new", "good"), tile(answer.known, "on the list already"), tile(answer.refused, "refused", answer.refused ? "bad" : "")),
     running && h("div", { class: "progress tall", role: "progressbar", "aria-label": "Imported", "aria-valuemin": 0, "aria-valuemax": running.new, "aria-valuenow": running.told, pct: running.new ? (100 * running.told) / running.new : 100 }),
     running && h("p", { class: "fine", role: "status" }, running.state === "done" ? "Done. Nobody of them is written to any more." : `${number(running.told)} of ${number(running.new)} are in the log.`),
+    answer.ignored.length > 0 && h("p", { class: "fine" }, `Not read: ${answer.ignored.length === 1 ? "the column" : "the columns"} ${answer.ignored.join(", ")}.`),
     answer.refusals.length > 0 && h("ul", { class: "refusals", "aria-label": "Refused lines" }, answer.refusals.map((each) => h("li", {}, h("span", {}, `Line ${each.line}`), h("b", {}, each.address || "–"), h("span", {}, each.why)))),
     running && answer.refused > 0 && h("a", { class: "button small", href: `/api/v1/suppressions/imports/${encodeURIComponent(answer.id)}/refused`, download: true }, "Refused lines as a file"));
   async function watch(answer) {

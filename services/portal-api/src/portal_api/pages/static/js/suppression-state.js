@@ -1,6 +1,6 @@
 // What the Suppression page knows, and the one way to ask for it again.
 import { api } from "./api.js";
-import { state as shared } from "./state.js";
+import { settings, state as shared } from "./state.js";
 
 export const state = { items: null, failed: null, next: null, imports: [], asked: { address: "", channel: "", reason: "", state: "active" } };
 
@@ -32,4 +32,10 @@ export async function loadImports() {
   state.imports = (await api(`/suppressions/imports?limit=3${tenant}`)).items;
 }
 
-export const exportAddress = () => `/api/v1/suppressions/export?${new URLSearchParams([...query()].filter(([name]) => ["tenant", "channel", "state"].includes(name)))}`;
+// A list is one tenant's: nowhere to export from while several are shown.
+export function exportAddress() {
+  const tenant = settings.tenant || shared.tenant || (shared.tenants.length === 1 && shared.tenants[0].id);
+  if (!tenant) return "";
+  const asked = [...query()].filter(([name]) => ["channel", "state"].includes(name));
+  return `/api/v1/suppressions/export?${new URLSearchParams([["tenant", tenant], ...asked])}`;
+}

@@ -14,7 +14,9 @@ const filters = document.getElementById("filters");
 function draw() {
   drawImports();
   drawList();
-  document.getElementById("export").href = exportAddress();
+  const link = document.getElementById("export");
+  link.href = exportAddress();
+  link.hidden = !exportAddress();
 }
 const drawSoon = calmly(draw);
 
