@@ -16,9 +16,11 @@ from fastapi import FastAPI
 
 from leadflow.errors import BrokerError
 from leadflow.records import RawEvent
+from leadflow.tenants import Tenant
 from leadflow.tokens import Sealer
 from portal_api import problems
 from portal_api.api import inbound
+from portal_api.auth import Principal, Role
 from portal_api.inbound import mime
 from portal_api.inbound.mime import MOST_BYTES
 from portal_api.webhooks.secrets import WebhookSecrets
@@ -43,6 +45,7 @@ class Portal:
     links: Sealer = field(default_factory=lambda: Sealer("a secret"))
     clock: Clock = field(default_factory=Clock)
     secret: str = "a secret of the sessions"
+    tenants: dict[str, Tenant] = field(default_factory=dict)
     webhook_secrets: WebhookSecrets = field(
         default_factory=lambda: WebhookSecrets({("standard", "acme"): (SECRET,)})
     )
@@ -115,6 +118,24 @@ async def test_a_signature_that_does_not_hold_is_refused(
     answer = await post(client, MAIL, signature=FORGERIES[name])
     assert answer.status_code == 403
     assert portal.published == []
+
+
+async def test_a_mail_with_a_key_makes_up_no_tenant(
+    client: httpx.AsyncClient, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def admin(_request: Any) -> Principal:
+        return Principal(role=Role.ADMIN, tenant_id=None, subject="ada", credential_id="k")
+
+    async def noted(*_said: Any) -> None:
+        return
+
+    monkeypatch.setattr(inbound, "allow", lambda _roles: admin)
+    monkeypatch.setattr(inbound, "_audit", noted)
+    portal.tenants["acme"] = Tenant(tenant_id="acme")
+    answer = await client.post("/webhooks/inbound/mime/nobody", content=MAIL)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is no tenant nobody.")
+    assert portal.published == []
+    assert (await client.post("/webhooks/inbound/mime/acme", content=MAIL)).status_code == 202
 
 
 async def test_a_tenants_secret_signs_for_no_other_tenant(

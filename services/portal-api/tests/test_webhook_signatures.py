@@ -150,17 +150,28 @@ def test_another_body_or_secret_is_nobodys() -> None:
 # --- where the secrets come from -------------------------------------------------------------
 
 ACME = Tenant(tenant_id="acme", webhook_secrets={"resend": "LEADFLOW_ACME_RESEND"})
+NORTH = Tenant(tenant_id="north")
 
 
 def read(**variables: str) -> WebhookSecrets:
     environment = {f"LEADFLOW_{name}": value for name, value in variables.items()}
-    return WebhookSecrets.read(Environment(environment), {"acme": ACME})
+    return WebhookSecrets.read(Environment(environment), {"acme": ACME, "north": NORTH})
 
 
 def test_a_tenants_own_secret_goes_before_that_for_all() -> None:
     known = read(ACME_RESEND=SECRET, WEBHOOK_SECRET_RESEND="whsec_" + "A" * 32)
     assert known.of("resend", "acme") == (SECRET,)
     assert known.of("resend", "north") == ("whsec_" + "A" * 32,)
+
+
+def test_the_secret_for_all_is_for_nobody_beside_the_tenants_of_the_file() -> None:
+    for_all = "whsec_" + "A" * 32
+    (nobodys,) = read(ACME_RESEND=SECRET, WEBHOOK_SECRET_RESEND=for_all).of("resend", "nobody")
+    assert nobodys not in (for_all, SECRET)
+    without_a_file = WebhookSecrets.read(
+        Environment({"LEADFLOW_WEBHOOK_SECRET_RESEND": for_all}), {}
+    )
+    assert without_a_file.of("resend", "nobody") == (for_all,)
 
 
 def test_a_secret_can_be_replaced_while_the_old_one_holds() -> None:

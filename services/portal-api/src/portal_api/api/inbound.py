@@ -45,6 +45,7 @@ async def receive(tenant_id: str, request: Request, context: Ctx) -> JSONRespons
         principal = await allow(OPERATORS)(request)
         tenant_of(principal, tenant_id)
         try:
+            _known(context, tenant_id)
             became = await accept(context, tenant_id, await body_of(request))
         except Problem as problem:
             await _audit(context, principal, tenant_id, problem.status, {})
@@ -59,6 +60,13 @@ async def receive(tenant_id: str, request: Request, context: Ctx) -> JSONRespons
         if standard_id(keys, headers, data, context.clock.now()) is None:
             raise Problem(HTTPStatus.FORBIDDEN, "The signature does not hold.")
     return JSONResponse(await accept(context, tenant_id, data), HTTPStatus.ACCEPTED)
+
+
+def _known(context: Context, tenant_id: str) -> None:
+    """Raises Problem 404 where tenants are configured and this one is not: a mail would make one
+    up."""
+    if context.tenants and tenant_id not in context.tenants:
+        raise Problem(HTTPStatus.NOT_FOUND, f"There is no tenant {tenant_id}.")
 
 
 async def accept(context: Context, tenant_id: str, data: bytes) -> dict[str, str]:

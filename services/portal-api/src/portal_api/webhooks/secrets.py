@@ -2,9 +2,10 @@
 
 A tenant's own are named in the tenants file (`webhook_secrets = { resend = "LEADFLOW_…" }`, the
 name of an environment variable); `LEADFLOW_WEBHOOK_SECRET_TWILIO`, `…_RESEND`, `…_STANDARD`,
-`…_HUBSPOT` (an app's client secret) and `…_FOLLOWUPBOSS` (a system's key) are for all others. A
-variable may hold several secrets with commas between, so that one can be replaced while the old
-one still works.
+`…_HUBSPOT` (an app's client secret) and `…_FOLLOWUPBOSS` (a system's key) are for all others: of
+the tenants file, where there is one, for whoever signs with a secret for all could otherwise make
+up tenants. A variable may hold several secrets with commas between, so that one can be replaced
+while the old one still works.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from leadflow.errors import SettingError
@@ -33,16 +34,20 @@ def _nobodys() -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WebhookSecrets:
-    """Secrets by (provider, tenant); those of the tenant None are for whoever has none."""
+    """Secrets by (provider, tenant); those of the tenant None are for whoever has none, of
+    `tenants` where any are named."""
 
     by_tenant: Mapping[tuple[str, str | None], tuple[str, ...]] = field(default_factory=dict)
+    tenants: Collection[str] = ()
     # Compared with where there is none: who has no secret takes as long to find out.
     nobodys: str = field(default_factory=_nobodys)
 
     def of(self, provider: str, tenant_id: str) -> tuple[str, ...]:
         """One or more secrets; one that nobody knows where there is none."""
+        known = not self.tenants or tenant_id in self.tenants
         own = self.by_tenant.get((provider, tenant_id))
-        return own or self.by_tenant.get((provider, None)) or (self.nobodys,)
+        for_all = self.by_tenant.get((provider, None)) if known else None
+        return own or for_all or (self.nobodys,)
 
     @classmethod
     def read(cls, env: Environment, tenants: Mapping[str, Tenant]) -> WebhookSecrets:
@@ -56,7 +61,7 @@ class WebhookSecrets:
                 if name := tenant.webhook_secrets.get(provider):
                     variable = name.removeprefix("LEADFLOW_")
                     found[provider, tenant.tenant_id] = _secrets(env, variable, provider)
-        return cls(found)
+        return cls(found, frozenset(tenants))
 
 
 def _secrets(env: Environment, variable: str, provider: str) -> tuple[str, ...]:
