@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from leadflow import ids, records
+from portal_api.store.doubts import SETTLED
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
@@ -78,3 +80,20 @@ def test_a_message_in_doubt_is_listed_until_somebody_says_what_became_of_it(
         with portal.client("ops", portal.tenants[1].tenant_id) as stranger:
             assert stranger.get("/messages/settled").json()["items"] == []
         assert ops.post(url, json=body).status_code == 409
+
+
+async def test_settled_words_are_found_without_reading_the_audit_log(portal: Any) -> None:
+    connection = await asyncpg.connect(portal.database_url)
+    try:
+        await connection.execute("SET enable_seqscan = off")
+        asked = SETTLED
+        for name, value in (
+            (":tenant", "NULL"), (":owner", "NULL"), (":limit", "51"), (":at,", "now(),"),
+            (":at ", "NULL "), (":id", "'z'"),
+        ):  # fmt: skip
+            asked = asked.replace(name, value)
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {asked}"))
+    finally:
+        await connection.close()
+    assert "using audit_log_settled" in plan
+    assert "Sort" not in plan, "the index has them in order"

@@ -10,6 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal_api.store.connection import rows
 
+SETTLED = """
+SELECT m.*, l.first_name, l.last_name, l.email, l.phone, l.owner, l.stage,
+       a.at AS word_at, a.detail->>'event_id' AS word_id
+FROM audit_log a JOIN messages m ON m.message_id = a.target
+LEFT JOIN leads l ON l.lead_id = m.lead_id
+WHERE a.action = 'message.settle' AND a.status = 202
+  AND a.detail->>'event_id' IS NOT NULL
+  AND (CAST(:tenant AS text) IS NULL OR m.tenant_id = :tenant)
+  AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
+  AND (CAST(:at AS timestamptz) IS NULL OR (a.at, a.detail->>'event_id') < (:at, :id))
+ORDER BY a.at DESC, a.detail->>'event_id' DESC LIMIT :limit
+"""
+
 
 async def said(
     connection: AsyncConnection, lead_ids: Collection[str], message_ids: Collection[str]
@@ -41,18 +54,7 @@ async def settled(
     word first, with `word_at` and `word_id`."""
     return await rows(
         connection,
-        """
-        SELECT m.*, l.first_name, l.last_name, l.email, l.phone, l.owner, l.stage,
-               a.at AS word_at, a.detail->>'event_id' AS word_id
-        FROM audit_log a JOIN messages m ON m.message_id = a.target
-        LEFT JOIN leads l ON l.lead_id = m.lead_id
-        WHERE a.action = 'message.settle' AND a.status = 202
-          AND a.detail->>'event_id' IS NOT NULL
-          AND (CAST(:tenant AS text) IS NULL OR m.tenant_id = :tenant)
-          AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
-          AND (CAST(:at AS timestamptz) IS NULL OR (a.at, a.detail->>'event_id') < (:at, :id))
-        ORDER BY a.at DESC, a.detail->>'event_id' DESC LIMIT :limit
-        """,
+        SETTLED,
         {
             "tenant": tenant_id,
             "owner": owner,
