@@ -109,6 +109,25 @@ async def test_a_get_shows_a_page_and_changes_nothing(client: httpx.AsyncClient,
     assert log.sent == []
 
 
+async def test_who_only_asks_whether_the_page_is_there_is_answered_and_changes_nothing(
+    client: httpx.AsyncClient, log: Log
+) -> None:
+    """RFC 9110, 9.3.2: as GET, without the page."""
+    assert (await client.head(f"/unsubscribe/{TOKEN}")).status_code == 200
+    assert log.sent == []
+
+
+@pytest.mark.parametrize("token", ["%00", "a%00b", "%0a", "%E2%80%AE"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_link_of_letters_that_no_link_has_is_answered_with_the_page(
+    client: httpx.AsyncClient, log: Log, method: str, token: str
+) -> None:
+    answer = await client.request(method, f"/unsubscribe/{token}", data=ONE_CLICK)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert log.sent == []
+
+
 async def test_one_click_opts_the_lead_out_of_the_channel(
     client: httpx.AsyncClient, log: Log
 ) -> None:

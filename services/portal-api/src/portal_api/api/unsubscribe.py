@@ -54,7 +54,7 @@ class Link:
     message_id: str
 
 
-@router.get("/unsubscribe/{token}")
+@router.api_route("/unsubscribe/{token}", methods=["GET", "HEAD"])
 async def ask(request: Request, context: Ctx, token: str) -> Response:
     """The page, with the button that acts."""
     link = await _link(context, token)
@@ -133,7 +133,7 @@ async def _link(context: Context, token: str) -> Link | None:
         pass
     else:
         return Link(*fields) if len(fields) == len(Link.__slots__) else None
-    if len(token) > LONGEST_ID:
+    if len(token) > LONGEST_ID or not token.isprintable():
         return None
     async with context.engine.connect() as connection:
         row = await store.message(connection, token)
