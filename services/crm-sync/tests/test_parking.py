@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crm_sync.crm.base import CrmNoRoom, CrmPaused, CrmSignIn, CrmUnavailable
+from crm_sync.crm.base import CrmNoRoom, CrmPaused, CrmSignIn, CrmSilent, CrmUnavailable
 from crm_sync.model import Origin, RetryPolicy, Waiting
 from crm_sync.parking import behind_the_last, park, put_back, turn
 
@@ -120,6 +120,21 @@ def test_where_the_account_is_to_blame_no_attempt_is_counted_and_the_wait_is_the
         assert [each.attempts for each in entries.values()] == [3, 0]
         assert {each.tier for each in entries.values()} == {1}
         assert {each.due_at for each in entries.values()} == {NOW + timedelta(minutes=5)}
+
+
+def test_where_the_account_does_not_answer_it_waits_five_minutes_and_no_attempt_counts(
+    records: Any, item: Any
+) -> None:
+    waits = replace(item(records.created(1)), attempts=1)
+    for silent, tier, due in (
+        (timedelta(seconds=30), 0, timedelta(seconds=30)),
+        (timedelta(seconds=31), 1, timedelta(minutes=5)),
+        (timedelta(days=3), 1, timedelta(minutes=5)),
+    ):
+        entries, given_up = park([waits], [], CrmSilent("no answer", silent), NOW, POLICY)
+        assert given_up == []
+        (found,) = entries.values()
+        assert (found.tier, found.due_at, found.attempts) == (tier, NOW + due, 1)
 
 
 def test_where_the_budget_is_used_up_it_waits_for_room_and_no_attempt_is_counted(

@@ -307,12 +307,8 @@ async def test_an_account_that_does_not_answer_is_left_alone_and_no_attempt_is_c
     error = (await silent.batch()).error
     assert isinstance(error, CrmSilent)
     assert (error.retryable, error.COUNTS) == (True, False)
-    # As long as it has been silent; five minutes at most, or leads would come back too late.
+    # As long as it has been silent since the first of them.
     assert error.retry_after == timedelta(seconds=TIMEOUT + 20)
-    CLOCK.at += timedelta(hours=3)
-    error = (await silent.batch()).error
-    assert error is not None
-    assert error.retry_after == timedelta(minutes=5)
     assert len(silent.crm.writes) == calls
     assert silent.rows.rows["hubspot-1"].status == ACTIVE
     await silent.opening.close()

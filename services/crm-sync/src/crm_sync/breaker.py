@@ -16,8 +16,6 @@ IN_VAIN = 2
 ABOUT = 0.9
 # How long an account is left alone before it is asked, twice as long each time in vain.
 FIRST_PROBE, LAST_PROBE = timedelta(seconds=5), timedelta(minutes=1)
-# Leads come back this long after the account answers again, at the latest.
-LONGEST_WAIT = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -36,13 +34,13 @@ class Breaker:
         self._silent: dict[str, _Silence] = {}
 
     def refusal(self, account_id: str) -> CrmSilent | None:
-        """What is said in place of a call; None where the account may be called. Leads wait the
-        longer the longer it has been silent, for a probe will tell before they are back."""
+        """What is said in place of a call, and for how long the account has been silent; None where
+        it may be called."""
         silence = self._silent.get(account_id)
         if silence is None or silence.batches < IN_VAIN:
             return None
         lasts = self._clock.now() - silence.since
-        return CrmSilent(f"account {account_id} does not answer", min(lasts, LONGEST_WAIT))
+        return CrmSilent(f"account {account_id} does not answer", lasts)
 
     def ended(self, account_id: str, works: Sequence[LeadWork], seconds: float) -> bool:
         """Take note of a batch; whether the account is left alone because of it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from crm_sync.crm.base import CrmError, CrmPaused, CrmSignIn
+from crm_sync.crm.base import CrmError, CrmPaused, CrmSignIn, CrmSilent
 from crm_sync.model import (
     BOTH_WAYS,
     BY_REVISION,
@@ -234,15 +234,16 @@ def next_try(
     waits as long.
 
     A CRM that names a time is not called before it, and the record waits in a topic that
-    is as slow, so that it does not hold others up. Where the account is to blame, the record
-    waits in the slowest topic but one, however often: a person has to mend that first, and then
-    nobody wants to wait another hour.
+    is as slow, so that it does not hold others up. Where the account is to blame, or does not
+    answer for longer than the first delay, the record waits in the slowest topic but one, however
+    often: nobody knows for how long, and then nobody wants to wait another hour.
     """
     if not error.retryable:
         return None
     longer = 1 + policy.jitter * _share(event_id, attempts)
-    if isinstance(error, CrmSignIn | CrmPaused):
-        tier = max(0, len(policy.delays) - 2)
+    if isinstance(error, CrmSignIn | CrmPaused | CrmSilent):
+        brief = isinstance(error, CrmSilent) and error.retry_after <= policy.delays[0]
+        tier = 0 if brief else max(0, len(policy.delays) - 2)
         return NextTry(tier, now + policy.delays[tier] * longer)
     tier, reached = 0, policy.attempts[0]
     while attempts > reached:
