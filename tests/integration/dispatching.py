@@ -91,7 +91,8 @@ def queued(tenant_id: str, number: int | str = 0, **changes: Any) -> MessageQueu
         "subject": "Hello {{ first_name }}",
         "body": "Hi {{ first_name }},\n\nStop these: {{ unsubscribe_url }}",
         "variables": {
-            "first_name": f"Ann {number}",
+            # A name with five digits would be a number to call, and count as missing.
+            "first_name": f"Ann {str(number)[-4:]}",
             "postal_address": "Acme, 400 Congress Ave, Austin, TX 78701",
         },
         "compliance_note": "no refusal recorded",
