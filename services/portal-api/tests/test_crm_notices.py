@@ -19,6 +19,7 @@ from portal_api.webhooks.said import Unreadable
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 AT = datetime(2026, 11, 23, 11, 59, 30, 250_000, tzinfo=UTC)
+CODEC = Codec()
 MILLISECONDS = int(AT.timestamp() * 1_000)
 
 
@@ -321,7 +322,7 @@ def test_whatever_is_signed_is_read_or_named_as_unreadable(body: bytes) -> None:
             continue
         for each in found:
             told = notices.record("hubspot", "acme", each, NOW)
-            assert Codec().decode(Codec().encode(told)) == told
+            assert CODEC.decode(CODEC.encode(told)) == told
             assert told.occurred_at <= NOW
 
 

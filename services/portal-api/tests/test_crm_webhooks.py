@@ -77,6 +77,7 @@ class Log:
     def __init__(self) -> None:
         self.notices: list[CrmNoticed] = []
         self.keys: list[bytes | None] = []
+        self._codec = Codec()
         self.error: Exception | None = None
         self.answers = asyncio.Event()
         self.answers.set()
@@ -86,7 +87,7 @@ class Log:
         if self.error is not None:
             raise self.error
         for each in batch:
-            record = Codec().decode(each.value)
+            record = self._codec.decode(each.value)
             assert isinstance(record, CrmNoticed)
             assert each.topic == "crm-notices"
             self.notices.append(record)
@@ -355,12 +356,10 @@ async def test_there_are_no_webhooks_of_other_crms(outside: httpx.AsyncClient) -
         assert "hubspot, followupboss, webhook, sandbox" in answer.json()["detail"]
 
 
-async def test_of_a_thousand_broken_requests_none_is_let_in(
-    outside: httpx.AsyncClient, log: Log
-) -> None:
+async def test_of_many_broken_requests_none_is_let_in(outside: httpx.AsyncClient, log: Log) -> None:
     """One place of a request that held is changed: a byte of the body, of a header, of the path."""
     chance = random.Random(29)
-    for _ in range(1_000):
+    for _ in range(200):
         path, body, headers = chance.choice(ALL)
         headers = dict(headers)
         match chance.randrange(3):
