@@ -31,7 +31,8 @@ import httpx
 import psutil
 from _changes import changes
 from _figures import figure, percentiles
-from crm import Around, surroundings, worker
+from _surroundings import Around, surroundings
+from crm import worker
 
 from leadflow.codec import Codec
 
@@ -118,11 +119,9 @@ async def main() -> None:
     parser.add_argument("--rate", type=float, default=60)
     parser.add_argument("--seconds", type=float, default=30)
     options = parser.parse_args()
-    async with surroundings() as around:
+    async with surroundings("crm_sync") as around:
         database_ = await asyncpg.connect(around.url)
-        sandbox = httpx.AsyncClient(
-            base_url=around.crm_url.removesuffix("/crm"), trust_env=False, timeout=30
-        )
+        sandbox = httpx.AsyncClient(base_url=around.sandbox_url, trust_env=False, timeout=30)
         await asyncio.to_thread(give_an_account, around)
         with worker(around, **SETTINGS) as process:
             memory = psutil.Process(process.pid).memory_info
