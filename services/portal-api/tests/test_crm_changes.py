@@ -146,6 +146,7 @@ def test_what_a_crm_changed_is_no_new_sighting_of_the_lead() -> None:
     data = {"changed": ["phone", "first_name"], "duplicate_rule": "email"}
     told = story.text(LeadUpdated.TYPE, "crm:hubspot", data)
     assert told == "Was changed in HubSpot: phone, first name"
+    assert story.text(LeadUpdated.TYPE, "crm:webhook", {}) == "Was changed in the CRM"
     moved = {"from_stage": "new", "to_stage": "won", "changed_by": "crm:followupboss"}
     told = story.text(StageChanged.TYPE, "crm:followupboss", moved)
     assert told == "Moved from new to won in Follow Up Boss"

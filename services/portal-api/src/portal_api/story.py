@@ -100,7 +100,7 @@ def text(kind: str, source: str | None, data: Mapping[str, Any]) -> str:
         return settled.sentences(data, _said)
     if kind == "LeadUpdated" and (source or "").startswith(FROM_A_CRM):
         changed = ", ".join(map(settled.field_name, data.get("changed") or ()))
-        return f"Was changed in {_crm(source)}: {changed}"
+        return f"Was changed in {_crm(source)}" + (f": {changed}" if changed else "")
     if kind == "StageChanged" and str(data.get("changed_by")).startswith(FROM_A_CRM):
         moved = _WORDS[kind].format_map(told)
         return f"{moved} in {_crm(data['changed_by'])}"
