@@ -150,6 +150,22 @@ class World:
                 {"event": str(uuid4()), "lead": lead.lead_id},
             )
 
+    async def notice(self, account_id: str, lead: Lead) -> None:
+        """The CRM has told of a change of the deal, and somebody will look in an hour."""
+        values = {
+            "id": account_id,
+            "crm_id": (await self.hubspot("deals"))[lead.lead_id]["id"],
+        }
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO notices (account_id, object, crm_id, changes, noticed_at,"
+                    " first_at, due_at)"
+                    " VALUES (:id, 'deal', :crm_id, '[]', now(), now(), now() + '1 hour')"
+                ),
+                values,
+            )
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """crm-sync as a process."""
@@ -217,7 +233,7 @@ async def world(
 async def test_drift_made_in_five_ways_is_found_told_apart_and_repaired(world: World) -> None:
     account_id = await world.add_account()
     leads = new_leads(world.tenant, 8)
-    deleted, changed, older, parked, refused, *as_they_are = leads
+    deleted, changed, older, parked, refused, noticed, *as_they_are = leads
     async with world.running():
         await world.publish(*[lead.created() for lead in leads])
         await world.publish(*[lead.updated("Grace") for lead in leads])
@@ -241,6 +257,9 @@ async def test_drift_made_in_five_ways_is_found_told_apart_and_repaired(world: W
         await world.edit("contacts", older, firstname="Ada", leadflow_revision="1")
         await world.park(parked)
         await world.edit("contacts", parked, firstname="Eve")
+        # What people have changed is no drift until somebody has looked at it.
+        await world.edit("contacts", noticed, firstname="Eve")
+        await world.notice(account_id, noticed)
 
         drifted = {
             deleted.lead_id: "missing",
@@ -248,6 +267,7 @@ async def test_drift_made_in_five_ways_is_found_told_apart_and_repaired(world: W
             older.lead_id: "older",
             parked.lead_id: "waiting",
             refused.lead_id: "dead",
+            noticed.lead_id: "noticed",
         }
         found = await world.verify()
         assert (found.code, found.kinds) == (1, drifted)
@@ -264,13 +284,14 @@ async def test_drift_made_in_five_ways_is_found_told_apart_and_repaired(world: W
         assert (repaired.code, repaired.kinds) == (0, drifted)
         assert repaired.summary["repaired"] == {"missing": 1, "differs": 1, "older": 1}
         again = await world.verify()
+        left = (parked, refused, noticed)
         assert (again.code, again.kinds) == (
             0,
-            {parked.lead_id: "waiting", refused.lead_id: "dead"},
+            {each.lead_id: drifted[each.lead_id] for each in left},
         )
         assert await world.is_written([deleted, changed, older, refused, *as_they_are])
-        contact = (await world.hubspot())[parked.lead_id]
-        assert contact["values"]["firstname"] == "Eve"
+        for lead in (parked, noticed):
+            assert (await world.hubspot())[lead.lead_id]["values"]["firstname"] == "Eve"
         assert await world.duplicates() == 0
 
 

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from crm_sync.account_store import PAUSED, Registered
-from crm_sync.crm.base import ContactWrite, CrmError, CrmLimited, CrmNever, CrmUnavailable, Kept
+from crm_sync.crm.base import (
+    ContactWrite,
+    CrmError,
+    CrmLimited,
+    CrmNever,
+    CrmUnavailable,
+    CrmUnreadable,
+    Kept,
+)
 from crm_sync.crm.providers import Access
 from crm_sync.decide import contact_fields
 from crm_sync.model import Contact
@@ -40,6 +48,7 @@ class World:
     keys: list[str] = field(default_factory=list)
     told: list[tuple[Finding, bool, str | None]] = field(default_factory=list)
     before_save: list[Callable[[], None]] = field(default_factory=list)
+    told_of: list[str] = field(default_factory=list)
     slept: float = 0.0
 
     # The store's
@@ -65,6 +74,9 @@ class World:
         assert before == AT - timedelta(seconds=60)
         return self.old & set(lead_ids)
 
+    async def noticed(self, account_id: str) -> dict[str, list[str]]:
+        return {"deal": self.told_of} if self.told_of else {}
+
     # The accounts'
     async def of(self, tenant_ids: Collection[str]) -> list[Registered]:
         return [DEFAULT, self.row]
@@ -77,6 +89,9 @@ class World:
         if self.reads:
             raise self.reads.pop()
         return {k: v for k, v in self.crm.items() if k in external_ids}
+
+    async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
+        return {each: each.removeprefix("deal of ") for each in crm_ids}
 
     def kept(self, fields: Mapping[str, Any]) -> Kept:
         return fields
@@ -245,6 +260,20 @@ async def test_what_the_crm_refuses_is_told_and_left(
     assert dict(tally.repaired) == {"missing": 1, "pending": 1}
 
 
+async def test_what_the_crm_told_of_is_left_until_somebody_has_looked(
+    world: World, leads: dict[str, Folded]
+) -> None:
+    world.told_of = ["deal of lead-2", "deal of lead-3"]
+    tally = await world.verify(leads, repair=True)
+    # That it was deleted is nothing that comes in from there.
+    assert world.kinds() == {**WRONG, "lead-3": "noticed"}
+    assert (dict(tally.repaired), tally.drift) == ({"missing": 1, "pending": 1}, 0)
+    assert world.crm["lead-3"]["first_name"] == "Eve"
+    world.told_of.clear()
+    tally = await world.verify(leads, repair=True)
+    assert dict(tally.repaired) == {"differs": 1}
+
+
 async def test_a_crm_that_fails_is_asked_again_and_then_trouble(
     world: World, leads: dict[str, Folded]
 ) -> None:
@@ -267,7 +296,7 @@ async def test_a_paused_account_is_not_asked_and_that_is_trouble(
 async def test_a_new_account_gets_all_of_its_tenants_leads_even_one_that_cannot_be_read(
     leads: dict[str, Folded],
 ) -> None:
-    world = World(row=WEBHOOK, reads=[CrmNever("a webhook cannot be read")])
+    world = World(row=WEBHOOK, reads=[CrmUnreadable("")] * 2)
     tally = await world.verify(leads, repair=True)
     assert dict(tally.repaired) == {"missing": 5}
     assert world.crm.keys() == leads.keys()

@@ -65,7 +65,8 @@ class Breaker:
         """How long an account is left alone before it is asked."""
         silence = self._silent.get(account_id)
         doublings = 0 if silence is None else min(silence.left_alone - 1, 10)
-        return min(FIRST_PROBE * 2**doublings, LAST_PROBE)
+        wait: timedelta = FIRST_PROBE * 2**doublings
+        return min(wait, LAST_PROBE)
 
     def probe_answered(self, account_id: str) -> None:
         """It may be called again. Where it answers a probe and nothing else, it is left alone

@@ -11,6 +11,7 @@ at most one finding, the first of these that holds:
     behind      the row lacks what crm-sync has read
     older       the CRM has an earlier revision of the lead
     differs     the CRM has other values in the same revision: somebody changed them
+    noticed     the same two, and the CRM told of a change that nobody has looked at yet (no drift)
     unwritable  the account's mapping has no words for it
     dead        something of it is among the dead letters                         (no drift)
 """
@@ -30,12 +31,11 @@ from leadflow.records import LeadRecord, Record
 
 WAITING, UNDER_WAY, PENDING = "waiting", "under_way", "pending"
 MISSING, BEHIND = "missing", "behind"
-OLDER, DIFFERS, UNWRITABLE, DEAD = "older", "differs", "unwritable", "dead"
+OLDER, DIFFERS, NOTICED = "older", "differs", "noticed"
+UNWRITABLE, DEAD = "unwritable", "dead"
 DRIFT = (PENDING, MISSING, BEHIND, OLDER, DIFFERS, UNWRITABLE)
 REPAIRED_BY_A_WRITE = (PENDING, MISSING, BEHIND, OLDER, DIFFERS)
 
-# Whose fields cannot be read back: what was written to them is all that can be compared.
-UNREADABLE = frozenset({"webhook"})
 NOWHERE = Origin("", -1, -1)
 
 
@@ -112,7 +112,8 @@ def judge(
     *,
     readable: bool = True,
 ) -> Finding | None:
-    """What is wrong with a lead; None where nothing is. `kept` is the CRM's."""
+    """What is wrong with a lead; None where nothing is. `kept` is the CRM's; where that is not
+    `readable`, what was written is all that can be compared."""
     kind, fields = _judged(lead, seen, kept, readable=readable)
     if kind is None and _is_among_the_dead(lead, wanted(lead, seen.contact)):
         kind = DEAD

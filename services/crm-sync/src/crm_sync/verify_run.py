@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from crm_sync.account_store import PAUSED, Registered
-from crm_sync.crm.base import Crm, CrmError, CrmLimited, CrmNoRoom, CrmUnavailable, Kept
+from crm_sync.crm.base import (
+    Crm,
+    CrmError,
+    CrmLimited,
+    CrmNoRoom,
+    CrmUnavailable,
+    CrmUnreadable,
+    Kept,
+)
 from crm_sync.model import Contact, Item
 from crm_sync.routing import Connections, Router
 from crm_sync.store import ContactTaken, Leads, Store
 from crm_sync.verify import (
+    DIFFERS,
+    NOTICED,
+    OLDER,
     REPAIRED_BY_A_WRITE,
     UNDER_WAY,
-    UNREADABLE,
     Finding,
     Folded,
     Seen,
@@ -138,11 +148,8 @@ class Verifier:
         read, and those rows."""
         places = dict.fromkeys(leads, row.account_id)
         before = await self._store.load(places)
-        readable = row.provider not in UNREADABLE
-        has: dict[str, Kept] = {}
-        if readable:
-            has = await self._read(crm, [each for each in leads if each not in before.queues])
-        else:
+        has = await self._read(crm, [each for each in leads if each not in before.queues])
+        if has is None:
             self.tally.unreadable.add(row.account_id)
         after = await self._store.load(places)
         old = self._clock.now() - self._options.settled_after
@@ -152,14 +159,36 @@ class Verifier:
             contact = after.contacts.get(lead_id)
             if not _is_the_same(lead_id, before, after):
                 continue
-            seen = Seen(contact, lead_id in after.queues, lead_id in left_behind, has.get(lead_id))
-            found[lead_id] = judge(lead_id, lead, row.account_id, seen, crm.kept, readable=readable)
-        return found, after.contacts
+            kept = None if has is None else has.get(lead_id)
+            seen = Seen(contact, lead_id in after.queues, lead_id in left_behind, kept)
+            found[lead_id] = judge(
+                lead_id, lead, row.account_id, seen, crm.kept, readable=has is not None
+            )
+        return await self._without_noticed(row, crm, found), after.contacts
 
-    async def _read(self, crm: Crm, lead_ids: Sequence[str]) -> dict[str, Kept]:
+    async def _without_noticed(
+        self, row: Registered, crm: Crm, found: Mapping[str, Finding | None]
+    ) -> dict[str, Finding | None]:
+        """What people have changed is theirs until somebody has looked at what the CRM told."""
+        changed = {k for k, v in found.items() if v is not None and v.kind in (DIFFERS, OLDER)}
+        told: set[str] = set()
+        if changed:
+            for kind, crm_ids in (await self._writes.noticed(row.account_id)).items():
+                told.update((await crm.whose(kind, crm_ids)).values())
+        return {
+            lead_id: replace(each, kind=NOTICED)
+            if each is not None and lead_id in changed & told
+            else each
+            for lead_id, each in found.items()
+        }
+
+    async def _read(self, crm: Crm, lead_ids: Sequence[str]) -> dict[str, Kept] | None:
+        """None where the CRM cannot be read."""
         for read in range(READS):
             try:
                 return await crm.read(lead_ids)
+            except CrmUnreadable:
+                return None
             except (CrmLimited, CrmNoRoom, CrmUnavailable) as error:
                 if read + 1 == READS:
                     raise
@@ -203,9 +232,12 @@ class Verifier:
         mine = {lead_id: contacts[lead_id] for lead_id in items if lead_id in contacts}
         for work in await self._router.run(mine, items):
             finding = findings[work.contact.lead_id]
-            errors = [work.error, *(error for _, error in work.refused)]
-            why_not = next((str(error) for error in errors if error is not None), None)
-            self._count(finding, repaired=why_not is None, why_not=why_not)
+            if work.written:
+                self._count(finding, repaired=True)
+            else:
+                errors = [work.error, *(error for _, error in work.refused)]
+                why_not = next((str(error) for error in errors if error is not None), "no call")
+                self._count(finding, repaired=False, why_not=why_not)
 
     def _count(self, finding: Finding, *, repaired: bool, why_not: str | None = None) -> None:
         self.tally.kinds[finding.kind] += 1

@@ -1,4 +1,5 @@
-"""SQL of the comparison: which records are dead, and which writes were left behind."""
+"""SQL of the comparison: which records are dead, which writes were left behind, and which
+objects the CRM told of."""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ LEFT_BEHIND = text(
     """
 )
 
+NOTICED = text("SELECT object, crm_id FROM notices WHERE account_id = :account_id")
+
 
 class VerifyStore:
     def __init__(self, engine: AsyncEngine) -> None:
@@ -34,3 +37,11 @@ class VerifyStore:
         values = {"account_id": account_id, "leads": sorted(lead_ids), "before": before}
         async with self._engine.connect() as connection:
             return {row.lead_id for row in await connection.execute(LEFT_BEHIND, values)}
+
+    async def noticed(self, account_id: str) -> dict[str, list[str]]:
+        """By kind of object, the CRM's ids of those that it told of and nobody has looked at."""
+        found: dict[str, list[str]] = {}
+        async with self._engine.connect() as connection:
+            for row in await connection.execute(NOTICED, {"account_id": account_id}):
+                found.setdefault(row.object, []).append(row.crm_id)
+        return found
