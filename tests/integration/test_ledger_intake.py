@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatcher import bounces, engagement_store, store
+from dispatcher import bounces, engagement_store, store, thread_store
 from dispatcher.callbacks import Callback, Reported
 from dispatcher.content import Identity, Writer
 from dispatcher.doubts import settled_by_people
@@ -190,6 +191,33 @@ async def test_of_several_stops_the_first_is_confirmed(engine: AsyncEngine) -> N
             number=number,
         )
         assert [answer for (answer,) in found] == answers, batches
+
+
+async def test_of_two_stops_of_one_moment_two_dispatchers_confirm_one(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two leads share the number, and are in partitions of two dispatchers."""
+    both, looked = asyncio.Event(), 0
+    stopped_before = thread_store.stopped_before
+
+    async def look(connection: AsyncConnection, asked: Any) -> set[str]:
+        nonlocal looked
+        found = await stopped_before(connection, asked)
+        looked += 1
+        if looked == 2:
+            both.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(both.wait(), 0.5)
+        return found
+
+    monkeypatch.setattr(thread_store, "stopped_before", look)
+    number = "+15125559999"
+    stops = [
+        replace(keyword("STOP", f"stop-{lead}", number), lead_id=lead) for lead in ("one", "two")
+    ]
+    await asyncio.gather(*(read(engine, each) for each in stops))
+    found = await rows(engine, "SELECT answers FROM ledger WHERE recipient = :n", n=number)
+    assert sorted(answer for (answer,) in found) == ["STOP", "STOP again"]
 
 
 def review(message_id: str, decision: str, **changes: Any) -> MessageReviewed:

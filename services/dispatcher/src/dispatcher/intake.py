@@ -103,6 +103,7 @@ class LeadHandler(Stateless):
     async def _answer(self, connection: AsyncConnection, asked: Sequence[Asked]) -> None:
         """Enter the answers to keywords, while the lists are still as the keywords found them."""
         tenants = self._writer.tenants
+        await thread_store.alone_with(connection, asked)
         # One keyword of each address at a time: the second STOP finds the answer to the first.
         for some in keywords.in_turn(asked):
             before = await thread_store.stopped_before(connection, some)

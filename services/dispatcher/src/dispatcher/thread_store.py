@@ -68,6 +68,14 @@ STOPPED = text("""
 """)
 
 
+# Leads that share an address are in other partitions, and so with other dispatchers: who answers
+# second has to see what the first has entered. In their order, before any other lock.
+ALONE = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended(key, 7314))
+    FROM (SELECT DISTINCT key FROM unnest(CAST(:keys AS text[])) AS k (key) ORDER BY key) AS keys
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """The message whose thread is asked for; without an enrollment it answers the lead."""
@@ -128,6 +136,13 @@ async def threads_of(connection: AsyncConnection, wanted: Iterable[About]) -> Ma
             mails = [last_of_lead[each.lead_id]] if each.lead_id in last_of_lead else []
         found[each.message_id] = Thread(tuple(mails)) if mails else NO_THREAD
     return found
+
+
+async def alone_with(connection: AsyncConnection, asked: Sequence[Asked]) -> None:
+    """Until the transaction ends nobody else answers these addresses."""
+    if asked:
+        keys = [f"answers {each.tenant_id} {each.channel} {each.address}" for each in asked]
+        await connection.execute(ALONE, {"keys": keys})
 
 
 async def stopped_before(connection: AsyncConnection, asked: Sequence[Asked]) -> set[str]:
