@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -41,7 +42,8 @@ from leadflow.records import CrmChangeSettled, LeadUpdated, RawEvent, StageChang
 
 from .reading import Reader, start_at_the_end
 
-pytestmark = pytest.mark.integration
+# One set of processes for all: each takes seconds to begin.
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 SECRET = b64encode(b"integration accounts of the test").decode()
 STANDARD = "whsec_" + b64encode(b"a CRM that signs what it says").decode()
@@ -150,9 +152,9 @@ class World:
         found: dict[str, Any] = answer.json()["contact"] if answer.is_success else {}
         return found
 
-    async def record(self, provider: str, kind: str, key: str, lead_id: str) -> dict[str, Any]:
-        """What a CRM by name has; the account is that of the test."""
-        found = await self.sandbox.get(f"/accounts/{provider}/acme/{kind}")
+    async def record(self, kind: str, key: str, lead_id: str) -> dict[str, Any]:
+        """What an account of a CRM by name has of a lead."""
+        found = await self.sandbox.get(kind)
         return next((e for e in found.json()["items"] if e["values"].get(key) == lead_id), {})
 
     async def rows(self, engine: AsyncEngine, query: str, **values: Any) -> list[Any]:
@@ -189,10 +191,11 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(
-    kafka_bootstrap: str, admin_url: str, secret: str, tmp_path: Path
+    kafka_bootstrap: str, admin_url: str, secret: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("two-way")
     mark = uuid4().hex[:8]
     sync, intake, portal = (f"{name}-{mark}" for name in ("crm-sync", "intake", "portal"))
     consumed = {
@@ -237,9 +240,7 @@ async def world(
         readers = [Reader(kafka_bootstrap, name) for name in ("lead-events", "raw-events")]
         for reader in readers:
             stack.callback(reader.close)
-        made = World(
-            url, portal_url, tmp_path, environ, client, *engines, producer, *readers, stack
-        )
+        made = World(url, portal_url, folder, environ, client, *engines, producer, *readers, stack)
         await made.start("sandbox")
         await made.start("crm_sync")
         await made.start("intake", LEADFLOW_DATABASE_URL=urls["intake"], LEADFLOW_GROUP=intake)
@@ -333,14 +334,14 @@ async def test_hubspots_people_move_deals_and_what_cannot_stand_is_a_conflict(
     world: World,
 ) -> None:
     tenant_id = f"acme-{uuid4().hex[:8]}"
-    await world.account(tenant_id, "hubspot", "hubspot", "pat-na1-acme")
+    await world.account(tenant_id, "hubspot", "hubspot", f"pat-na1-{tenant_id}")
     webhook = {"url": f"{world.portal_url}/webhooks/crm/hubspot/{tenant_id}", "secret": HUBSPOT}
-    account = "/accounts/hubspot/acme"
+    account = f"/accounts/hubspot/{tenant_id}"
     (await world.sandbox.post(account, json={"webhook": webhook})).raise_for_status()
     lead_id = await world.tell(tenant_id, ADA)
 
     async def found(kind: str) -> dict[str, Any]:
-        return await world.record("hubspot", kind, "leadflow_lead_id", lead_id)
+        return await world.record(f"{account}/{kind}", "leadflow_lead_id", lead_id)
 
     async def has(kind: str, **values: str) -> bool:
         return values.items() <= (await found(kind)).get("values", {}).items()
@@ -401,11 +402,13 @@ async def test_an_edit_that_a_newer_change_of_the_log_has_overwritten_is_a_confl
     world: World,
 ) -> None:
     tenant_id = f"acme-{uuid4().hex[:8]}"
-    await world.account(tenant_id, "hubspot", "hubspot", "pat-na1-acme")
+    await world.account(tenant_id, "hubspot", "hubspot", f"pat-na1-{tenant_id}")
     lead_id = await world.tell(tenant_id, ADA)
 
+    account = f"/accounts/hubspot/{tenant_id}"
+
     async def title() -> tuple[str, str | None]:
-        found = await world.record("hubspot", "contacts", "leadflow_lead_id", lead_id)
+        found = await world.record(f"{account}/contacts", "leadflow_lead_id", lead_id)
         return found.get("id", ""), found.get("values", {}).get("jobtitle")
 
     async def there() -> bool:
@@ -413,14 +416,14 @@ async def test_an_edit_that_a_newer_change_of_the_log_has_overwritten_is_a_confl
 
     await until(there, "the lead did not reach the CRM")
     name, _ = await title()
-    path = f"/accounts/hubspot/acme/contacts/{name}"
+    path = f"{account}/contacts/{name}"
     # Nobody is told of it yet, and a form brings another title.
     edited = await world.sandbox.put(path, json={"jobtitle": "Manager"})
     assert edited.json()["told"] is None
     await world.tell(tenant_id, {**ADA, "title": "Owner"})
     await until(lambda: _is(title(), (name, "Owner")), "the newer title was not written")
     webhook = {"url": f"{world.portal_url}/webhooks/crm/hubspot/{tenant_id}", "secret": HUBSPOT}
-    await world.sandbox.post("/accounts/hubspot/acme", json={"webhook": webhook})
+    await world.sandbox.post(account, json={"webhook": webhook})
     seq = edited.json()["history"][-1]["seq"]
     for _ in range(2):
         told = await world.sandbox.post(f"{path}/notices", json={"seq": seq})
@@ -434,14 +437,14 @@ async def test_an_edit_that_a_newer_change_of_the_log_has_overwritten_is_a_confl
 
 async def test_follow_up_boss_names_only_the_person(world: World) -> None:
     tenant_id = f"acme-{uuid4().hex[:8]}"
-    await world.account(tenant_id, "followupboss", "followupboss/v1", "fka_acme")
+    await world.account(tenant_id, "followupboss", "followupboss/v1", f"fka_{tenant_id}")
     webhook = {"url": f"{world.portal_url}/webhooks/crm/followupboss/{tenant_id}", "secret": BOSS}
-    account = "/accounts/followupboss/acme"
+    account = f"/accounts/followupboss/{tenant_id}"
     (await world.sandbox.post(account, json={"webhook": webhook})).raise_for_status()
     lead_id = await world.tell(tenant_id, ADA)
 
     async def person() -> dict[str, Any]:
-        return await world.record("followupboss", "people", "customLeadflowLeadId", lead_id)
+        return await world.record(f"{account}/people", "customLeadflowLeadId", lead_id)
 
     async def there() -> bool:
         return bool(await person()) and await world.written(lead_id)
