@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crm_sync import verify_command
 from crm_sync.account_store import PAUSED, Registered
 from crm_sync.crm.base import (
     ContactWrite,
@@ -315,6 +316,16 @@ def test_a_rate_is_more_than_nothing(written: str, capsys: pytest.CaptureFixture
         arguments(["--rate", written])
     assert ended.value.code == 2
     assert arguments(["--rate", "2.5/s"]).rate == 2.5
+
+
+def test_an_error_that_nobody_thought_of_is_no_drift_but_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(verify_command, "_run", fails)
+    assert run([], Environment({})) == 2
 
 
 def test_a_missing_setting_names_itself_and_is_trouble(capsys: pytest.CaptureFixture[str]) -> None:

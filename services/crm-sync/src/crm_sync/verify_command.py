@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from crm_sync.account_store import AccountStore
+import structlog
+
+from crm_sync.account_store import REMOVED, AccountStore
 from crm_sync.crm.providers import Access
 from crm_sync.gates import Gates
 from crm_sync.routing import Connections, Router
@@ -30,6 +32,8 @@ from leadflow import database, logs, service
 from leadflow.clock import SystemClock
 from leadflow.errors import LeadflowError, SettingError
 from leadflow.settings import Environment, ServiceSettings
+
+log = structlog.get_logger()
 
 NO_DRIFT, DRIFT_LEFT, TROUBLE = 0, 1, 2
 SERVICE = "crm-sync"
@@ -74,6 +78,10 @@ def run(given: Sequence[str], env: Environment) -> int:
     except (LeadflowError, OSError) as error:
         print(f"crm_sync verify: {error}", file=sys.stderr)  # noqa: T201
         return TROUBLE
+    except Exception as error:
+        # An exit code of 1 would say that there is drift.
+        log.error("failed", exc_info=error)
+        return TROUBLE
 
 
 async def _run(chosen: argparse.Namespace, env: Environment) -> int:
@@ -93,7 +101,8 @@ async def _run(chosen: argparse.Namespace, env: Environment) -> int:
     printer = Printer(as_json=chosen.json, values=chosen.values)
     try:
         accounts = AccountStore(engine, clock)
-        if chosen.account and chosen.account not in {r.account_id for r in await accounts.all()}:
+        known = {row.account_id for row in await accounts.all() if row.status != REMOVED}
+        if chosen.account and chosen.account not in known:
             raise SettingError(f"there is no account {chosen.account}: see 'account list'")
         store, writes = Store(engine, clock), VerifyStore(engine)
         verifier = Verifier(
@@ -105,15 +114,16 @@ async def _run(chosen: argparse.Namespace, env: Environment) -> int:
             Options(chosen.account, chosen.repair, chosen.rate, timedelta(seconds=chosen.settle)),
             printer.found,
         )
-        log = await asyncio.to_thread(
+        told = await asyncio.to_thread(
             Log, settings.kafka_bootstrap, env.text("GROUP", SERVICE), service.codec_for(settings)
         )
-        dead = await writes.dead()
-        for done, number in enumerate(log.partitions, start=1):
-            leads = await asyncio.to_thread(log.folded, number, dead, chosen.tenant)
+        for done, number in enumerate(told.partitions, start=1):
+            # Whatever the log has of them by now, their ends are written down before.
+            dead = await writes.dead()
+            leads = await asyncio.to_thread(told.folded, number, dead, chosen.tenant)
             await verifier.compare(leads)
-            printer.progress(done, len(log.partitions), verifier.tally)
-        printer.summary(verifier.tally, log.unread)
+            printer.progress(done, len(told.partitions), verifier.tally)
+        printer.summary(verifier.tally, told.unread)
         return exit_code(verifier.tally)
     finally:
         await connections.close()
