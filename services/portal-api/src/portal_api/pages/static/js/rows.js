@@ -44,7 +44,7 @@ export function messages(sequence) {
   return rows("messages", sequence, (each) => row(each.id,
     [h("b", {}, each.lead.name), h("small", {}, each.subject || each.message_body || planned(sequence, each))],
     [h("span", { class: "channel" }, h("span", { class: `dot ${each.channel}` }), channelName(each.channel)), h("small", { title: when(each.sent_at ?? each.scheduled_for) }, each.sent_at ? `sent ${ago(each.sent_at)}` : `due ${ago(each.scheduled_for)}`)],
-    h("span", { class: `badge ${each.status}`, title: each.held_by ? `Held by the pause of ${words(each.held_by)}` : each.failed_reason ?? words(each.rule) }, sentence(each.status)),
+    h("span", { class: `badge ${each.status}`, title: each.held_by ? `Paused: ${words(each.held_by)}` : each.failed_reason ?? words(each.rule) }, sentence(each.status)),
     operator && RESENDABLE.includes(each.state) && tool("resend", each, "resend", `Send again to ${each.lead.name}`)),
   ["No messages yet", "They appear here as soon as somebody is enrolled."]);
 }
