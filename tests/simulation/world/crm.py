@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from crm_sync import headers
 from crm_sync.crm.base import ContactWrite, CrmError, CrmLimited, CrmMissing, CrmUnavailable
+from crm_sync.decide import remembered
 from crm_sync.handler import RETRY_TOPICS, RetryHandler, SyncHandler, Tools
 from crm_sync.model import Contact, Note, RetryPolicy, SyncRun, Task, Waiting
 from crm_sync.store import ContactTaken, Leads
@@ -38,6 +39,8 @@ class CrmTables:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     runs: dict[str, SyncRun] = field(default_factory=dict)
     over: dict[str, int] = field(default_factory=dict)
+    begun_at: dict[str, datetime] = field(default_factory=dict)
+    written_at: dict[str, datetime] = field(default_factory=dict)
 
 
 class _Store:
@@ -58,7 +61,11 @@ class _Store:
         return Leads(there, queues)
 
     async def save_contacts(self, contacts: Sequence[Contact]) -> list[Contact]:
-        saved = [replace(contact, version=contact.version + 1) for contact in contacts]
+        now = self._durable.clock.now()
+        saved = [
+            replace(contact, version=contact.version + 1, earlier=remembered(contact, now))
+            for contact in contacts
+        ]
 
         def effect() -> bool:
             there = self._tables.contacts
@@ -67,6 +74,9 @@ class _Store:
                 if (0 if stored is None else stored.version) != contact.version:
                     return False
             there.update({contact.lead_id: contact for contact in saved})
+            self._tables.written_at.update({contact.lead_id: now for contact in saved})
+            begun = [contact.lead_id for contact in saved if contact.pending is not None]
+            self._tables.begun_at.update(dict.fromkeys(begun, now))
             return True
 
         if saved and not await self._durable.gate(self._process, "saves contacts", effect):
@@ -201,11 +211,10 @@ class CrmSync:
         producer = LogProducer(durable, self.process)
         letters = DeadLetters("crm-sync", producer, durable.clock)
         store: Any = _Store(durable, self.process, tables)
-        tools = Tools(store, synchronizer(store, crm), producer, letters, POLICY, durable.clock)
+        there: Any = crm
+        tools = Tools(store, synchronizer(store, there), producer, letters, POLICY, durable.clock)
         self.readers = [
-            Reader(
-                durable, self.process, "crm-sync", SOURCES, SyncHandler(tools), _decode, letters
-            ),
+            Reader(durable, self.process, "crm-sync", SOURCES, SyncHandler(tools), decode, letters),
             *(
                 Reader(
                     durable,
@@ -213,7 +222,7 @@ class CrmSync:
                     topic,
                     [topic],
                     RetryHandler(tools),
-                    _decode,
+                    decode,
                     letters,
                     headers.due_at,
                 )
@@ -222,5 +231,5 @@ class CrmSync:
         ]
 
 
-def _decode(message: Message) -> Record:
+def decode(message: Message) -> Record:
     return CODEC.decode(message.value or b"")

@@ -46,7 +46,8 @@ def told_by_intake(durable: Durable, tables: IntakeTables) -> Iterator[str]:
         people[snapshot.email].add(row.lead_id)
     for message in _log(durable, LEAD_EVENTS):
         record = CODEC.decode(message.value)
-        if hasattr(record, "revision"):
+        # What is settled about a CRM's change is no change: it tells the revision that there is.
+        if hasattr(record, "revision") and record.TYPE != "CrmChangeSettled":
             revisions[record.lead_id, record.revision].add(record.event_id)
     for email, leads in people.items():
         if len(leads) > 1:
