@@ -17,14 +17,13 @@ import statistics
 import tempfile
 import time
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import confluent_kafka
 import httpx
-import psutil
 from _figures import at_least, figure
+from _surroundings import processor_seconds
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from leadflow_cli.ports import Ports
@@ -116,20 +115,6 @@ def kafka_alone(bootstrap: str, count: int) -> float:
     elapsed = time.perf_counter() - started
     consumer.close()
     return count / elapsed
-
-
-def processor_seconds() -> dict[str, float]:
-    """Processor time of every part so far, by name; PostgreSQL's processes added up."""
-    spent: dict[str, float] = {}
-    for process in psutil.Process().children(recursive=True):
-        try:
-            line, times = process.cmdline(), process.cpu_times()
-        except psutil.Error:
-            continue
-        modules = [after for flag, after in pairwise(line) if flag == "-m"]
-        name = modules[0] if modules else "kafka" if "java" in line[0] else "postgres"
-        spent[name] = spent.get(name, 0.0) + times.user + times.system
-    return spent
 
 
 def burst(stack: Stack, sandbox: httpx.Client, count: int) -> float:
