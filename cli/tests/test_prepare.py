@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from leadflow.database import role_password
-from leadflow.errors import SettingError
+from leadflow.errors import DatabaseDown, SettingError
 from leadflow_cli.errors import CliError
 from leadflow_cli.prepare import (
     derived_passwords,
@@ -61,3 +61,15 @@ def test_what_the_database_refused_is_told_without_the_statement(
         prepare_database("postgresql://postgres:top@db.example:5432/leadflow", {})
     assert "hush" not in str(caught.value)
     assert "top" not in str(caught.value)
+
+
+def test_a_database_that_is_down_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_arguments: object) -> None:
+        raise DatabaseDown("the database intake at db.example:5432/leadflow: Connection refused")
+
+    monkeypatch.setattr("leadflow.database.provision", lambda *_arguments: None)
+    monkeypatch.setattr("leadflow.database.migrate", down)
+    with pytest.raises(CliError, match="db.example:5432/leadflow: Connection refused"):
+        prepare_database(
+            "postgresql://postgres:top@db.example:5432/leadflow", derived_passwords("s")
+        )
