@@ -187,7 +187,13 @@ async def test_leads_of_other_tenants_do_not_wait_for_an_account_that_does_not_a
     assert await world.account("budget", account_id, "9000/10") == (
         f"{account_id} has a budget of 9000/10"
     )
-    assert f"account={account_id}" in await world.account("list")
+    listed = (await world.account("list")).splitlines()
+    assert any(f"account={account_id}" in line and "budget=9000/10" in line for line in listed)
+    try:
+        said = await world.account("budget", "default", "9000/10")
+        assert said == "default has a budget of 9000/10"
+    finally:
+        assert await world.account("budget", "default", "none") == "default has no budget"
     first, *leads = new_leads(mine, 40)
     theirs = new_leads(other, 41)
     await world.publish(first)

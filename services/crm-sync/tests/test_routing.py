@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from crm_sync.account_store import ACTIVE, PAUSED, Registered
+from crm_sync.budget import Budget
 from crm_sync.crm.base import (
     ContactWrite,
     CrmError,
@@ -20,6 +21,7 @@ from crm_sync.crm.base import (
     CrmSilent,
     CrmUnavailable,
 )
+from crm_sync.crm.http import Gate, open_gate
 from crm_sync.crm.providers import Access
 from crm_sync.model import Account, Contact, Item
 from crm_sync.routing import Connections, Router
@@ -238,6 +240,23 @@ async def test_a_connection_lasts_as_long_as_its_access_and_is_closed_when_nobod
     assert [crm.closed for crm in opening.made] == [True, False]
     await opening.close()
     assert opening.made[1].closed
+
+
+async def test_every_account_has_the_budget_that_its_row_says_now_the_default_one_too() -> None:
+    asked: list[tuple[str, Budget | None]] = []
+
+    class Gates:
+        def of(self, account_id: str, budget: Budget | None) -> Gate:
+            asked.append((account_id, budget))
+            return open_gate
+
+    gates: Any = Gates()
+    connections = Connections(Access(url="http://127.0.0.1:1/crm"), None, CLOCK, TIMEOUT, gates)
+    for budget in (None, Budget(50, 1), Budget(50, 1), None):
+        async with connections.to(replace(DEFAULT, budget=budget)):
+            pass
+    assert asked == [("default", None), ("default", Budget(50, 1)), ("default", None)]
+    await connections.close()
 
 
 async def test_an_error_counts_when_every_account_has_come_to_its_end(
