@@ -69,7 +69,7 @@ def test_a_database_that_is_down_is_told_in_a_sentence(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("leadflow.database.provision", lambda *_arguments: None)
     monkeypatch.setattr("leadflow.database.migrate", down)
-    with pytest.raises(CliError, match="db.example:5432/leadflow: Connection refused"):
+    with pytest.raises(CliError, match=r"db\.example:5432/leadflow: Connection refused"):
         prepare_database(
             "postgresql://postgres:top@db.example:5432/leadflow", derived_passwords("s")
         )
