@@ -192,6 +192,8 @@ async def test_an_edit_that_a_newer_change_of_the_log_has_overwritten_is_a_confl
     # Nobody is told of it yet, and a form brings another title.
     edited = await world.sandbox.put(path, json={"jobtitle": "Manager"})
     assert edited.json()["told"] is None
+    # Times are in milliseconds, and this is to be the later one.
+    await asyncio.sleep(0.1)
     await world.tell(tenant_id, {**ADA, "title": "Owner"})
     await until(lambda: _is(title(), (name, "Owner")), "the newer title was not written")
     webhook = {"url": f"{world.portal_url}/webhooks/crm/hubspot/{tenant_id}", "secret": HUBSPOT}
@@ -246,6 +248,45 @@ async def test_follow_up_boss_names_only_the_person(world: World) -> None:
     assert world.stages(lead_id) == ["qualified"]
     phones = [each.phone for each in world.of(lead_id) if isinstance(each, LeadUpdated)]
     assert phones[-1] == "+15125550177"
+
+
+async def test_a_crm_that_cannot_be_read_is_believed(world: World) -> None:
+    tenant_id = f"acme-{uuid4().hex[:8]}"
+    # The secret of the sandbox's receiver (sandbox/README.md).
+    secret = "whsec_bGVhZGZsb3cgc2FuZGJveCB3ZWJob29rcw=="
+    await world.account(tenant_id, "webhook", f"webhook-crm/{tenant_id}", secret, mapping={})
+    account = f"/accounts/webhook/{tenant_id}"
+    webhook = {"url": f"{world.portal_url}/webhooks/crm/webhook/{tenant_id}", "secret": STANDARD}
+    (await world.sandbox.post(account, json={"webhook": webhook})).raise_for_status()
+    lead_id = await world.tell(tenant_id, ADA)
+
+    async def record() -> dict[str, Any]:
+        return await world.record(f"{account}/contacts", "external_id", lead_id)
+
+    async def there() -> bool:
+        return bool(await record()) and await world.written(lead_id)
+
+    await until(there, "the lead did not reach the CRM")
+    found = await record()
+    contact = {**found["values"]["contact"], "stage": "contacted", "title": "Owner"}
+    path = f"{account}/contacts/{found['id']}"
+    edited = await world.sandbox.put(path, json={"contact": contact})
+    assert edited.json()["told"] == 204
+
+    async def taken() -> bool:
+        newest = (await record())["history"][-1]
+        values = newest["values"]["contact"]
+        return newest["by"] == "api" and (values["stage"], values.get("title")) == (
+            "contacted",
+            "Owner",
+        )
+
+    await until(taken, "what people changed was not taken")
+    for change in (await record())["history"]:
+        await world.sandbox.post(f"{path}/notices", json={"seq": change["seq"]})
+    await asyncio.sleep(QUIET_SECONDS)
+    assert sorted(name for name, _ in world.told_of(lead_id)) == ["stage", "title"]
+    assert world.stages(lead_id) == ["contacted"]
 
 
 class Dies(NoticeStore):

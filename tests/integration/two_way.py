@@ -32,7 +32,7 @@ from .reading import Reader, start_at_the_end
 SECRET = b64encode(b"integration accounts of the test").decode()
 STANDARD = "whsec_" + b64encode(b"a CRM that signs what it says").decode()
 HUBSPOT, BOSS = "hubspot-client-secret-0001", "followupboss-system-key-01"
-OWNERS = {"owners": {"dana": "41", "otto": "42"}}
+OWNERS: Mapping[str, Any] = {"owners": {"dana": "41", "otto": "42"}}
 
 
 @dataclass
@@ -65,14 +65,21 @@ class World:
             process.kill()
         await process.wait()
 
-    async def account(self, tenant_id: str, provider: str, path: str, told: str) -> str:
-        """An account whose mapping names two owners."""
-        mapping = self.logs / "mapping.json"
-        mapping.write_text(json.dumps(OWNERS))
+    async def account(
+        self,
+        tenant_id: str,
+        provider: str,
+        path: str,
+        told: str,
+        mapping: Mapping[str, Any] = OWNERS,
+    ) -> str:
+        """An account whose mapping names two owners, unless another is given."""
+        differs = self.logs / "mapping.json"
+        differs.write_text(json.dumps(mapping))
         url = f"{self.url}/{path}"
         asked = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "crm_sync", "account", "add", tenant_id, provider),
-            *("--url", url, "--mapping", str(mapping)),
+            *("--url", url, "--mapping", str(differs)),
             env=self.environ,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
