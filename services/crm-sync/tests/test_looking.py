@@ -315,6 +315,16 @@ async def test_a_failed_look_is_repeated_later(error: CrmError, wait: int) -> No
     assert (store.over, store.waiting) == ([], [(deal(), timedelta(seconds=wait))])
 
 
+async def test_an_answer_that_cannot_be_read_holds_up_nobody_else() -> None:
+    class Odd(Crm):
+        async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
+            raise KeyError("results")
+
+    store = Store(deal())
+    await looker(store, Odd()).round()
+    assert store.waiting == [(deal(), timedelta(seconds=5))]
+
+
 async def test_after_three_days_it_is_given_up() -> None:
     old = deal(first_at=NOW - timedelta(days=3, seconds=1), attempts=300)
     store, crm = Store(old), Crm()

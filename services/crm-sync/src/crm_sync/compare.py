@@ -123,7 +123,8 @@ def same(ours: str, one: object, other: object) -> bool:
 
 def _there(look: Look, place: str) -> Change | None:
     """What the CRM has now and we did not write."""
-    word = as_text((look.theirs or {}).get(place))
+    # The database, and so the log, takes no NUL.
+    word = as_text((look.theirs or {}).get(place)).replace("\x00", "")
     if not word or _is_ours(look, place, word):
         return None
     newest = next(_newest_first(look.noticed, place), None)

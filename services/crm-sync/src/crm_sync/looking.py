@@ -11,7 +11,7 @@ import structlog
 from crm_sync.account_store import ACTIVE, PAUSED, AccountStore, Registered
 from crm_sync.changes import CrmChange, changes_of, look_at
 from crm_sync.compare import compare
-from crm_sync.crm.base import Crm, CrmError, CrmSignIn, CrmUnreadable, Kept
+from crm_sync.crm.base import Crm, CrmError, CrmSignIn, CrmUnavailable, CrmUnreadable, Kept
 from crm_sync.metrics import NOTICES
 from crm_sync.notice_store import Known, Notice, NoticeStore
 from crm_sync.routing import CANARY, Connections, ask
@@ -97,6 +97,11 @@ class Looker:
                     await self._look_into(crm, row, notices)
                 except CrmError as error:
                     await self._failed(crm, row, notices, error)
+                except (LookupError, TypeError, ValueError, AttributeError) as error:
+                    # An answer that is not what it should be: no reason for others to wait.
+                    log.error("an answer of a CRM cannot be read", reason=type(error).__name__)
+                    unread = CrmUnavailable(f"not to be read: {type(error).__name__}")
+                    await self._try_later(notices, unread)
         except SettingError as error:
             await self._pause(row, str(error))
             await self._put_off(notices, FIRST_WAIT)

@@ -12,6 +12,8 @@ from leadflow.kafka.loop import Received, Stateless
 from leadflow.records import CrmNoticed
 
 OBJECTS = ("contact", "deal")
+# The database takes none.
+NUL = "\x00"
 
 
 class NoticeHandler(Stateless):
@@ -42,13 +44,16 @@ def _notice(record: CrmNoticed, row: Registered | None) -> Notice | None:
     """None where it is not about the account in which the tenant's leads are kept."""
     if row is None or row.provider != record.provider or record.object not in OBJECTS:
         return None
+    if NUL in record.crm_id:
+        return None
     return Notice(
         account_id=row.account_id,
         object=record.object,
         crm_id=record.crm_id,
         changes=tuple(
-            Named(each.name, each.value or "", each.at or record.occurred_at)
+            Named(each.name, (each.value or "").replace(NUL, ""), each.at or record.occurred_at)
             for each in record.changes
+            if NUL not in each.name
         ),
         noticed_at=record.occurred_at,
     )
