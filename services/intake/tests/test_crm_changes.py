@@ -154,6 +154,34 @@ def test_of_two_changes_of_the_stage_the_newer_stands(desk: Any, lead: Any, tell
     assert verdict((settled,)) == ("taken", "newest_wins", True)
 
 
+def test_what_the_log_hears_of_late_does_not_touch_what_people_have_set_since(
+    desk: Any, lead: Any, tell: Any
+) -> None:
+    late = [
+        desk.raw("lead", {**MARIA, "title": "Partner", "owner": "luis"}, external_id="wf-1"),
+        desk.raw("stage_change", {"lead": lead.lead_id, "to": "lost", "reason": "too dear"}),
+    ]
+    tell(
+        stage={"value": "contacted", "was": "new", "at": hour(3.5)},
+        title={"value": "Boss", "was": "Owner", "at": hour(3.5)},
+        owner={"value": "sam", "was": "dana", "at": hour(1.5)},
+    )
+    updated, *_ = desk.decide(late[0]).records  # of hour 2
+    assert (updated.title, updated.owner) == ("Boss", "luis")
+    (updated,) = desk.decide(late[1]).records  # of hour 3
+    assert isinstance(updated, LeadUpdated)
+    assert (updated.stage, updated.changed) == ("contacted", ())
+    later = desk.take("stage_change", {"lead": lead.lead_id, "to": "qualified"})
+    assert [type(each) for each in later] == [StageChanged]
+
+
+def test_what_was_not_taken_of_a_crm_keeps_nothing_out(desk: Any, lead: Any, tell: Any) -> None:
+    late = desk.raw("stage_change", {"lead": lead.lead_id, "to": "contacted"})  # hour 2
+    tell(stage={"value": None, "unknown": "Nurture", "was": "new", "at": hour(2.5)})
+    (moved,) = desk.decide(late).records
+    assert isinstance(moved, StageChanged)
+
+
 def test_a_value_without_a_time_in_the_log_gives_way(desk: Any, lead: Any, tell: Any) -> None:
     (known,) = desk.leads()
     desk.book = type(desk.book)([replace(known, set_at={})])

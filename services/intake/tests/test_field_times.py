@@ -53,6 +53,14 @@ def test_a_change_in_a_crm_sets_what_is_taken_of_it_at_its_own_time(desk: Any) -
     assert told == {"title": START + timedelta(hours=2), "stage": START + timedelta(hours=3)}
 
 
+def test_a_crm_that_has_the_same_has_set_it_as_well(desk: Any) -> None:
+    lead = desk.take("lead", MARIA)[0]
+    at = (START + timedelta(hours=2)).isoformat()
+    change = {"lead": lead.lead_id, "provider": "hubspot", "account_id": "a"}
+    desk.take("crm_change", change | {"fields": {"title": {"value": "Owner", "at": at}}})
+    assert set_at(desk)["title"] == 2
+
+
 def test_an_event_of_a_clock_that_is_ahead_counts_as_of_when_it_came(desk: Any) -> None:
     ahead = desk.raw("lead", MARIA)
     desk.decide(replace(ahead, occurred_at=START + timedelta(days=400)))

@@ -16,7 +16,7 @@ Whatever stands in the end is written back by crm-sync, so that both have the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -51,7 +51,12 @@ def decide_crm_change(known: Known, prepared: Prepared, tenant: Tenant, now: dat
     verdicts = {told.field: settle(before, told, tenant) for told in crm.fields}
     taken = {name: crm.value(name) for name, each in verdicts.items() if each.outcome == TAKEN}
     stage = taken.pop("stage", None)
-    lead = replace(before, told_at={**before.told_at, **_told_at(before, crm)})
+    same = [told for told in crm.fields if verdicts[told.field].outcome == SAME]
+    lead = replace(
+        before,
+        set_at=_newest(before.set_at, same),  # set there as well
+        told_at=_newest(before.told_at, crm.fields),
+    )
     records: list[LeadRecord] = []
     keys: tuple[tuple[Key, str], ...] = ()
     if taken:
@@ -104,8 +109,9 @@ def _alike(name: str, one: str | None, other: str | None) -> bool:
     return one == other
 
 
-def _told_at(lead: Lead, crm: CrmChange) -> dict[str, datetime]:
-    return {told.field: max(told.at, lead.told_at.get(told.field, told.at)) for told in crm.fields}
+def _newest(known: Mapping[str, datetime], told: Iterable[Told]) -> dict[str, datetime]:
+    newer = {each.field: max(each.at, known.get(each.field, each.at)) for each in told}
+    return {**known, **newer}
 
 
 def _corrected(

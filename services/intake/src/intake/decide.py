@@ -71,13 +71,16 @@ def _stage_change(known: Known, prepared: Prepared, tenant: Tenant, now: datetim
     if to not in tenant.pipeline:
         raise RecordRefused("unknown_stage", "the tenant's pipeline has no such stage")
     before = lead.stage
-    lead = replace(lead, stage=to, revision=lead.revision + 1)
-    if to == before:  # said twice: accounted for, and nothing that could trigger anything
+    lead = replace(lead, revision=lead.revision + 1)
+    # Said twice, or before people said another in a CRM: accounted for, and nothing that could
+    # trigger anything.
+    if to == before or lead.set_in_crm_since("stage", raw.occurred_at):
         return Decision(leads=(lead,), records=(facts.updated(lead, raw, now),))
     if not stages.allowed(tenant.pipeline, before, to):
         raise RecordRefused("stage_transition", f"{before} does not lead to {to}")
     if to == stages.LOST and reason is None:
         raise RecordRefused("lost_without_reason", "a lead is lost for a reason")
+    lead = replace(lead, stage=to)
     changed = StageChanged(
         **facts.frame(StageChanged, lead.lead_id, lead.owner, raw, now),
         revision=lead.revision,

@@ -81,7 +81,8 @@ def fold(
       (rule external_id); another source's sighting fills what is missing.
     - Service, message, urgency, budget, company, title, address and language: the newest wins.
     - Attribution: the first touch stays, gaps are filled.
-    - A sighting older than what is known fills gaps and nothing else.
+    - A sighting older than what is known fills gaps and nothing else; nor does one touch what
+      people have set in a CRM since.
     - The stage is not touched: only a stage_change moves it.
     """
     late = raw.occurred_at < lead.seen_at
@@ -99,6 +100,11 @@ def fold(
     values |= _given(
         sighting, [name for name in NEWEST_WINS if not late or not getattr(lead, name)]
     )
+    values = {
+        name: value
+        for name, value in values.items()
+        if not lead.set_in_crm_since(name, raw.occurred_at)
+    }
     values["address"] = _joined(lead.address, sighting.address, keep=late)
     values["attribution"] = _joined(lead.attribution, sighting.attribution, keep=True)
     if _zone_is_better(lead, sighting, values, late):

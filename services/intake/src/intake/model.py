@@ -169,6 +169,11 @@ class Lead:
         """What is recorded for a channel; None if the person was never asked."""
         return next((grant for grant in self.consent if grant.channel == channel), None)
 
+    def set_in_crm_since(self, name: str, at: datetime) -> bool:
+        """Whether people have set a field in a CRM later than that."""
+        set_at, told_at = self.set_at.get(name), self.told_at.get(name)
+        return set_at is not None and told_at is not None and at < set_at <= told_at
+
     def address_for(self, channel: str) -> str | None:
         """Where the lead is reached on a channel."""
         return self.email if channel == "email" else self.phone
