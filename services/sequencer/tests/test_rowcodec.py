@@ -9,6 +9,7 @@ import pytest
 from leadflow.errors import Malformed
 from rendering.variables import LEAD_VARIABLES
 from sequencer import rowcodec
+from sequencer.model import KeptArm, ReadUpTo, Resent, digest
 
 
 def a_row(story: Any, words: Any) -> Any:
@@ -171,6 +172,83 @@ def test_a_row_of_the_fifth_format_is_read_and_written_again_in_the_newest(words
     again = rowcodec.encode(row)
     assert rowcodec.header(again).version == rowcodec.VERSION
     assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+# Written by the program when rows had their sixth format.
+SIXTH_FORMAT = bytes.fromhex(
+    "06000001a19bcf0c40000861636d65020864616e6118776562736974652d666f726d0c616374697665010206"
+    "41646102104c6f76656c616365021e616461406578616d706c652e636f6d02182b3135313235353530313131"
+    "00000208726f6f66021231204d61696e205374020c41757374696e02045458020a373837303102045553001e"
+    "416d65726963612f4368696361676f0c6e6f726d616c02066e65770206686f740206736d73010a5354415254"
+    "c0c3ecb7b3680002b7a86a536aae53f7bec4aad993c5b6ba1061636d652e6f6e650202809ae5b7b3680280d4"
+    "9cbbb3680c6d616e75616c000863616c6c02066f6c6400041868656c6c6f3a6f70656e65641263616c6c3a64"
+    "6f6e650000021061636d652e74776f02809ae5b7b36812636f6d706c6574656402000e80edf3b7b368c0c3ec"
+    "b7b36880b1f8bcb36880dda68ab468021661636d652e73696c656e740002809ae5b7b3680002483562306535"
+    "6131632d366630662d356335352d396130632d3030303030303030303030320c73746f702d31066f7073809a"
+    "e5b7b3680030d47f0dba738c0f9dad1163cf949c808cc8d000f92448b4b0"
+)
+
+
+def test_a_row_of_the_sixth_format_is_read_and_written_again_in_the_newest(words: Any) -> None:
+    row = rowcodec.decode(words.LEAD.encode(), SIXTH_FORMAT)
+    [live] = row.live
+    assert live.outcomes == ("hello:opened", "call:done")
+    assert (live.resent, live.arms, live.cause, row.finished[0].cause) == ((), (), b"", b"")
+    assert [each.event_id for each in row.ahead] == ["stop-1"]
+    assert row.read == ()
+    assert len(row.applied) == 3
+    again = rowcodec.encode(row)
+    assert rowcodec.header(again).version == rowcodec.VERSION
+    assert rowcodec.decode(words.LEAD.encode(), again) == row
+
+
+def test_how_far_topics_were_applied_comes_back(story: Any, words: Any) -> None:
+    read = (
+        ReadUpTo("message-events", 7_000_000_000, rowcodec.to_ms(words.at(3))),
+        ReadUpTo("lead-events", 0, -1),
+        ReadUpTo("enrollment-commands", 3, 0),
+    )
+    row = replace(a_row(story, words), read=read)
+    assert rowcodec.decode(words.LEAD.encode(), rowcodec.encode(row)) == row
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        (),
+        tuple(f"hello:{word}" for word in rowcodec.WORDS),
+        tuple(f"hello:{word}" for word in reversed(rowcodec.WORDS)),
+        ("a:sent", "b:sent", "a:opened", "a:opened", "a:b:clicked"),
+    ],
+)
+def test_what_became_of_messages_comes_back_in_its_order(
+    outcomes: tuple[str, ...], story: Any, words: Any
+) -> None:
+    row = a_row(story, words)
+    row = replace(row, live=(replace(row.live[0], outcomes=outcomes),))
+    assert rowcodec.decode(words.LEAD.encode(), rowcodec.encode(row)) == row
+
+
+def test_what_became_of_a_message_takes_its_step_once(story: Any, words: Any) -> None:
+    row = a_row(story, words)
+    [live] = row.live
+    one = replace(row, live=(replace(live, outcomes=("hello:sent",)),))
+    all_of_it = tuple(f"hello:{word}" for word in rowcodec.WORDS)
+    everything = replace(row, live=(replace(live, outcomes=all_of_it),))
+    assert len(rowcodec.encode(everything)) <= len(rowcodec.encode(one)) + 1
+
+
+def test_arms_resends_and_the_cause_of_an_enrollment_come_back(story: Any, words: Any) -> None:
+    row = a_row(story, words)
+    [live] = row.live
+    live = replace(
+        live,
+        resent=(Resent("hello", words.LEAD),),
+        arms=(KeptArm("A,B", "B"), KeptArm("x,y,z", "x")),
+        cause=digest("an event"),
+    )
+    row = replace(row, live=(live,), finished=(replace(row.finished[0], cause=digest("another")),))
+    assert rowcodec.decode(words.LEAD.encode(), rowcodec.encode(row)) == row
 
 
 def test_what_templates_may_name_comes_back(story: Any, words: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from leadflow.records import LeadRecord, SequencePublished
 from leadflow.tenants import Tenant
 
-APPLIED_LIMIT = 32
+APPLIED_LIMIT = 1_024
 """How many applied event ids a row remembers; see `LeadRow.applied`."""
 
 
@@ -47,6 +47,23 @@ class Consent:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """A message that repeats the one of a step."""
+
+    step_id: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptArm:
+    """The arm that an enrollment has wherever a step offers the same set of arms. `of` names the
+    set."""
+
+    of: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrollment:
     """A live passage of the lead through one version of a sequence.
@@ -55,8 +72,9 @@ class Enrollment:
     that holds the enrollment until somebody resumes it; `held_by` names what held its next
     step when it came due and is asked again at every chance. `waits_for` is the step whose task
     a person has to do first. `passed` are the steps behind it in the versions that it was
-    migrated from. `outcomes` are what became of messages that a condition will ask about, each
-    as STEP_ID:WHAT.
+    migrated from. `outcomes` are what became of its messages, each as STEP_ID:WHAT, and `resent`
+    the messages that repeat one of a step. `arms` are the arms that it keeps. `cause` is the digest
+    of the event that made it; empty if an older program did.
     """
 
     enrollment_id: str
@@ -71,6 +89,9 @@ class Enrollment:
     waits_for: str = ""
     passed: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
+    resent: tuple[Resent, ...] = ()
+    arms: tuple[KeptArm, ...] = ()
+    cause: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +99,8 @@ class Finished:
     """All passages of the lead through one sequence that are over, in short.
 
     `outcome` is completed, or the rule that stopped the last one. `version` is the one that
-    the last one was in; 0 in a row that an older program wrote.
+    the last one was in, `cause` the digest of the event that made it; 0 and empty in a row that an
+    older program wrote.
     """
 
     sequence_id: str
@@ -86,6 +108,7 @@ class Finished:
     ended_at: datetime
     outcome: str
     version: int = 0
+    cause: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +120,16 @@ class StopAhead:
     event_id: str
     requested_by: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReadUpTo:
+    """How far a topic has been applied: the offset of the last record, and the latest time that
+    one of them was written at, in milliseconds since 1970."""
+
+    topic: str
+    offset: int
+    latest_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +171,7 @@ class LeadRow:
     dormant_in: tuple[str, ...] = ()
     sent: tuple[datetime, ...] = ()
     ahead: tuple[StopAhead, ...] = ()
+    read: tuple[ReadUpTo, ...] = ()
     applied: tuple[bytes, ...] = ()
 
     def next_due(self) -> datetime | None:

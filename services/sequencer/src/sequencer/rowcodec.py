@@ -21,15 +21,40 @@ from typing import Any, NamedTuple
 import fastavro
 from fastavro import schemaless_reader, schemaless_writer
 
+from leadflow import topics
 from leadflow.errors import Malformed
-from sequencer.model import Consent, Enrollment, Finished, LeadRow, Profile, StopAhead
+from sequencer.model import (
+    Consent,
+    Enrollment,
+    Finished,
+    KeptArm,
+    LeadRow,
+    Profile,
+    ReadUpTo,
+    Resent,
+    StopAhead,
+)
 
-VERSION = 6
+VERSION = 7
 READABLE = range(1, VERSION + 1)
 HEADER = struct.Struct(">BqB")
 MARK_BYTES = 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+# What rows are written with: to both is only added, at the end.
+TOPICS = (topics.LEAD_EVENTS.name, topics.ENROLLMENT_COMMANDS.name, topics.MESSAGE_EVENTS.name)
+WORDS = (
+    "sent",
+    "delivered",
+    "opened",
+    "clicked",
+    "replied",
+    "bounced",
+    "failed",
+    "complained",
+    "done",
+)
+BITS = {word: 1 << number for number, word in enumerate(WORDS)}
 
 
 class Header(NamedTuple):
@@ -128,7 +153,7 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
         ],
         "live": [
             {
-                "enrollment_id": bytes.fromhex(each.enrollment_id.replace("-", "")),
+                "enrollment_id": _bytes(each.enrollment_id),
                 "sequence_id": each.sequence_id,
                 "version": each.version,
                 "entry": each.entry,
@@ -139,7 +164,14 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
                 "held_by": each.held_by,
                 "waits_for": each.waits_for,
                 "passed": each.passed,
-                "outcomes": each.outcomes,
+                "outcomes": [one for one in each.outcomes if not _in_short(one)],
+                "became": _became(each.outcomes),
+                "resent": [
+                    {"step_id": one.step_id, "message_id": _bytes(one.message_id)}
+                    for one in each.resent
+                ],
+                "arms": [{"of": one.of, "name": one.name} for one in each.arms],
+                "cause": each.cause,
             }
             for each in row.live
         ],
@@ -150,6 +182,7 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
                 "ended_at": to_ms(each.ended_at),
                 "outcome": each.outcome,
                 "version": each.version,
+                "cause": each.cause,
             }
             for each in row.finished
         ],
@@ -169,8 +202,38 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
             }
             for each in row.ahead
         ],
+        "read": [
+            {
+                "topic": TOPICS.index(each.topic),
+                "offset": each.offset,
+                "latest_ms": each.latest_ms,
+            }
+            for each in row.read
+        ],
         "applied": b"".join(row.applied),
     }
+
+
+def _in_short(outcome: str) -> bool:
+    step_id, _, word = outcome.rpartition(":")
+    return bool(step_id) and word in BITS
+
+
+def _became(outcomes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What has a bit, in its order: a step is named again where its words do not rise."""
+    runs: list[dict[str, Any]] = []
+    for outcome in filter(_in_short, outcomes):
+        step_id, _, word = outcome.rpartition(":")
+        bit = BITS[word]
+        if runs and runs[-1]["step_id"] == step_id and runs[-1]["words"] < bit:
+            runs[-1]["words"] |= bit
+        else:
+            runs.append({"step_id": step_id, "words": bit})
+    return runs
+
+
+def _bytes(uuid: str) -> bytes:
+    return bytes.fromhex(uuid.replace("-", ""))
 
 
 def _or_zero(at: datetime | None) -> int:
@@ -182,27 +245,37 @@ def _uuid(data: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def _outcomes(runs: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{run['step_id']}:{word}" for run in runs for word in WORDS if run["words"] & BITS[word]
+    ]
+
+
+def _enrollment(data: dict[str, Any]) -> Enrollment:
+    outcomes = (*data["outcomes"], *_outcomes(data.pop("became")))
+    told = {
+        "enrollment_id": _uuid(data["enrollment_id"]),
+        "enrolled_at": from_ms(data["enrolled_at"]),
+        "due_at": from_ms(data["due_at"]),
+        "passed": tuple(data["passed"]),
+        "outcomes": outcomes,
+        "resent": tuple(Resent(e["step_id"], _uuid(e["message_id"])) for e in data["resent"]),
+        "arms": tuple(KeptArm(**each) for each in data["arms"]),
+        "cause": data["cause"] or b"",  # fastavro gives an older row's default as text
+    }
+    return Enrollment(**{**data, **told})
+
+
 def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
     applied: bytes = data["applied"]
     data["profile"] = Profile(**data["profile"])
     data["consent"] = tuple(
         Consent(**{**each, "at": from_ms(each["at"])}) for each in data["consent"]
     )
-    data["live"] = tuple(
-        Enrollment(
-            **{
-                **each,
-                "enrollment_id": _uuid(each["enrollment_id"]),
-                "enrolled_at": from_ms(each["enrolled_at"]),
-                "due_at": from_ms(each["due_at"]),
-                "passed": tuple(each["passed"]),
-                "outcomes": tuple(each["outcomes"]),
-            }
-        )
-        for each in data["live"]
-    )
+    data["live"] = tuple(_enrollment(each) for each in data["live"])
     data["finished"] = tuple(
-        Finished(**{**each, "ended_at": from_ms(each["ended_at"])}) for each in data["finished"]
+        Finished(**{**each, "ended_at": from_ms(each["ended_at"]), "cause": each["cause"] or b""})
+        for each in data["finished"]
     )
     for name in ("touched_at", "responded_at", "review_at", "away_until"):
         data[name] = from_ms(data[name]) if data[name] else None
@@ -210,6 +283,9 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
     data["sent"] = tuple(from_ms(each) for each in data["sent"])
     data["ahead"] = tuple(
         StopAhead(**{**each, "at": from_ms(each["at"])}) for each in data["ahead"]
+    )
+    data["read"] = tuple(
+        ReadUpTo(TOPICS[each["topic"]], each["offset"], each["latest_ms"]) for each in data["read"]
     )
     data["applied"] = tuple(
         applied[start : start + MARK_BYTES] for start in range(0, len(applied), MARK_BYTES)
