@@ -17,12 +17,13 @@ EVERY_TOPIC = pytest.mark.parametrize("topic", topics.ALL, ids=str)
 # The table of design.md, "Topics", and seven more: a channel without a provider ends as recorded
 # (product.md), a migration is an event for each lead, so is another contact's reply,
 # suppression lists are kept by people too (ADR 20), what people do about dead letters is in the
-# log (ADR 30), and so is how CRM accounts and what is on its way to them stand (ADR 28).
+# log (ADR 30), and so is how CRM accounts and what is on its way to them stand (ADR 28), and
+# what is changed in CRMs (ADR 29).
 DESIGN = {
     "raw-events": "RawEvent",
     "lead-events": "LeadCreated LeadUpdated LeadMerged LeadQualified StageChanged CallMissed "
     "QuoteRequested ReplyReceived AccountReplied BookingMade JobCompleted ConsentChanged "
-    "ProviderEnriched",
+    "ProviderEnriched CrmChangeSettled",
     "sequence-definitions": "SequencePublished",
     "automation-controls": "AutomationPaused AutomationResumed",
     "suppressions": "SuppressionChanged",
@@ -40,6 +41,7 @@ DESIGN = {
     "summaries": "SummaryCreated SummaryReviewed",
     "crm-sync-events": "SyncRunRecorded",
     "crm-accounts": "AccountStatusChanged",
+    "crm-notices": "CrmNoticed",
     "crm-sync-retry-30s": "",
     "crm-sync-retry-5m": "",
     "crm-sync-retry-1h": "",

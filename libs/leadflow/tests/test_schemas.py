@@ -31,7 +31,7 @@ BASE = {
 OF_LEAD = {"lead_id": "string", "owner": ["null", "string"]}
 NOT_OF_A_LEAD = {
     "RawEvent", "SequencePublished", "AutomationPaused", "AutomationResumed", "SuppressionChanged",
-    "Tick", "DeadLetterReviewed", "AccountStatusChanged",
+    "Tick", "DeadLetterReviewed", "AccountStatusChanged", "CrmNoticed",
 }  # fmt: skip
 
 # Names that say something about a person followed up, wherever they stand.
