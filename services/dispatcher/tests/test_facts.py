@@ -198,3 +198,30 @@ def test_addresses_are_compared_without_case() -> None:
 def test_a_reply_of_another_contact_of_the_account_stops() -> None:
     replied = AccountReplied(**COMMON, replied_lead_id="lead-2", channel="email")
     assert facts_of([replied]) == [Stop(lead_id="lead-1", stop="account_reply", at=RECORDED)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "written"),
+    [
+        ("\u200bvic@example.com", "Vic@example.com"),
+        ("nb\u00ad@example.com", "nb@example.com"),
+        ("a@exämple.com", "a@xn--exmple-cua.com"),
+        ("a@xn--exmple-cua.com", "a@EXÄMPLE.com"),
+    ],
+)
+def test_an_entry_holds_for_the_address_that_people_see(listed: str, written: str) -> None:
+    changed = SuppressionChanged(
+        event_id="s-1",
+        tenant_id="acme",
+        occurred_at=OCCURRED,
+        recorded_at=RECORDED,
+        source="import",
+        suppression_id="x",
+        channel="email",
+        address=listed,
+        reason="manual",
+        active=True,
+    )
+    (fact,) = facts_of([changed])
+    assert isinstance(fact, Suppression)
+    assert fact.address == address_key("email", written)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from intake.model import message_key
+from intake.model import email_key, message_key
 from leadflow.records import AccountReplied, ConsentChanged, LeadRecord
 from leadflow.tenants import Tenant
 
@@ -171,3 +171,22 @@ def test_whoever_passes_a_mail_on_may_say_whose_it_is(desk: Any) -> None:
     one = lead(desk, email=MAIL, phone=PHONE)
     records = desk.take("reply", {"lead": one, "from": MAIL, "text": "STOP"})
     assert refused(records) == {one: {"email", "sms", "call", "whatsapp"}}
+
+
+WAYS = ("A@EXÄMPLE.com", "a@xn--exmple-cua.com", "a\u3164@exämple.com")
+
+
+@pytest.mark.parametrize("written", WAYS)
+def test_an_opt_out_is_about_an_address_in_whichever_way_it_is_written(
+    desk: Any, written: str
+) -> None:
+    one = lead(desk, email="a@exämple.com")
+    records = desk.take("opt_out", {"email": written})
+    assert refused(records) == {one: {"email"}}
+    assert {each.address for each in records if isinstance(each, ConsentChanged)} == {
+        "a@xn--exmple-cua.com"
+    }
+
+
+def test_a_lead_from_before_there_was_one_form_has_the_key_that_is_asked_for() -> None:
+    assert email_key("acme", "a@exämple.com") == email_key("acme", "a@xn--exmple-cua.com")

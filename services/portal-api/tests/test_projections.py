@@ -26,6 +26,7 @@ from portal_api.projections.tables import (
     MESSAGES,
     RAW_EVENTS,
     SUMMARIES,
+    SUPPRESSIONS,
     TEST_SENDS,
 )
 from portal_api.projections.timeline import line
@@ -423,3 +424,28 @@ def test_what_a_killed_sequencer_had_told_is_shown_as_its_successor_decided_it(
                     held = rows.get(row["enrollment_id"])
                     rows[row["enrollment_id"]] = ENROLLMENTS.merge(held, row) if held else row
             assert rows["e-1"]["status"] == ("completed" if whole[-1] is last[0] else "paused")
+
+
+def test_an_entry_in_another_form_of_an_address_is_the_one_that_is_compared(
+    about: About, received: Make, t0: datetime
+) -> None:
+    """The log has entries from before there was one form."""
+
+    def entry(at: int, address: str, active: bool) -> records.SuppressionChanged:
+        return records.SuppressionChanged(
+            event_id=f"s-{at}",
+            tenant_id="acme",
+            occurred_at=t0 + timedelta(minutes=at),
+            recorded_at=t0 + timedelta(minutes=at),
+            source="import",
+            suppression_id=ids.suppression_id("acme", "email", address, "manual"),
+            channel="email",
+            address=address,
+            reason="manual",
+            active=active,
+        )
+
+    told = [entry(0, "nb\u00ad@example.com", True), entry(1, "nb@example.com", False)]
+    (row,) = project([received("suppressions", each) for each in told]).of(SUPPRESSIONS)
+    assert row["suppression_id"] == told[1].suppression_id
+    assert (row["address"], row["active"]) == ("nb@example.com", False)

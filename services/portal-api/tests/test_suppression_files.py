@@ -20,6 +20,15 @@ def listed(text: str, **more: Any) -> Listed:
     return read(text.encode(), region="US", now=NOW, **more)
 
 
+def test_a_character_that_nobody_sees_is_no_part_of_an_address() -> None:
+    """Found by hand: the list showed `nb@example.com`, and nb@example.com was written to."""
+    found = listed("email\n\u200bvic@example.com\nnb\u00ad@example.com\nx@exa\u2800mple.com\n")
+    assert [row.place.address for row in found.rows] == ["vic@example.com", "nb@example.com"]
+    assert [(each.line, each.why) for each in found.refused] == [
+        (4, "this is no e-mail address"),
+    ]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_columns_are_found_by_name_whatever_stands_between_them(delimiter: str) -> None:
     text = "name,Email Address,status\r\nAnn,Ann@Example.com,unsubscribed\r\n"

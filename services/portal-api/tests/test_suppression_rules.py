@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
+
 import pytest
 
 from portal_api.suppression.rules import (
@@ -94,3 +97,36 @@ def test_a_persons_own_word_needs_evidence_of_a_new_one(reason: str) -> None:
 @pytest.mark.parametrize("reason", ["hard_bounce", "soft_bounces", "manual"])
 def test_what_a_mailbox_did_needs_none(reason: str) -> None:
     assert why_not_lifted(reason, "") is None
+
+
+UNSEEN = [
+    each
+    for each in map(chr, range(sys.maxunicode + 1))
+    if unicodedata.category(each) in ("Cf", "Zs")
+] + ["\u2800", "\u3164", "\ufe0f", "\u034f"]
+WHERE = ("{0}vic@example.com", "vic@example.com{0}", "vi{0}c@example.com", "vic@exam{0}ple.com")
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_an_address_is_listed_as_it_is_seen_or_refused_and_never_as_another(where: str) -> None:
+    """What is listed is what a lead's address is compared with: another protects nobody."""
+    assert len(UNSEEN) > 180
+    listed, refused = set(), []
+    for each in UNSEEN:
+        try:
+            listed |= set(places(where.format(each), "", "US"))
+        except NotListable:
+            refused.append(each)
+    assert listed == {Place("email", "vic@example.com")}
+    assert all(each.isspace() or each == "\u2800" for each in refused)
+
+
+@pytest.mark.parametrize("where", ["{0}+15125550142", "+15125550142{0}", "+1512{0}5550142"])
+def test_a_number_is_listed_as_it_is_seen(where: str) -> None:
+    for each in UNSEEN:
+        assert places(where.format(each), "sms", "US") == (Place("sms", "+15125550142"),)
+
+
+@pytest.mark.parametrize("given", ["a@exämple.com", "A@EXÄMPLE.COM", "a@xn--exmple-cua.com"])
+def test_a_domain_is_listed_as_dns_has_it(given: str) -> None:
+    assert places(given, "", "US") == (Place("email", "a@xn--exmple-cua.com"),)

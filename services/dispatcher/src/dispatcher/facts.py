@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from leadflow.addresses import address_key as address_key
 from leadflow.records import (
     AccountReplied,
     BookingMade,
@@ -83,12 +84,6 @@ class Zone:
 
 
 Fact = Stop | Consent | Suppression | Zone
-
-
-def address_key(channel: str, address: str) -> str:
-    """An address in the form in which addresses are compared."""
-    bare = address.strip()
-    return bare.lower() if channel == "email" else bare
 
 
 def facts_of(records: Iterable[Record]) -> list[Fact]:

@@ -88,7 +88,8 @@ def apply(
             from_ = given[_kind(channel)] if lead.lead_id in direct else None
             records.extend(_changed(wish, lead, channel, from_, raw, now))
             if address := lead.address_for(channel):
-                addresses.add(Refusal(raw.tenant_id, channel, address.casefold()))
+                key = address_key(raw.tenant_id, channel, address)
+                addresses.add(Refusal(raw.tenant_id, channel, key.value))
         lead = replace(lead, consent=_consent(wish, lead, channels, raw.occurred_at))
         if not channels:  # an opt-in from before an opt-out: noted, and without effect
             lead = replace(lead, revision=lead.revision + 1)
@@ -194,7 +195,7 @@ def _changed(
     means the mails that come to the other."""
     own = lead.address_for(channel)
     # As the lead's own profile writes it, so that it equals the recipient of its messages.
-    if own is not None and (address is None or own.casefold() == address):
+    if own is not None and address in (None, address_key(raw.tenant_id, channel, own).value):
         address = own
     about = [address] if wish.granted or own in (None, address) else [own, address]
     return [

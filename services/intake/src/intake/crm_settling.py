@@ -22,7 +22,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 from intake import facts, folding, stages
-from intake.model import QUARANTINED, CrmChange, Decision, Key, Known, Lead, Prepared, Told
+from intake.model import (
+    QUARANTINED,
+    CrmChange,
+    Decision,
+    Key,
+    Known,
+    Lead,
+    Prepared,
+    Told,
+    address_key,
+)
 from intake.normalize import consent
 from intake.normalize.timezones import RANK, timezone
 from intake.sightings import remember
@@ -133,7 +143,8 @@ def _corrected(
     refused = {
         each.channel
         for each in known.refusals
-        if (lead.address_for(each.channel) or "").casefold() == each.address
+        if (own := lead.address_for(each.channel)) is not None
+        and address_key(lead.tenant_id, each.channel, own).value == each.address
     }
     return replace(lead, consent=consent.withdrawn(lead.consent, refused, at))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from leadflow import addresses
 from leadflow.errors import RecordRefused
 from leadflow.records import (
     Address,
@@ -222,7 +223,7 @@ class Prepared:
         tenant_id = self.raw.tenant_id
         refusals = []
         if found.email is not None:
-            refusals.append(Refusal(tenant_id, "email", found.email.casefold()))
+            refusals.append(Refusal(tenant_id, "email", email_key(tenant_id, found.email).value))
         if found.phone is not None:
             refusals.extend(Refusal(tenant_id, each, found.phone) for each in PHONE_CHANNELS)
         return tuple(refusals)
@@ -260,7 +261,7 @@ def external_key(tenant_id: str, source: str, external_id: str) -> Key:
 
 
 def email_key(tenant_id: str, email: str) -> Key:
-    return Key(tenant_id, "email", email.casefold())
+    return Key(tenant_id, "email", addresses.address_key("email", email).casefold())
 
 
 def phone_key(tenant_id: str, phone: str) -> Key:

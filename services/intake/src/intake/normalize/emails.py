@@ -7,17 +7,20 @@ from importlib.resources import files
 
 from email_validator import EmailNotValidError, validate_email
 
+from leadflow.addresses import mailbox
+
 
 def email(given: str | None) -> str | None:
-    """The address with its domain in lower case (RFC 5321, 2.3.11, leaves the local part as
-    it is); None when it is missing or not an address."""
+    """The address as `leadflow.addresses` writes it: its domain in small letters of ASCII (RFC
+    5321, 2.3.11, leaves the local part as it is); None when it is missing or not an address."""
     if given is None:
         return None
-    value = given.strip().strip("<>").removeprefix("mailto:").rstrip(".,;")
+    value = mailbox(given).strip("<>").removeprefix("mailto:").rstrip(".,;")
     try:
-        return validate_email(value, check_deliverability=False).normalized
+        found = validate_email(mailbox(value), check_deliverability=False)
     except EmailNotValidError:
         return None
+    return f"{found.local_part}@{found.ascii_domain}"
 
 
 def is_disposable(address: str) -> bool:

@@ -7,6 +7,8 @@ import re
 import phonenumbers
 from phonenumbers.timezone import time_zones_for_number
 
+from leadflow import addresses
+
 # Ofcom, "Telephone numbers for use in TV and radio drama programmes": well formed, assigned to
 # nobody, and unknown to libphonenumber. The North American 555-01xx are known to it.
 DRAMA_NUMBERS = re.compile(r"\+447700900\d{3}")
@@ -22,7 +24,7 @@ def phone(given: str | None, regions: tuple[str, ...]) -> str | None:
         return None
     for region in regions:
         try:
-            number = phonenumbers.parse(given, region)
+            number = phonenumbers.parse(addresses.number(given), region)
         except phonenumbers.NumberParseException:
             continue
         written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from leadflow import ids
+from leadflow.addresses import address_key
 from leadflow.kafka.replay import place_of
 from leadflow.records import (
     AccountStatusChanged,
@@ -148,13 +150,17 @@ def control(record: AutomationPaused | AutomationResumed, into: Rows) -> None:
 
 
 def suppression(record: SuppressionChanged, into: Rows) -> None:
-    """The later change counts, at the same moment the suppression (ADR 20)."""
+    """The later change counts, at the same moment the suppression (ADR 20). The log has entries
+    in other forms of an address than the one that is compared: they are this one's."""
+    entry, address = record.suppression_id, address_key(record.channel, record.address)
+    if address != record.address:
+        entry = ids.suppression_id(record.tenant_id, record.channel, address, record.reason)
     into.put(
         SUPPRESSIONS,
-        suppression_id=record.suppression_id,
+        suppression_id=entry,
         tenant_id=record.tenant_id,
         channel=record.channel,
-        address=record.address,
+        address=address,
         reason=record.reason,
         active=record.active,
         source=record.source,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from leadflow.addresses import address_key
 from portal_api.store.connection import row, rows
 
 _COLUMNS = """
@@ -31,7 +32,7 @@ _IMPORT = """
 
 def beginning(address: str | None) -> str | None:
     """A pattern of LIKE for addresses that begin like this, as they are compared."""
-    bare = (address or "").strip().lower()
+    bare = address_key("email", address or "")
     escaped = bare.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"{escaped}%" if escaped else None
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from leadflow import ids
+from leadflow.addresses import address_key
 from leadflow.records import SuppressionChanged
 
 BY_HAND, IMPORT = "portal", "import"
@@ -26,6 +27,7 @@ def added(
     now: datetime,
 ) -> SuppressionChanged:
     """An address put on the list. The same cause puts it there once."""
+    address = address_key(channel, address)  # an import that began before there was one form
     entry = ids.suppression_id(tenant_id, channel, address, reason)
     return SuppressionChanged(
         event_id=ids.derived_id("SuppressionChanged", cause_id, entry, "True"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from leadflow import addresses
+
 CHANNELS = ("email", "sms", "whatsapp", "call")
 PHONE_CHANNELS = CHANNELS[1:]
 # The person's own word, by which way it came.
@@ -44,9 +46,9 @@ def places(address: str, channel: str, region: str) -> tuple[Place, ...]:
 
     Raises NotListable.
     """
-    given = address.strip()
-    if len(given) > LONGEST_ADDRESS:
+    if len(address.strip()) > LONGEST_ADDRESS:
         raise NotListable(f"an address has at most {LONGEST_ADDRESS} characters")
+    given = addresses.mailbox(address)
     if not given:
         raise NotListable("there is no address")
     by_mail = "@" in given
@@ -67,13 +69,15 @@ def places(address: str, channel: str, region: str) -> tuple[Place, ...]:
 
 
 def _mailbox(given: str) -> str:
-    if EMAIL.fullmatch(given) is None:
+    key = addresses.address_key("email", given)
+    if EMAIL.fullmatch(given) is None or EMAIL.fullmatch(key) is None:
         raise NotListable("this is no e-mail address")
-    return given.lower()
+    return key
 
 
 def _number(given: str, region: str) -> str:
-    bare = re.sub(r"[\s().\-/\u00a0]", "", given.removeprefix("whatsapp:").removeprefix("tel:"))
+    plain = addresses.number(given).removeprefix("whatsapp:").removeprefix("tel:")
+    bare = re.sub(r"[\s().\-/\u2010-\u2015\u2212]", "", plain)
     if bare.startswith("00"):
         bare = f"+{bare[2:]}"
     if region in NANP_REGIONS and (found := NANP.fullmatch(bare)):
