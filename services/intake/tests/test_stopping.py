@@ -6,7 +6,7 @@ from time import perf_counter
 
 import pytest
 
-from intake.replies import keyword, wish_word
+from intake.replies import KEYWORDS, keyword, wish_word
 from intake.stopping import asks_to_stop
 
 WISHES = [
@@ -128,3 +128,31 @@ def test_no_short_message_takes_long(part: str) -> None:
     for tail in ("", "x", "stop texting", "from your"):
         asks_to_stop((part * 200)[:180] + tail)
     assert perf_counter() - begin < 0.2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ＳＴＯＰ",
+        "ｓｔｏｐ．",
+        "Ѕtор",  # Cyrillic
+        "ЅТОР",
+        "ЅТOP",
+        "SΤΟΡ",  # Greek
+        "S\u200bT\u00adOP",
+        "please st\u2060op texting me",
+        "ｐｌｅａｓｅ ｓｔｏｐ ｔｅｘｔｉｎｇ ｍｅ",
+        "рlеаse unsubscribe mе",
+        "ＵＮＳＵＢＳＣＲＩＢＥ",
+        "ЕND",
+    ],
+)
+def test_a_wish_is_read_in_the_letters_that_people_see(text: str) -> None:
+    word = keyword(text)
+    assert word is not None
+    assert KEYWORDS[word] == "STOP"
+
+
+@pytest.mark.parametrize("text", ["СТОЛ", "Сто рублей", "ПОСТ", "стоп-кадр", "１２３", "стр. 5"])
+def test_a_word_of_another_alphabet_is_no_wish_for_the_look_of_some_letters(text: str) -> None:
+    assert keyword(text) is None

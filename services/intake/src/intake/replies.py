@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from intake.stopping import LONGEST_CHARS, asks_to_stop
+from intake.stopping import LONGEST_CHARS, as_seen, asks_to_stop
 
 # 47 CFR 64.1200(a)(10) names stop, quit, end, revoke, opt out, cancel and unsubscribe as
 # revocation "by any reasonable means"; carriers and Twilio add STOPALL.
@@ -54,7 +54,8 @@ def keyword(text: str | None, *, by_machine: bool = False) -> str | None:
     for a short one that asks for the same in words of its own."""
     if text is None or text.lstrip().startswith(">"):
         return None
-    word = "".join(char for char in text.upper() if char.isalnum()) if len(text) <= 40 else ""
+    seen = as_seen(text).upper() if len(text) <= 40 else ""
+    word = "".join(char for char in seen if char.isalnum())
     if word in KEYWORDS:
         return word
     return "STOP" if not by_machine and asks_to_stop(text) else None

@@ -8,6 +8,9 @@ such a wish from its first to its last word: "stop by at five" and "don't stop" 
 from __future__ import annotations
 
 import re
+import unicodedata
+
+from leadflow.addresses import without_unseen
 
 LONGEST_CHARS = 200
 """Who writes more has more to say: somebody has to read it."""
@@ -83,15 +86,26 @@ STOP = re.compile(
 )
 # Clear where nothing else is said: they have other meanings.
 ALONE = re.compile("(?:(?:please|pls) )?(?:cancel|end|quit|revoke)(?: (?:please|pls|thanks))?")
+# Letters of Cyrillic and Greek keyboards that look like those of the words above.
+_LOOK_ALIKES = str.maketrans(
+    "АВЕКМНОРСТУХЅІЈԚԜаеорстухѕіјԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",
+    "ABEKMHOPCTYXSIJQWaeopctyxsijqwABEZHIKMNOPTYXo",
+)
 _CLAUSES = re.compile(r"[.!?;:,\n\u2013\u2014]+|\s-+\s")
 _WORDS = re.compile(r"[^\W_]+")
+
+
+def as_seen(text: str) -> str:
+    """The letters that people see: those of a Chinese or Japanese keyboard are wide (NFKC), some of
+    other alphabets look like ours; what nobody sees is left out."""
+    return unicodedata.normalize("NFKC", without_unseen(text)).translate(_LOOK_ALIKES)
 
 
 def asks_to_stop(text: str) -> bool:
     """Whether a message of up to LONGEST_CHARS asks for no more."""
     if len(text) > LONGEST_CHARS:
         return False
-    plain = re.sub("['\u2019`]", "", text.casefold()).replace("e-mail", "email")
+    plain = re.sub("['\u2019`]", "", as_seen(text).casefold()).replace("e-mail", "email")
     clauses = [" ".join(_WORDS.findall(each)) for each in _CLAUSES.split(plain)]
     clauses = [each for each in clauses if each]
     if not clauses:
