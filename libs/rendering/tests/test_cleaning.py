@@ -66,3 +66,11 @@ def test_cleaning_takes_time_by_length_alone() -> None:
     for each in ("\u0301", "\u200d", "\ufe0f", "\u0301\u200d", "❤\ufe0f\u200d"):
         cleaned(each * 100_000)
     assert time.process_time() - started < 2.0
+
+
+def test_braille_without_a_dot_is_a_blank() -> None:
+    """To Unicode a symbol (So): a name of it alone would be a hole in the text."""
+    assert cleaned("Ann\u2800Lee") == "Ann Lee"
+    assert cleaned("\u2800\u2800").strip() == ""
+    assert cleaned("a\u2800\nb", keep_lines=True) == "a \nb"
+    assert cleaned("\u2801\u2803") == "\u2801\u2803"

@@ -193,3 +193,13 @@ def test_a_preview_warns_of_a_text_that_goes_out_as_several() -> None:
     template = Template(channel="sms", subject="", body="x" * 161)
     found = preview(template, allowed({}), footer=False)
     assert found.warnings == ("The text has 161 characters: it goes out as several messages.",)
+
+
+def test_what_a_character_reference_stands_for_is_cleaned_too() -> None:
+    """In a text and in an attribute: HTML is read after the template was cleaned."""
+    own = ours(allowed({}), "https://acme.example")
+    html = sanitize(
+        '<p>a&#x202e;b&#8203;c&#x2800;d</p><a href="https://acme.example" title="x&#x202e;y">z</a>',
+        own,
+    )
+    assert html == ('<p>abc d</p><a href="https://acme.example" title="xy">z</a>')

@@ -60,13 +60,13 @@ def cleaned(text: str, *, keep_lines: bool = False) -> str:
     """Without control characters, lone surrogates, unseen ones and marks that turn text around.
 
     Line breaks and tabs stay with `keep_lines`; else each becomes a space, so that words stay
-    apart.
+    apart. So does what looks like one and is none to Unicode: Braille without a dot.
     """
     if text.isascii():
         plain = text.replace("\n", "").replace("\t", "") if keep_lines else text
         if plain.isprintable():
             return text
-    lines = _LINE_BREAK.sub("\n", text)
+    lines = _LINE_BREAK.sub("\n", text.replace("\u2800", " "))
     spaced = lines if keep_lines else lines.replace("\n", " ").replace("\t", " ")
     seen = _LOST_JOINER.sub("", _LOST_LOOK.sub("", _UNSAFE.sub("", spaced)))
     seen = _MARKS.sub(r"\1", _FEW_MARKS.sub(r"\1", seen))
