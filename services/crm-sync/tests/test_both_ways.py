@@ -112,20 +112,22 @@ def settled(**field: Any) -> CrmChangeSettled:
 
 
 def test_what_the_crm_cannot_have_is_written_over() -> None:
-    for rule in ("stage_transition", "unusable"):
+    for rule in ("stage_transition", "unusable", "newest_wins"):
         item = item_of(settled(rule=rule), Origin("lead-events", 1, 2))
         assert item is not None
         assert item.change == Upsert({}, again=True)
 
 
-def test_a_column_of_theirs_and_what_a_newer_record_settles_are_left_alone() -> None:
-    for outcome, rule in (
-        ("kept", "unknown_stage"),
-        ("kept", "newest_wins"),
-        ("taken", "only_crm_changed"),
-        ("same", "equal"),
+def test_a_column_of_theirs_and_what_they_have_settled_themselves_are_left_alone() -> None:
+    for outcome, rule, conflict in (
+        ("kept", "unknown_stage", True),
+        ("kept", "newest_wins", False),
+        ("taken", "only_crm_changed", False),
+        ("taken", "newest_wins", True),
+        ("same", "equal", False),
     ):
-        assert item_of(settled(outcome=outcome, rule=rule), Origin("lead-events", 1, 2)) is None
+        record = settled(outcome=outcome, rule=rule, conflict=conflict)
+        assert item_of(record, Origin("lead-events", 1, 2)) is None
 
 
 def test_a_value_that_is_about_to_be_replaced_is_remembered() -> None:

@@ -23,6 +23,7 @@ from crm_sync.crm.base import (
 from crm_sync.crm.providers import Access
 from crm_sync.decide import contact_fields
 from crm_sync.model import Contact
+from crm_sync.notice_store import Notice
 from crm_sync.routing import Connections, Router
 from crm_sync.store import ContactTaken, Leads
 from crm_sync.verify import Finding, Folded, fold
@@ -51,6 +52,15 @@ class World:
     before_save: list[Callable[[], None]] = field(default_factory=list)
     told_of: list[str] = field(default_factory=list)
     slept: float = 0.0
+    looked_at: list[Notice] = field(default_factory=list)
+    name: str = "sandbox"
+    both_ways: Mapping[str, str] = field(
+        default_factory=lambda: {"stage": "stage", "first_name": "first_name"}
+    )
+
+    # The notices'
+    async def fold(self, notices: Sequence[Notice], wait: timedelta) -> None:
+        self.looked_at += notices
 
     # The store's
     async def load(self, account_ids: Mapping[str, str]) -> Leads:
@@ -140,6 +150,7 @@ class World:
         verifier = Verifier(
             store,
             store,
+            store,
             connections,
             Router(store, store, connections),
             store,
@@ -199,6 +210,20 @@ async def test_a_repair_leaves_no_drift_and_leads_that_wait_alone(
     tally = await world.verify(leads)
     assert world.kinds() == {"lead-4": "waiting"}
     assert exit_code(tally) == 0
+
+
+async def test_what_people_changed_unnoticed_is_looked_at_in_place_of_being_written_over(
+    world: World, leads: dict[str, Folded]
+) -> None:
+    world.crm["lead-1"]["urgency"] = "low"  # goes one way only
+    tally = await world.verify(leads, take=True, repair=True)
+    assert world.kinds() == {**WRONG, "lead-3": "noticed", "lead-1": "differs"}
+    assert [(each.object, each.crm_id, each.noticed_at) for each in world.looked_at] == [
+        ("contact", "crm of lead-3", AT)
+    ]
+    assert world.crm["lead-3"]["first_name"] == "Eve"
+    assert world.crm["lead-1"]["urgency"] == "normal"
+    assert (tally.repaired["differs"], tally.drift, exit_code(tally)) == (1, 0, 0)
 
 
 async def test_the_same_drift_that_comes_back_is_repaired_again(

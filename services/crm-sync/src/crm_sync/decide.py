@@ -62,7 +62,7 @@ PROFILE_FIELDS = (
     "source",
 )
 # Rules by which a change of the CRM's was refused, and the log's value is written there again.
-WRITTEN_BACK = ("stage_transition", "unusable")
+WRITTEN_BACK = ("stage_transition", "unusable", "newest_wins")
 # Of each field that goes both ways, so many earlier values are known.
 EARLIER = 8
 PROFILE_PARTS = ("address", "budget", "attribution")
@@ -137,9 +137,13 @@ def _timed(group: str, at: datetime, record: LeadRecord, fields: dict[str, Any])
 
 
 def _settled(record: CrmChangeSettled) -> Upsert | None:
-    """What the CRM has and cannot have is written over. A stage that nobody here knows stays: it
-    is a column of theirs, and people are shown it. Of what is newer, a record is on its way."""
-    refused = any(each.outcome == "kept" and each.rule in WRITTEN_BACK for each in record.fields)
+    """What the CRM has and cannot have, or lost a conflict, is written over. A stage that nobody
+    here knows stays: it is a column of theirs, and people are shown it. An older notice of theirs
+    that a newer one of theirs has settled is no conflict."""
+    refused = any(
+        each.outcome == "kept" and each.conflict and each.rule in WRITTEN_BACK
+        for each in record.fields
+    )
     return Upsert({}, again=True) if refused else None
 
 

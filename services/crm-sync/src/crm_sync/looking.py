@@ -132,7 +132,7 @@ class Looker:
         now = self._clock.now()
         for notice in notices:
             if notice.first_at is not None and now - notice.first_at > GIVEN_UP_AFTER:
-                log.error("a change in a CRM was not looked at", reason=str(error))
+                log.error("a change in a CRM was not looked at", reason=public_reason(error))
                 NOTICES.labels("given_up").inc()
                 await self._notices.done([notice])
             else:

@@ -29,7 +29,7 @@ from crm_sync.store import Store
 from crm_sync.sync import Synchronizer, work_of
 from crm_sync.work import LeadWork
 from leadflow.clock import Clock
-from leadflow.errors import SettingError, is_retryable
+from leadflow.errors import SettingError, is_retryable, public_reason
 
 log = structlog.get_logger()
 
@@ -221,7 +221,7 @@ class Router:
         if await self._accounts.change(
             row.account_id, PAUSED, str(error), CANARY, before=(ACTIVE,), revision=row.revision
         ):
-            log.warning("account paused", account=row.account_id, reason=str(error))
+            log.warning("account paused", account=row.account_id, reason=public_reason(error))
 
 
 async def ask(crm: Crm) -> CrmError | None:

@@ -2,8 +2,9 @@
 
 The log as far as crm-sync has read it is held against each contact, in the CRM's own words. What
 differs is printed by kind; with --repair it is written again as the log has it, leads that are
-parked left out. Notes and tasks are not compared. Exit code 0 where nothing differs or all of it
-was repaired, 1 where drift is left, 2 where something could not be compared.
+parked left out; with --take people's changes, of which no webhook told, are taken into the log
+instead, as if one had. Notes and tasks are not compared. Exit code 0 where nothing differs or all
+of it was repaired, 1 where drift is left, 2 where something could not be compared.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import structlog
 from crm_sync.account_store import REMOVED, AccountStore
 from crm_sync.crm.providers import Access
 from crm_sync.gates import Gates
+from crm_sync.notice_store import NoticeStore
 from crm_sync.routing import Connections, Router
 from crm_sync.sealing import Sealer
 from crm_sync.store import Store
@@ -48,6 +50,11 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tenant", help="leads of this tenant only")
     parser.add_argument("--account", help="leads that are kept in this account only")
     parser.add_argument("--repair", action="store_true", help="write again what differs")
+    parser.add_argument(
+        "--take",
+        action="store_true",
+        help="take what people changed (stage, owner, names, addresses) into the log instead",
+    )
     parser.add_argument(
         "--rate", type=_rate, default=10.0, help="contacts a second to repair at most (10)"
     )
@@ -108,10 +115,17 @@ async def _run(chosen: argparse.Namespace, env: Environment) -> int:
         verifier = Verifier(
             store,
             writes,
+            NoticeStore(engine, clock),
             connections,
             Router(store, accounts, connections),
             clock,
-            Options(chosen.account, chosen.repair, chosen.rate, timedelta(seconds=chosen.settle)),
+            Options(
+                chosen.account,
+                repair=chosen.repair,
+                take=chosen.take,
+                rate=chosen.rate,
+                settled_after=timedelta(seconds=chosen.settle),
+            ),
             printer.found,
         )
         told = await asyncio.to_thread(

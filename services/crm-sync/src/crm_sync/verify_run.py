@@ -18,6 +18,7 @@ from crm_sync.crm.base import (
     Kept,
 )
 from crm_sync.model import Contact, Item
+from crm_sync.notice_store import Notice, NoticeStore
 from crm_sync.routing import Connections, Router
 from crm_sync.store import ContactTaken, Leads, Store
 from crm_sync.verify import (
@@ -46,10 +47,12 @@ LONGEST_WAIT = timedelta(seconds=60)
 @dataclass(frozen=True, slots=True)
 class Options:
     """`rate` is in contacts a second. A pending write older than `settled_after` was left behind
-    by whoever began it. `account_id` None: every account."""
+    by whoever began it. `account_id` None: every account. `take`: fields that people can change
+    are looked at as if the CRM had told of them, and not written over."""
 
     account_id: str | None = None
     repair: bool = False
+    take: bool = False
     rate: float = 10.0
     settled_after: timedelta = timedelta(seconds=60)
 
@@ -78,6 +81,7 @@ class Verifier:
         self,
         store: Store,
         writes: VerifyStore,
+        notices: NoticeStore,
         connections: Connections,
         router: Router,
         clock: Clock,
@@ -86,6 +90,7 @@ class Verifier:
     ) -> None:
         self._store = store
         self._writes = writes
+        self._notices = notices
         self._connections = connections
         self._router = router
         self._clock = clock
@@ -122,6 +127,8 @@ class Verifier:
                 await self._clock.sleep(PAUSE_SECONDS)
             found, contacts = await self._look(row, crm, left)
             wrong = {lead_id: each for lead_id, each in found.items() if each is not None}
+            if self._options.take:
+                wrong |= await self._taken(row, crm, wrong, contacts)
             repairs = {}
             if self._options.repair:
                 repairs = {k: v for k, v in wrong.items() if v.kind in REPAIRED_BY_A_WRITE}
@@ -181,6 +188,34 @@ class Verifier:
             else each
             for lead_id, each in found.items()
         }
+
+    async def _taken(
+        self,
+        row: Registered,
+        crm: Crm,
+        findings: Mapping[str, Finding],
+        contacts: Mapping[str, Contact],
+    ) -> dict[str, Finding]:
+        """Those that people may have made different, left to `Looker` as if the CRM had told."""
+        now = self._clock.now()
+        theirs = {
+            lead_id: finding
+            for lead_id, finding in findings.items()
+            if finding.kind == DIFFERS and finding.fields.keys() & crm.both_ways.keys()
+        }
+        await self._notices.fold(
+            [
+                Notice(
+                    account_id=row.account_id,
+                    object="contact",
+                    crm_id=contacts[lead_id].crm_id or lead_id,
+                    noticed_at=now,
+                )
+                for lead_id in theirs
+            ],
+            timedelta(0),
+        )
+        return {lead_id: replace(finding, kind=NOTICED) for lead_id, finding in theirs.items()}
 
     async def _read(self, crm: Crm, lead_ids: Sequence[str]) -> dict[str, Kept] | None:
         """None where the CRM cannot be read."""
