@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import faust
 import structlog
+from aiokafka.errors import IllegalStateError
 
 from leadflow import metrics, topics
 from leadflow.clock import Clock
@@ -204,7 +205,12 @@ class Worker:
         await self._member.give_back()
 
     async def _recovered(self) -> None:
-        if await self._member.begin():
+        try:
+            begun = await self._member.begin()
+        except IllegalStateError:
+            # Partitions are being dealt out anew: whoever gets them then begins.
+            begun = False
+        if begun:
             log.info("assigned", group=self._settings.group, pending=len(self._due))
             self._health.ready(PART)
 
