@@ -73,3 +73,66 @@ def test_what_people_are_called_and_where_they_live_stays(name: str, typed: str)
 def test_what_the_sender_says_of_itself_may_be_a_link() -> None:
     own = {"tenant_name": "Acme.example", "booking_link": "https://book.example.com/acme"}
     assert allowed(own) == own
+
+
+JOINED = [
+    ({"first_name": "evil.", "last_name": "com"}, "{0}{1}"),
+    ({"first_name": "evil", "last_name": ".com"}, "{0}{1}"),
+    ({"first_name": "Evil", "last_name": "com"}, "{0}.{1}"),
+    ({"first_name": "evil", "last_name": "com"}, "{0}\u3002{1}"),
+    ({"first_name": "evil", "last_name": "x"}, "{0}.com, {1}"),
+    ({"first_name": "win", "last_name": "evil"}, "{0}@{1}"),
+    ({"first_name": "\uff45vil", "last_name": "com"}, "{0}.{1}"),
+    ({"first_name": "ev", "last_name": "il.", "company": "com"}, "{0}{1}{2}"),
+]
+NAMES = ["{{ " + each + " | default: 'you' }}" for each in ("first_name", "last_name", "company")]
+
+
+@pytest.mark.parametrize(("typed", "written"), JOINED)
+def test_a_fallback_takes_the_place_of_values_that_are_a_link_together(
+    typed: dict[str, str], written: str
+) -> None:
+    body = f"Hi {written.format(*NAMES)}!"
+    template = Template(channel="email", subject=body, body=body)
+    parts = render(template, allowed({"company": "Acme", **typed}), footer=False)
+    for said in (parts.subject, parts.text, parts.html):
+        assert "evil" not in said.casefold().replace("\uff45", "e")
+
+
+def test_what_stands_in_other_tags_stands_together_and_in_another_paragraph_it_does_not() -> None:
+    together = "<p>{{ first_name | default: 'you' }}<b>{{ last_name | default: 'you' }}</b></p>"
+    apart = "<p>Hi {{ first_name }}.</p><p>{{ last_name }}<br>it is</p>"
+    values = allowed({"first_name": "evil.", "last_name": "com"})
+    html = render(
+        Template(channel="email", subject="s", body="b", body_html=together), values, footer=False
+    ).html
+    assert html == "<p>you<b>you</b></p>"
+    html = render(
+        Template(channel="email", subject="s", body="b", body_html=apart), values, footer=False
+    ).html
+    assert "evil" in html
+
+
+def test_values_that_are_a_link_together_hold_the_message_where_nothing_takes_their_place() -> None:
+    template = Template(channel="sms", subject="", body="Hi {{ first_name }}{{ last_name }}")
+    with pytest.raises(TemplateError, match="template_value_missing"):
+        render(template, allowed({"first_name": "evil.", "last_name": "com"}), footer=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("Hi {{ first_name }}. See acme.example/{{ first_name }}", "Hi Ann. See acme.example/Ann"),
+        ("{{ booking_link }}?n={{ first_name }}", "https://acme.example/book?n=Ann"),
+        ("{{ booking_link }}?e={{ email | url_encode }}", "acme.example/book?e=Ann%40ann.example"),
+        ("Write from {{ email }}, {{ first_name }}.", "Write from Ann@ann.example, Ann."),
+        ("{{ tenant_name }}.com is ours, {{ first_name }}", "Acme.com is ours, Ann"),
+        ("At {{ company }}. You are", "At Ann Inc.. You are"),
+        ("ANN.EXAMPLE, {{ first_name }}", "ANN.EXAMPLE, Ann"),
+    ],
+)
+def test_a_host_that_the_template_or_a_value_has_stays(body: str, said: str) -> None:
+    lead = {"first_name": "Ann", "email": "Ann@ann.example", "company": "Ann Inc."}
+    own = {"tenant_name": "Acme", "booking_link": "https://acme.example/book"}
+    template = Template(channel="sms", subject="", body=body)
+    assert said in render(template, allowed({**lead, **own}), footer=False).text

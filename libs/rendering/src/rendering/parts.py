@@ -11,7 +11,9 @@ from rendering.links import ours
 from rendering.plain import html_of, text_of
 from rendering.sanitizing import sanitize
 from rendering.seen import link_in_html, link_in_text, seen_in_html, seen_in_text
+from rendering.stray_links import in_html, joined
 from rendering.templates import Values, render_html, render_line, render_text
+from rendering.variables import LEAD_VARIABLES
 
 OPT_OUT_TEXT = "Unsubscribe"
 # Beyond 102,000 bytes Gmail cuts a message off, and with it the footer.
@@ -39,7 +41,19 @@ class Parts:
 
 def render(template: Template, values: Values, *, footer: bool) -> Parts:
     """The message. `footer`: it is an e-mail that the law takes for an advertisement, which says
-    who sends it from where and how to stop it. Raises TemplateError."""
+    who sends it from where and how to stop it. Values of a lead that would become a link together,
+    or with the words around them, count as missing. Raises TemplateError."""
+    while True:
+        parts = _of(template, values)
+        said = (parts.subject, parts.text, in_html(parts.html) if template.body_html else "")
+        written = "\n".join((template.subject, template.body, template.body_html))
+        if not (typed := joined(said, written, values, LEAD_VARIABLES)):
+            break
+        values = Values({name: value for name, value in values.items() if name not in typed})
+    return with_footer(parts, values) if footer and template.channel == "email" else parts
+
+
+def _of(template: Template, values: Values) -> Parts:
     subject = render_line(template.subject, values)
     text = render_text(template.body, values)
     if template.channel != "email":
@@ -53,8 +67,7 @@ def render(template: Template, values: Values, *, footer: bool) -> Parts:
         html = html_of(text, ours(values, template.body))
     if not subject:
         raise TemplateError("template_empty", part="subject")
-    parts = _full(Parts(subject=subject, text=text, html=html))
-    return with_footer(parts, values) if footer else parts
+    return _full(Parts(subject=subject, text=text, html=html))
 
 
 def _full(parts: Parts) -> Parts:
