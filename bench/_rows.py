@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from leadflow import ids
 from sequencer import rowcodec
-from sequencer.model import Consent, Enrollment, LeadRow, Profile
+from sequencer.model import Consent, Enrollment, LeadRow, Profile, ReadUpTo, digest
 
 SEQUENCE = "bench.first-touch"
 KINDS = 500
@@ -63,13 +63,13 @@ def row(number: int, due_at: datetime) -> LeadRow:
                 step_index=2,
                 due_at=due_at,
                 passed=("step-0", "step-1"),
-                outcomes=("sent", "sent"),
+                outcomes=("step-0:sent", "step-1:sent"),
+                cause=digest(f"created {number}"),
             ),
         ),
         sent=(due_at - timedelta(days=3), due_at - timedelta(days=2)),
-        applied=tuple(
-            ids.derived_id(lead, str(each)).replace("-", "").encode()[:8] for each in range(6)
-        ),
+        read=(ReadUpTo("lead-events", 4_000_000 + number, rowcodec.to_ms(due_at)),),
+        applied=b"".join(digest(ids.derived_id(lead, str(each))) for each in range(6)),
     )
 
 

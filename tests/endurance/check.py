@@ -185,7 +185,8 @@ class Checker:
         if not row.created or row.profile.email != lead.email or row.stage != "new":
             wrong("a row that does not know its lead", lead.lead_id)
         marks = {blake2b(each.encode(), digest_size=8).digest() for each in model.applied(lead)}
-        if len(row.applied) != len(marks) or set(row.applied) != marks:
+        known = [row.applied[at : at + 8] for at in range(0, len(row.applied), 8)]
+        if len(known) != len(marks) or set(known) != marks:
             wrong("a row that has not applied its events once each", lead.lead_id)
         refused = any(what == "opt_out" for _after, what in lead.story.happens)
         if refused != any(not each.granted for each in row.consent):

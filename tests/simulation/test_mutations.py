@@ -31,7 +31,7 @@ from sequencer.decide import (
     timing,
 )
 from sequencer.due import DueIndex
-from sequencer.model import Decision, LeadRow, Setting
+from sequencer.model import Decision, LeadRow, ReadUpTo, Setting
 from sequencer.offsets import Offsets, Reading
 from sequencer.pipeline import Pipeline
 from sequencer.processor import LeadProcessor
@@ -126,10 +126,10 @@ def without_asking(row: LeadRow, now: datetime, setting: Setting) -> Decision:
 
 
 def without_versions(
-    row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting
+    row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting, _at: ReadUpTo
 ) -> Decision:
     """Applies a record again, for the row never says which it has seen."""
-    return decide(None if row is None else replace(row, applied=()), event, now, setting)
+    return decide(None if row is None else replace(row, applied=b""), event, now, setting)
 
 
 def fired_early(patch: pytest.MonkeyPatch) -> None:

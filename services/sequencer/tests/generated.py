@@ -463,5 +463,5 @@ def known(life: Life) -> dict[str, Any]:
         "live": sorted((e.enrollment_id, e.step_index, e.due_at, e.waits_for) for e in row.live),
         "finished": sorted((each.sequence_id, each.entries, each.outcome) for each in row.finished),
         "sent": row.sent,
-        "applied": sorted(row.applied),
+        "applied": sorted(row.applied[at : at + 8] for at in range(0, len(row.applied), 8)),
     }

@@ -14,9 +14,11 @@ from .sequences import Features
 from .undisturbed import rows_of
 
 
-def simulate(seed: int, parts: Parts | None = None, *, trace: bool = False) -> list[str]:
+def simulate(
+    seed: int, parts: Parts | None = None, *, trace: bool = False, kind: type[World] = World
+) -> list[str]:
     """Run a seed; everything that is wrong with it, and before that its trace if asked for."""
-    world = World(seed, parts or Parts(), tracing=trace)
+    world = kind(seed, parts or Parts(), tracing=trace)
     with asyncio.Runner(loop_factory=Loop) as runner:
         outcome = runner.run(world.run())
         wanted = runner.run(rows_of(outcome))

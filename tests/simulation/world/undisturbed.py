@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from leadflow.kafka.dead_letters import DeadLetters
 from leadflow.kafka.port import TopicPartition
@@ -91,7 +92,7 @@ class _Sequences:
 
 async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
     """Go through what became durable, once for each record; then through every source record
-    that left no trace, which must not leave one now."""
+    that left no trace, which must not leave one now, not even as if it had just been written."""
     sequences = _Sequences(outcome)
     rows, pauses, clock = _Rows(), _Pauses(), FakeClock()
     processor = LeadProcessor(
@@ -117,9 +118,10 @@ async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
     pauses.scopes, sequences.published = frozenset(), frozenset(outcome.definitions)
     for topic in SOURCES:
         for number in range(PARTITIONS):
-            for message in outcome.durable.logs.get(TopicPartition(topic, number), ()):
+            log = outcome.durable.logs.get(TopicPartition(topic, number), ())
+            for message in log:
                 if CODEC.decode(message.value or b"").event_id not in seen:
-                    work = processor.event(message)
+                    work = processor.event(replace(message, offset=len(log) + message.offset))
                     if work is not None:
                         await work
     return rows.rows

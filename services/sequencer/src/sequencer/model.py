@@ -12,8 +12,10 @@ from typing import Protocol
 from leadflow.records import LeadRecord, SequencePublished
 from leadflow.tenants import Tenant
 
-APPLIED_LIMIT = 1_024
-"""How many applied event ids a row remembers; see `LeadRow.applied`."""
+DIGEST_BYTES = 8
+APPLIED_LIMIT = 2_048
+"""How many applied events a row remembers: as many as a whole batch of intake has about one lead,
+500 raw events and up to four records of each; see `LeadRow`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,8 @@ class Resent:
 
 @dataclass(frozen=True, slots=True)
 class KeptArm:
-    """The arm that an enrollment has wherever a step offers the same set of arms. `of` names the
-    set."""
+    """An arm that an enrollment has wherever a later step has one of that name. `of` is the step
+    that it was drawn at."""
 
     of: str
     name: str
@@ -74,7 +76,8 @@ class Enrollment:
     a person has to do first. `passed` are the steps behind it in the versions that it was
     migrated from. `outcomes` are what became of its messages, each as STEP_ID:WHAT, and `resent`
     the messages that repeat one of a step. `arms` are the arms that it keeps. `cause` is the digest
-    of the event that made it; empty if an older program did.
+    of the event that made it; empty if an older program did. `stepped_at` is when the step above
+    the next one was done, or it began; None if an older program wrote that.
     """
 
     enrollment_id: str
@@ -92,6 +95,7 @@ class Enrollment:
     resent: tuple[Resent, ...] = ()
     arms: tuple[KeptArm, ...] = ()
     cause: bytes = b""
+    stepped_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +128,8 @@ class StopAhead:
 
 @dataclass(frozen=True, slots=True)
 class ReadUpTo:
-    """How far a topic has been applied: the offset of the last record, and the latest time that
-    one of them was written at, in milliseconds since 1970."""
+    """How far a topic has been applied: the offset of the last record that concerned the lead, and
+    the latest time that one of them was written at, in milliseconds since 1970."""
 
     topic: str
     offset: int
@@ -145,8 +149,12 @@ class LeadRow:
     `away_until` is when somebody whom an automatic answer said to be away is back.
     `sent` are the times of the last messages to the lead, as many as its tenant's cap counts.
     `ahead` are stops of enrollments that have not begun.
-    `applied` are the digests of the last events that concerned the lead. A repeat of one of
-    them does nothing; beyond that many, ids of effects still are the same.
+
+    An event acts once. Told by `read`, how far each topic has been applied: what is delivered
+    again, however much of the lead came after it. Told by `applied`, the digests of the last
+    events that concerned the lead: what its producer wrote once more, as long as no more than
+    APPLIED_LIMIT others were applied in between. Beyond that such a repeat is a new event, but it
+    enrolls the lead in nothing that it is in by that very event, or was last (`Finished.cause`).
     """
 
     lead_id: str
@@ -172,7 +180,7 @@ class LeadRow:
     sent: tuple[datetime, ...] = ()
     ahead: tuple[StopAhead, ...] = ()
     read: tuple[ReadUpTo, ...] = ()
-    applied: tuple[bytes, ...] = ()
+    applied: bytes = b""
 
     def next_due(self) -> datetime | None:
         """When a step of this lead is due next, or else its review; None if nothing ever is by
@@ -252,4 +260,4 @@ def _unknown(tenant_id: str) -> Tenant:
 
 def digest(event_id: str) -> bytes:
     """An event id in eight bytes; among the few of one lead two never meet by chance."""
-    return blake2b(event_id.encode(), digest_size=8).digest()
+    return blake2b(event_id.encode(), digest_size=DIGEST_BYTES).digest()

@@ -22,7 +22,7 @@ from leadflow.records import LeadRecord, MessageQueued
 from sequencer import rowcodec
 from sequencer.decide import decide, fire, released
 from sequencer.due import DueIndex
-from sequencer.model import Decision, LeadRow, Setting
+from sequencer.model import Decision, LeadRow, ReadUpTo, Setting
 
 log = structlog.get_logger()
 
@@ -94,7 +94,8 @@ class LeadProcessor:
             if event.lead_id.encode() != key:
                 raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
             row = rowcodec.decode(key, stored) if isinstance(stored, bytes) else stored
-            decision = decide(row, event, self._clock.now(), self._setting)
+            at = ReadUpTo(message.topic, message.offset, message.timestamp_ms)
+            decision = decide(row, event, self._clock.now(), self._setting, at)
             return self._follow(message.partition, key, decision)
         except Exception as error:
             return self._bury(message, error)

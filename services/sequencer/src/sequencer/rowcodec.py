@@ -38,7 +38,6 @@ from sequencer.model import (
 VERSION = 7
 READABLE = range(1, VERSION + 1)
 HEADER = struct.Struct(">BqB")
-MARK_BYTES = 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 # What rows are written with: to both is only added, at the end.
@@ -172,6 +171,7 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
                 ],
                 "arms": [{"of": one.of, "name": one.name} for one in each.arms],
                 "cause": each.cause,
+                "stepped_at": _or_zero(each.stepped_at),
             }
             for each in row.live
         ],
@@ -210,7 +210,7 @@ def _to_avro(row: LeadRow) -> dict[str, Any]:
             }
             for each in row.read
         ],
-        "applied": b"".join(row.applied),
+        "applied": row.applied,
     }
 
 
@@ -262,12 +262,12 @@ def _enrollment(data: dict[str, Any]) -> Enrollment:
         "resent": tuple(Resent(e["step_id"], _uuid(e["message_id"])) for e in data["resent"]),
         "arms": tuple(KeptArm(**each) for each in data["arms"]),
         "cause": data["cause"] or b"",  # fastavro gives an older row's default as text
+        "stepped_at": from_ms(data["stepped_at"]) if data["stepped_at"] else None,
     }
     return Enrollment(**{**data, **told})
 
 
 def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
-    applied: bytes = data["applied"]
     data["profile"] = Profile(**data["profile"])
     data["consent"] = tuple(
         Consent(**{**each, "at": from_ms(each["at"])}) for each in data["consent"]
@@ -286,8 +286,5 @@ def _from_avro(lead_id: str, data: dict[str, Any]) -> LeadRow:
     )
     data["read"] = tuple(
         ReadUpTo(TOPICS[each["topic"]], each["offset"], each["latest_ms"]) for each in data["read"]
-    )
-    data["applied"] = tuple(
-        applied[start : start + MARK_BYTES] for start in range(0, len(applied), MARK_BYTES)
     )
     return LeadRow(lead_id=lead_id, **data)

@@ -45,31 +45,37 @@ from sequencer.decide import (
     firing,
     holds,
     outcomes,
+    repeats,
     resending,
     reviews,
     stops,
     triggers,
 )
 from sequencer.decide.case import Case
-from sequencer.model import APPLIED_LIMIT, Decision, LeadRow, Setting, digest
+from sequencer.model import Decision, LeadRow, ReadUpTo, Setting
 
 
-def decide(row: LeadRow | None, event: LeadRecord, now: datetime, setting: Setting) -> Decision:
+def decide(
+    row: LeadRow | None,
+    event: LeadRecord,
+    now: datetime,
+    setting: Setting,
+    at: ReadUpTo | None = None,
+) -> Decision:
     """Apply `event` to the lead's row, then fire what is due by `now`.
 
-    A repeat of an event that the row has applied changes nothing and has no effects.
-    Raises RecordRefused for a command that the sequencer cannot carry out.
+    A repeat of an event that the row has applied changes nothing and has no effects; `at` is the
+    place that the event was read from, if it was in a log. Raises RecordRefused for a command
+    that the sequencer cannot carry out.
     """
     before = row or LeadRow(lead_id=event.lead_id, tenant_id=event.tenant_id)
-    mark = digest(event.event_id)
-    if mark in before.applied or ids.is_test_lead(event.lead_id):
+    if ids.is_test_lead(event.lead_id) or repeats.is_one(before, event.event_id, at):
         return Decision(before, (), changed=False)
     case = Case(before, setting, now)
     if _apply(case, event):
         # Kept even if nothing came of it: a reply that stopped nothing, or a refused command,
         # must not act when it is repeated on what has come since.
-        applied = (*case.row.applied, mark)[-APPLIED_LIMIT:]
-        case.row = changed(case.row, applied=applied, touched_at=now)
+        case.row = changed(repeats.applied(case.row, event.event_id, at), touched_at=now)
     return _passed(case, before)
 
 

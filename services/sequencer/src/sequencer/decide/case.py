@@ -94,6 +94,7 @@ class Case:
             ended_at=self.now,
             outcome=outcome,
             version=enrollment.version,
+            cause=enrollment.cause,
         )
         self.row = changed(
             self.row,

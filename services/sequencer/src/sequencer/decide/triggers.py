@@ -8,7 +8,7 @@ from leadflow import ids
 from leadflow.records import Enrolled, EnrollmentRefused, LeadRecord, SequencePublished
 from sequencer.decide import ahead, scheduling, stops
 from sequencer.decide.case import Case, Cause, inputs
-from sequencer.model import Consent, Enrollment, LeadRow
+from sequencer.model import Consent, Enrollment, Finished, LeadRow, digest
 
 ANY_SOURCE = ("", "any")
 
@@ -39,7 +39,12 @@ def takes(sequence: SequencePublished, source: str) -> bool:
 
 def enroll(case: Case, event: LeadRecord | Cause, sequence: SequencePublished, *, by: str) -> None:
     """Enroll the lead, or say why not. Its first step is due from when the cause was recorded,
-    so that a repeat, however late, means the same times."""
+    so that a repeat, however late, means the same times. Nothing, if this cause has enrolled it
+    before: a repeat from so long ago that only the enrollment tells."""
+    cause = digest(event.event_id)
+    passages: tuple[Enrollment | Finished, ...] = (*case.row.live, *case.row.finished)
+    if any(each.sequence_id == sequence.sequence_id and each.cause == cause for each in passages):
+        return
     at = min(event.recorded_at, case.now)
     if (refusal := _refusal(case, sequence, at)) is not None:
         rule, looked_at = refusal
@@ -60,6 +65,7 @@ def enroll(case: Case, event: LeadRecord | Cause, sequence: SequencePublished, *
         enrolled_at=at,
         step_index=0,
         due_at=at,
+        cause=cause,
     )
     case.begin(enrollment)
     case.tell_of(
