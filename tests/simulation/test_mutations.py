@@ -154,7 +154,7 @@ def another_arm_each_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         messages,
         "arm_of",
-        lambda case, sequence, step: (
+        lambda case, kept, sequence, step: (
             step.arms[calendar.pick((1, 1), case.row.lead_id, step.step_id)] if step.arms else None
         ),
     )

@@ -1,6 +1,9 @@
 """Conditions, arms, stop steps, blocking tasks, exclusivity, out-of-office answers."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from leadflow import ids
 from leadflow.records import Arm
@@ -22,6 +25,68 @@ def test_a_condition_on_an_earlier_message_sees_that_it_was_opened(story: Any, w
     story.when("MessageOpened", 5, message_id=message_of(story, "hello"))
     assert words.steps_sent(story.passes(60)) == ["warm"]
     assert words.rules(story.told, "StepSkipped") == ["condition"]
+
+
+def test_a_condition_that_a_new_version_adds_knows_what_became_of_messages_before(
+    story: Any, words: Any
+) -> None:
+    story.publish("one", words.step("hello"), words.step("next", 60))
+    story.when("LeadCreated")
+    story.when("MessageOpened", 2, message_id=message_of(story, "hello"))
+    asking = words.step("next", 60, condition=("message.hello", "ne", "opened"))
+    story.publish("one", words.step("hello"), asking, version=2)
+    enrollment_id = story.row.live[0].enrollment_id
+    story.when("EnrollmentMigrateRequested", 5, enrollment_id=enrollment_id)
+    assert words.steps_sent(story.passes(60)) == []
+    [skipped] = [each for each in story.told if each.TYPE == "StepSkipped"]
+    assert (skipped.step_id, skipped.inputs["found"]) == ("next", "opened")
+
+
+def test_what_becomes_of_a_message_is_known_though_its_step_is_gone_for_a_version(
+    story: Any, words: Any
+) -> None:
+    story.publish("one", words.step("hello"), words.step("next", 60))
+    story.when("LeadCreated")
+    message = message_of(story, "hello")
+    enrollment_id = story.row.live[0].enrollment_id
+    story.publish("one", words.step("next", 60), version=2)
+    story.when("EnrollmentMigrateRequested", 5, enrollment_id=enrollment_id)
+    story.when("MessageClicked", 6, message_id=message)
+    asking = words.step("next", 60, condition=("message.hello", "eq", "clicked"))
+    story.publish("one", words.step("hello"), asking, version=3)
+    story.when("EnrollmentMigrateRequested", 7, enrollment_id=enrollment_id, to_version=3)
+    assert words.steps_sent(story.passes(60)) == ["next"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("MessageSent", "sent"),
+        ("MessageDelivered", "delivered"),
+        ("MessageFailed", "failed"),
+        ("MessageOpened", "opened"),
+        ("MessageClicked", "clicked"),
+    ],
+)
+def test_what_becomes_of_a_message_that_is_sent_again_counts_as_of_the_first(
+    story: Any, words: Any, kind: str, what: str
+) -> None:
+    story.publish(
+        "one", words.step("hello"), words.step("cold", 60, condition=("message.hello", "ne", what))
+    )
+    story.when("LeadCreated")
+    [again] = story.when("ResendRequested", 2, message_id=message_of(story, "hello"))
+    story.when(kind, 3, message_id=again.message_id)
+    assert words.steps_sent(story.passes(60)) == []
+
+
+def test_what_is_told_of_a_message_twice_is_kept_once(story: Any, words: Any) -> None:
+    story.publish("one", words.step("hello"), words.step("next", 60))
+    story.when("LeadCreated")
+    for _ in range(2):
+        story.when("MessageOpened", 2, message_id=message_of(story, "hello"))
+    story.when("MessageOpened", 2, message_id="of somebody else")
+    assert story.row.live[0].outcomes == ("hello:opened",)
 
 
 def test_an_open_by_a_scanner_counts_for_no_condition(story: Any, words: Any) -> None:
@@ -92,6 +157,60 @@ def test_a_lead_keeps_its_arm_and_arms_share_leads_by_weight(words: Any) -> None
         assert [each.body for each in words.queued(story.told)] == [first, first]
         seen.append(first)
     assert 60 < seen.count("short") < 140  # 100 expected; 3 deviations are 26
+
+
+def arms_of(**weights: int) -> tuple[Arm, ...]:
+    return tuple(
+        Arm(name=name, weight=weight, template_name=name, subject=name, body=name)
+        for name, weight in weights.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "later", [{"a": 1, "b": 4}, {"b": 1, "a": 1}, {"c": 9, "a": 1, "b": 1}], ids=str
+)
+@pytest.mark.parametrize("migrated", [False, True])
+def test_an_arm_sticks_whatever_the_weights_and_the_order_of_a_later_step(
+    words: Any, later: dict[str, int], migrated: bool
+) -> None:
+    first, second = words.step("x", arms=arms_of(a=1, b=1)), words.step("y", 10)
+    changed = replace(second, arms=arms_of(**later))
+    seen: set[str] = set()
+    for number in range(60):
+        story = words.story()
+        story.publish("one", first, second if migrated else changed)
+        story.happens(story.event("LeadCreated", lead_id=f"5b0e5a1c-6f0f-5c55-9a0c-{number:012}"))
+        if migrated:
+            story.publish("one", first, changed, version=2)
+            enrollment_id = story.row.live[0].enrollment_id
+            story.when("EnrollmentMigrateRequested", 5, enrollment_id=enrollment_id)
+        story.passes(10)
+        one, two = words.queued(story.told)
+        assert one.body == two.body
+        seen.add(one.body)
+    assert seen == {"a", "b"}
+
+
+def test_an_arm_that_a_later_step_does_not_have_or_gives_nobody_is_drawn_anew_and_kept_too(
+    words: Any,
+) -> None:
+    shares: list[tuple[str, ...]] = []
+    for number in range(60):
+        story = words.story()
+        story.publish(
+            "one",
+            words.step("x", arms=arms_of(a=1, b=1)),
+            words.step("y", 10, arms=arms_of(c=1, a=0, d=1)),
+            words.step("z", 20, arms=arms_of(d=1, e=9, c=1)),
+            words.step("end", 30, arms=arms_of(e=1, b=9, a=9)),
+            words.step("last", 40),
+        )
+        story.happens(story.event("LeadCreated", lead_id=f"5b0e5a1c-6f0f-5c55-9a0c-{number:012}"))
+        story.until(30)
+        shares.append(tuple(each.body for each in words.queued(story.told)))
+    assert set(shares) == {(x, y, y, x) for x in "ab" for y in "cd"} & set(shares)
+    assert {x for x, *_ in shares} == {"a", "b"}
+    assert {y for _, y, *_ in shares} == {"c", "d"}
 
 
 def test_a_blocking_task_holds_the_next_step_until_it_is_done(story: Any, words: Any) -> None:

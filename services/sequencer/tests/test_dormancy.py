@@ -147,6 +147,37 @@ def test_after_a_bounce_or_a_complaint_a_lead_is_left_alone(
     assert words.steps_sent(story.until(390 * DAY)) == []
 
 
+@pytest.mark.parametrize("kind", ["MessageBounced", "MessageComplained"])
+def test_so_it_is_if_that_comes_after_the_last_step(story: Any, words: Any, kind: str) -> None:
+    story.publish("nurture", words.step("n"))
+    story.publish("by-hand", words.step("h"), trigger=("manual", ""), reentry_rule="always")
+    story.when("LeadCreated")
+    story.when("EnrollRequested", 1, sequence_id="acme.by-hand")
+    assert story.row.live == ()
+    story.when(kind, 5)
+    story.when("EnrollRequested", 6, sequence_id="acme.by-hand")
+    assert "Enrolled" not in words.types(story.until(390 * DAY))
+
+
+def test_a_soft_bounce_after_the_last_step_keeps_nobody_from_being_dormant(
+    story: Any, words: Any
+) -> None:
+    story.publish("nurture", words.step("n"))
+    story.when("LeadCreated")
+    story.when("MessageBounced", 5, bounce_type="soft")
+    assert words.steps_sent(story.until(60 * DAY)) == ["back"]
+
+
+def test_whoever_responds_after_a_complaint_is_asked_again_when_silent(
+    story: Any, words: Any
+) -> None:
+    story.publish("nurture", words.step("n"))
+    story.when("LeadCreated")
+    story.when("MessageComplained", 5)
+    story.when("QuoteRequested", 6)
+    assert words.steps_sent(story.until(6 + 60 * DAY)) == ["back"]
+
+
 def test_a_lead_that_refused_all_channels_is_refused_once_by_that_rule(
     story: Any, words: Any
 ) -> None:

@@ -1,8 +1,15 @@
 """What happens to an enrolled lead when its sequence has a new version, and when it is moved."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+
+from leadflow import ids
+from leadflow.records.common import SendWindow
+
+DAY = 1440
 
 
 def begun(story: Any, words: Any, *names: str) -> None:
@@ -129,3 +136,122 @@ def test_what_a_migration_skipped_is_neither_sent_nor_told_again_by_the_next(
     story.when("EnrollmentMigrateRequested", 2, enrollment_id=enrollment_id, to_version=3)
     assert words.steps_sent(story.passes(500)) == ["b"]
     assert left_behind(story.told) == [("c", 1, "left_behind")]
+
+
+def planned(told: list[Any]) -> list[Any]:
+    return [(each.step_id, each.due_at) for each in told if each.TYPE == "StepScheduled"]
+
+
+@pytest.mark.parametrize("delay_from", ["enrollment", "previous"])
+def test_a_step_whose_text_changed_alone_keeps_its_time(
+    story: Any, words: Any, delay_from: str
+) -> None:
+    later = words.step("b", delay_days=7, delay_from=delay_from)
+    story.publish("one", words.step("a"), later)
+    story.when("LeadCreated")
+    told = moved(story, words, words.step("a"), replace(later, subject="Mended"), at=6 * DAY)
+    assert planned(told) == []
+    assert story.row.live[0].due_at == words.at(7 * DAY)
+    assert words.steps_sent(story.passes(7 * DAY - 1)) == []
+    [message] = words.queued(story.passes(7 * DAY))
+    assert message.subject == "Mended"
+
+
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        ({"delay_days": 9}, 30 + 9 * DAY),
+        ({"delay_days": 8, "delay_minutes": 5}, 35 + 8 * DAY),
+        ({"delay_days": 2}, 6 * DAY),  # that is past, and it goes out now
+        ({"delay_days": 9, "delay_from": "enrollment"}, 9 * DAY),
+    ],
+)
+def test_a_new_delay_counts_from_when_the_step_above_went_out(
+    story: Any, words: Any, changes: dict[str, Any], due: int
+) -> None:
+    later = words.step("b", delay_days=7, delay_from="previous")
+    story.publish("one", words.step("a", 30), later)
+    story.when("LeadCreated")
+    story.passes(30)
+    told = moved(story, words, words.step("a", 30), replace(later, **changes), at=6 * DAY)
+    assert planned(told) == [("b", words.at(due))]
+    assert words.steps_sent(story.told) == (["a", "b"] if due == 6 * DAY else ["a"])
+
+
+def test_a_new_delay_from_the_enrollment_counts_from_there(story: Any, words: Any) -> None:
+    story.publish("one", words.step("a", 30), words.step("b", 7 * DAY))
+    story.when("LeadCreated")
+    story.passes(30)
+    told = moved(story, words, words.step("a", 30), words.step("b", 9 * DAY), at=6 * DAY)
+    assert planned(told) == [("b", words.at(9 * DAY))]
+
+
+def test_a_step_in_place_of_a_removed_one_counts_from_the_step_above_too(
+    story: Any, words: Any
+) -> None:
+    story.publish("one", words.step("a"), words.step("b", 7 * DAY, delay_from="previous"))
+    story.when("LeadCreated")
+    story.passes(0)
+    new = words.step("c", 8 * DAY, delay_from="previous")
+    assert planned(moved(story, words, words.step("a"), new, at=6 * DAY)) == [
+        ("c", words.at(8 * DAY))
+    ]
+
+
+def test_a_step_planned_anew_is_another_event_than_its_first_plan(story: Any, words: Any) -> None:
+    begun(story, words, "a", "b")
+    moved(story, words, words.step("a"), words.step("b", 90))
+    plans = [each for each in story.told if each.TYPE == "StepScheduled" and each.step_id == "b"]
+    assert [each.due_at for each in plans] == [words.at(60), words.at(90)]
+    assert len({each.event_id for each in plans}) == 2
+
+
+def test_a_new_window_gives_a_step_another_time(story: Any, words: Any) -> None:
+    begun(story, words, "a", "b")
+    window = SendWindow(start="09:00", end="17:00", days=(), holidays=True)
+    story.publish("one", words.step("a"), words.step("b", 60), version=2, window=window)
+    enrollment_id = story.row.live[0].enrollment_id
+    told = story.when("EnrollmentMigrateRequested", 1, enrollment_id=enrollment_id)
+    # 09:00 in Chicago is six hours after the story began.
+    assert planned(told) == [("b", words.at(0) + timedelta(hours=6))]
+
+
+@pytest.mark.parametrize("still_there", [False, True])
+def test_a_task_that_a_new_version_lets_nobody_wait_for_is_waited_for_no_longer(
+    story: Any, words: Any, still_there: bool
+) -> None:
+    task = words.step("task", channel="task", blocks=True)
+    story.publish("one", task, words.step("b", 60, delay_from="previous"))
+    story.when("LeadCreated")
+    assert story.row.live[0].waits_for == "task"
+    b = words.step("b", 60, delay_from="previous")
+    steps = [replace(task, blocks=False), b] if still_there else [b]
+    told = moved(story, words, *steps, at=10)
+    assert words.rules(told, "EnrollmentResumed") == ["task_gone"]
+    assert planned(told) == [("b", words.at(70))]
+    assert words.steps_sent(story.until(70)) == ["b"]
+
+
+def test_a_task_that_a_new_version_has_too_is_waited_for_still(story: Any, words: Any) -> None:
+    task = words.step("task", channel="task", blocks=True)
+    story.publish("one", task, words.step("b", 60))
+    story.when("LeadCreated")
+    told = moved(story, words, task, words.step("b", 90), at=10)
+    assert words.types(told) == ["EnrollmentMigrated"]
+    assert words.steps_sent(story.passes(500)) == []
+    message_id = ids.message_id(story.row.live[0].enrollment_id, "task")
+    assert words.steps_sent(story.when("TaskCompleted", 500, message_id=message_id)) == ["b"]
+
+
+def test_a_jump_does_not_tell_of_steps_that_the_lead_has_had(story: Any, words: Any) -> None:
+    begun(story, words, "a", "b", "c", "d")
+    story.passes(60)
+    fork = words.step(
+        "c", 70, channel="condition", condition=("temperature", "eq", "hot"), otherwise="d"
+    )
+    steps = [words.step("a"), fork, words.step("b", 80), words.step("x", 90), words.step("d", 95)]
+    moved(story, words, *steps, at=61)
+    told = story.until(500)
+    skipped = [(each.step_id, each.rule) for each in told if each.TYPE == "StepSkipped"]
+    assert skipped == [("c", "condition"), ("x", "jumped_over")]
+    assert words.steps_sent(told) == ["d"]

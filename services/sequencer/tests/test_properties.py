@@ -90,11 +90,11 @@ def test_a_lead_gets_no_more_messages_in_a_time_than_its_cap(
 
 @ALWAYS_THE_SAME
 @given(plans(("email", "sms", "task")), happenings())
-def test_a_lead_has_one_arm_of_each_sequence(
+def test_an_enrollment_keeps_every_arm_that_it_has_once_had(
     words: Any, plan: Plan, happenings: list[Happening]
 ) -> None:
     life = Life(words, plan).live(happenings).to_the_end()
-    drawn: dict[tuple[str, tuple[int, ...]], set[str]] = {}
+    kept: dict[str, list[str]] = {}
     weights = {
         (sequence.sequence_id, step.step_id): tuple(arm.weight for arm in step.arms)
         for sequence in life.definitions.values()
@@ -104,10 +104,15 @@ def test_a_lead_has_one_arm_of_each_sequence(
         if each.TYPE == "StepFired":
             of_step = weights[each.sequence_id, each.step_id]
             assert bool(each.arm) == bool(of_step)
-            drawn.setdefault((each.sequence_id, of_step), set()).add(each.arm)
+            if not of_step:
+                continue
+            names = kept.setdefault(each.enrollment_id, [])
+            there = [f"arm-{n}" for n, weight in enumerate(of_step) if weight]
             chosen = each.arm.removeprefix("arm-")
             assert not sum(of_step) or of_step[int(chosen)], "an arm that nobody gets"
-    assert all(len(arms) == 1 for arms in drawn.values())
+            again = [name for name in names if name in there]
+            assert not again or each.arm == again[0]
+            names.append(each.arm)
 
 
 @ALWAYS_THE_SAME

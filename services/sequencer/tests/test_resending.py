@@ -73,6 +73,52 @@ def test_a_resend_has_the_values_of_now_and_the_arm_of_then(story: Any, words: A
     assert again.recipient == "new@example.com"
 
 
+def arms_of(**weights: int) -> tuple[Arm, ...]:
+    return tuple(
+        Arm(name=name, weight=weight, template_name=name, subject=name, body=name)
+        for name, weight in weights.items()
+    )
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_a_resend_has_the_arm_that_was_kept_from_an_earlier_step(words: Any, over: bool) -> None:
+    steps = [words.step("x", arms=arms_of(a=1, b=1)), words.step("y", 10, arms=arms_of(b=1, a=4))]
+    for number in range(20):
+        story = words.story()
+        story.publish("one", *steps, *([] if over else [words.step("end", 9_000)]))
+        lead_id = f"5b0e5a1c-6f0f-5c55-9a0c-{number:012}"
+        story.happens(story.event("LeadCreated", lead_id=lead_id))
+        story.passes(10)
+        bodies = {}
+        for step_id in "xy":
+            message_id = ids.message_id(ids.enrollment_id(lead_id, ONE, 1), step_id)
+            event = story.event("ResendRequested", 20, message_id=message_id, lead_id=lead_id)
+            [again] = story.happens(event)
+            [first] = [e for e in words.queued(story.told) if e.message_id == message_id]
+            bodies[step_id] = (first.body, again.body)
+        assert len({*bodies["x"], *bodies["y"]}) == 1
+
+
+def test_a_resend_has_its_arm_though_a_new_version_gives_it_nobody_any_more(words: Any) -> None:
+    for number in range(20):
+        story = words.story()
+        story.publish("one", words.step("x", arms=arms_of(a=1, b=1)), words.step("end", 9_000))
+        lead_id = f"5b0e5a1c-6f0f-5c55-9a0c-{number:012}"
+        story.happens(story.event("LeadCreated", lead_id=lead_id))
+        [first] = words.queued(story.told)
+        story.publish(
+            "one", words.step("x", arms=arms_of(a=0, b=1)), words.step("end", 9_000), version=2
+        )
+        enrollment_id = ids.enrollment_id(lead_id, ONE, 1)
+        moved = story.event(
+            "EnrollmentMigrateRequested", 5, enrollment_id=enrollment_id, lead_id=lead_id
+        )
+        story.happens(moved)
+        event = story.event("ResendRequested", 20, message_id=first.message_id, lead_id=lead_id)
+        [again] = story.happens(event)
+        assert again.body == first.body
+
+
 def test_a_stop_refuses_a_resend(story: Any, words: Any) -> None:
     story.publish("one", words.step("hello"), words.step("later", 60))
     story.when("LeadCreated")

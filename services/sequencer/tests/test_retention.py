@@ -87,6 +87,18 @@ def test_a_bounce_or_a_complaint_is_never_forgotten(
     story.when("LeadCreated")
     story.when(kind, 5)
     story.until(5_000 * DAY)
+    assert {each.outcome for each in story.row.finished} == {rule}
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("MessageBounced", "bounce"),
+                                            ("MessageComplained", "complaint")])  # fmt: skip
+def test_nor_is_one_that_came_after_the_last_step(
+    story: Any, words: Any, kind: str, rule: str
+) -> None:
+    story.publish("one", words.step("hello"), reentry_rule="always")
+    story.when("LeadCreated")
+    story.when(kind, 5)
+    story.until(5_000 * DAY)
     assert [each.outcome for each in story.row.finished] == [rule]
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from leadflow import ids
-from leadflow.records import LeadRecord, SequencePublished
+from leadflow.records import LeadRecord, SequencePublished, SequenceStep
 
 from . import hours
 from .passage import Passage, owner_task, scopes
@@ -42,6 +42,7 @@ class LeadModel:
         self._revision = -1
         self._seen: set[str] = set()
         self.silent_since: datetime | None = None
+        self.unwanted_since: datetime | None = None  # a complaint, an address that is none
         self.woken = False  # since then
         self.touched: datetime | None = None
         self.wrong: list[str] = []
@@ -113,6 +114,7 @@ class LeadModel:
             and not self.live
             and self._stage[1] != CLOSING_STAGE
             and all(each.ended_on is None or each.ended_on < since for each in self._refusals())
+            and (self.unwanted_since is None or self.unwanted_since < since)
         )
 
     def _refusals(self) -> list[Passage]:
@@ -143,7 +145,8 @@ class LeadModel:
 
     def is_kept(self) -> bool:
         """Whether something of it is needed for good: a refusal."""
-        return bool(self._refusals()) or self.refused_at is not None
+        unwanted = self.unwanted_since is not None or bool(self._refusals())
+        return unwanted or self.refused_at is not None
 
     def forget(self, now: datetime) -> None:
         touched = self.touched or now
@@ -180,9 +183,16 @@ class LeadModel:
         self._schedule(passage, now, count)
 
     def _schedule(
-        self, passage: Passage, after: datetime, count: int, *, begins: bool = False
+        self,
+        passage: Passage,
+        after: datetime,
+        count: int,
+        *,
+        begins: bool = False,
+        earliest: datetime | None = None,
     ) -> None:
         """When the next step is due, the one before being done at `after`."""
+        passage.stepped_at = after
         steps = passage.sequence.steps
         while passage.index < len(steps) and passage.step.step_id in passage.passed:
             passage.index += 1
@@ -191,7 +201,7 @@ class LeadModel:
             return
         step = passage.step
         base = after if step.delay_from == "previous" else passage.enrolled_at
-        due = max(after, base + timedelta(minutes=step.delay_minutes))
+        due = max(earliest or after, base + timedelta(minutes=step.delay_minutes))
         wanted = hours.windows(passage.sequence, step.channel)
         if (back := self._back(passage, due)) is not None:
             passage.due = hours.opens(wanted, self.zone, back)
@@ -244,8 +254,10 @@ class LeadModel:
                 for passage in self.live:
                     passage.note(getattr(record, "message_id", ""), "bounced")
             case "MessageBounced":
+                self.unwanted_since = min(record.recorded_at, now)
                 self._stop("bounce", count)
             case "MessageComplained":
+                self.unwanted_since = min(record.recorded_at, now)
                 self._stop("complaint", count)
             case "EnrollmentPauseRequested" | "EnrollmentResumeRequested":
                 for passage in named:
@@ -273,6 +285,8 @@ class LeadModel:
                 ):
                     self.refused.remove(again)
                     self.resent.append(again)
+                    if not passage.ended:
+                        passage.resent[again] = step.step_id
                     if step.channel == "email":
                         self._sent.append(now)
 
@@ -351,12 +365,26 @@ class LeadModel:
             place += 1
         passage.sequence, passage.passed, passage.index = new, frozenset(behind), place
         passage.moved = True
-        same = place < len(there) and new.steps[place] == standing
-        if not passage.waits_for and not same:
+        task = passage.waits_for
+        if task and not any(each.step_id == task and each.blocks for each in new.steps):
+            passage.waits_for = ""
             self._schedule(passage, now, count)
+            return
+        same = (
+            place < len(there)
+            and standing is not None
+            and (old.window, *_timing(standing)) == (new.window, *_timing(new.steps[place]))
+        )
+        if not passage.waits_for and not same:
+            self._schedule(passage, passage.stepped_at, count, earliest=now)
 
     def _stop(self, rule: str, count: int) -> None:
         for passage in self.live:
             always = rule in ("opt_out", "bounce", "complaint")
             if always or rule in passage.sequence.stop_on:
                 passage.end(rule, count)
+
+
+def _timing(step: SequenceStep) -> tuple[str, str, int, str]:
+    """What a step's time depends on here."""
+    return step.step_id, step.channel, step.delay_minutes, step.delay_from

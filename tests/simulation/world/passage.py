@@ -32,6 +32,8 @@ class Passage:
     moved: bool = False
     done: set[str] = field(default_factory=set)
     outcomes: set[str] = field(default_factory=set)
+    resent: dict[str, str] = field(default_factory=dict)
+    stepped_at: datetime = START
     ended: str = ""
     ended_at: int = 0
     ended_on: datetime | None = None
@@ -65,11 +67,11 @@ class Passage:
         return found != (step.condition.op == "ne")
 
     def note(self, message_id: str, what: str) -> None:
-        """Something became of a message, which a step of this version may ask for."""
-        asked = {each.condition.field for each in self.sequence.steps if each.condition}
-        for step in self.sequence.steps:
-            if f"message.{step.step_id}" in asked and self.message_id(step.step_id) == message_id:
-                self.outcomes.add(f"{step.step_id}:{what}")
+        """Something became of a message, which a step of this version, or of a later one, may ask
+        for. `resent` are the messages that repeat the one of a step."""
+        for step_id in {each.step_id for each in self.sequence.steps} | self.passed:
+            if self.message_id(step_id) == message_id or self.resent.get(message_id) == step_id:
+                self.outcomes.add(f"{step_id}:{what}")
 
     def end(self, outcome: str, count: int) -> None:
         self.ended, self.ended_at = outcome, count

@@ -35,6 +35,7 @@ _ENDS = {
     "manual": "manual",
     "lead_active": "lead",
     "task_done": "task",
+    "task_gone": "task",
     "automation_resumed": "automation",
 }
 

@@ -54,6 +54,15 @@ from sequencer.decide import (
 from sequencer.decide.case import Case
 from sequencer.model import Decision, LeadRow, ReadUpTo, Setting
 
+WHAT_BECAME = {
+    "MessageSent": "sent",
+    "MessageDelivered": "delivered",
+    "MessageFailed": "failed",
+    "MessageOpened": "opened",
+    "MessageClicked": "clicked",
+    "MessageBounced": "bounced",
+}
+
 
 def decide(
     row: LeadRow | None,
@@ -96,7 +105,8 @@ def released(row: LeadRow, now: datetime, setting: Setting) -> datetime | None:
 
 
 def _apply(case: Case, event: LeadRecord) -> bool:
-    """Do what the event says; False if it is of no concern here, whatever the lead's state."""
+    """Do what the event says; False if it is of no concern here, whatever the lead's state, or if
+    its repeat changes nothing by itself."""
     match event:
         case LeadCreated() | LeadUpdated():
             facts.seen(case, event)
@@ -131,26 +141,24 @@ def _apply(case: Case, event: LeadRecord) -> bool:
             triggers.on_event(case, event, "quote_requested")
         case JobCompleted():
             triggers.on_event(case, event, "job_completed")
-        case MessageSent():
-            return outcomes.note(case, event.message_id, "sent")
-        case MessageDelivered():
-            return outcomes.note(case, event.message_id, "delivered")
-        case MessageFailed():
-            return outcomes.note(case, event.message_id, "failed")
+        case MessageSent() | MessageDelivered() | MessageFailed():
+            outcomes.note(case, event.message_id, WHAT_BECAME[event.TYPE])
+            return False
         case MessageOpened() | MessageClicked():
             # What a scanner or a privacy proxy opens counts for nothing (product.md).
             if event.automated:
                 return False
-            what = "opened" if isinstance(event, MessageOpened) else "clicked"
-            noted = outcomes.note(case, event.message_id, what)
-            return (isinstance(event, MessageClicked) and dormancy.responded(case, event)) or noted
+            outcomes.note(case, event.message_id, WHAT_BECAME[event.TYPE])
+            return isinstance(event, MessageClicked) and dormancy.responded(case, event)
         case MessageBounced():
-            noted = outcomes.note(case, event.message_id, "bounced")
+            outcomes.note(case, event.message_id, WHAT_BECAME[event.TYPE])
             if event.bounce_type != "hard":
-                return noted
+                return False
             stops.stop(case, event, "bounce", {"channel": event.channel})
+            dormancy.wants_no_answer(case, event, "bounce")
         case MessageComplained():
             stops.stop(case, event, "complaint", {"channel": event.channel})
+            dormancy.wants_no_answer(case, event, "complaint")
         case EnrollRequested():
             commands.enroll(case, event)
         case EnrollmentPauseRequested():

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from leadflow.records import SequencePublished
 from leadflow.records.common import SequenceStep
 from sequencer.model import Enrollment, LeadRow
 
 OF_A_MESSAGE = "message."
-
-
-def asks_about(sequence: SequencePublished, step_id: str) -> bool:
-    """Whether a later condition depends on what becomes of that step's message."""
-    field = OF_A_MESSAGE + step_id
-    return any(each.condition and each.condition.field == field for each in sequence.steps)
 
 
 def unmet(row: LeadRow, enrollment: Enrollment, step: SequenceStep) -> dict[str, object] | None:

@@ -24,12 +24,13 @@ from leadflow.records import LeadRecord, SequencePublished
 from leadflow.records.base import changed
 from sequencer.decide import triggers
 from sequencer.decide.case import Case, Cause
-from sequencer.model import LeadRow
+from sequencer.model import Finished, LeadRow
 
 TRIGGER = "dormant"
 CLOSED = frozenset({"won", "lost", "assigned"})
 """Stages of the two preset pipelines that are no longer followed up."""
 NO_ANSWER_WANTED = frozenset({"bounce", "complaint"})
+OF_NO_SEQUENCE = ""
 
 
 def responded(case: Case, event: LeadRecord) -> bool:
@@ -41,6 +42,19 @@ def responded(case: Case, event: LeadRecord) -> bool:
         case.row = changed(case.row, away_until=None)
     begin_anew(case, min(event.recorded_at, case.now))
     return True
+
+
+def wants_no_answer(case: Case, event: LeadRecord, rule: str) -> None:
+    """The lead complained, or its address bounced: that outlives the enrollments that it ended, and
+    counts where it ended none. It is a line of its own, of no sequence."""
+    said = Finished(
+        sequence_id=OF_NO_SEQUENCE,
+        entries=0,
+        ended_at=min(event.recorded_at, case.now),
+        outcome=rule,
+    )
+    others = (each for each in case.row.finished if each.sequence_id != OF_NO_SEQUENCE)
+    case.row = changed(case.row, finished=(*others, said))
 
 
 def begin_anew(case: Case, at: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from leadflow import ids
@@ -105,15 +106,17 @@ def _go_on(
                 stops.finish(case, enrollment, "condition", unmet)
                 return
             for index, each in enumerate(sequence.steps[after:target], after):
-                jumped = changed(enrollment, step_index=index)
-                skip(case, jumped, each, "jumped_over", {"from": step.step_id})
+                if each.step_id not in enrollment.passed:
+                    jumped = changed(enrollment, step_index=index)
+                    skip(case, jumped, each, "jumped_over", {"from": step.step_id})
             after = target
     elif step.channel == "stop":
         stops.finish(case, enrollment, "stop_step", {"step": step.step_id})
         return
     elif step.channel not in ("wait", "condition"):
-        sent = _run(case, enrollment, sequence, step)
-        open_task = sent and step.blocks and step.channel in recipients.FOR_PEOPLE
+        fired = _run(case, enrollment, sequence, step)
+        open_task = fired and step.blocks and step.channel in recipients.FOR_PEOPLE
+        enrollment = fired or enrollment
         if open_task and _done(step) not in enrollment.outcomes:
             _wait_for_task(case, enrollment, step, after)
             return
@@ -153,26 +156,40 @@ def task_done(case: Case, message_id: str, by: str) -> None:
             _note_done(case, enrollment, message_id)
             continue
         sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
-        freed = changed(enrollment, waits_for="")
-        if sequence is None:
-            # Held as soon as it is looked at, until its definition is there again.
-            freed = changed(freed, due_at=case.now)
-            case.change(freed)
-        else:
-            following = schedule(case, freed, sequence, freed.step_index, after=case.now)
-            if following is None:
-                return
-            freed = following
-        case.tell_of(
-            EnrollmentResumed,
-            freed,
-            (step_id, "task_done"),
-            case.now,
-            rule="task_done",
-            inputs=inputs({"step": step_id, "by": by, **holds.left(freed)}),
-            next_due_at=freed.due_at,
-        )
+        go_on(case, enrollment, sequence, enrollment.step_index, "task_done", {"by": by})
         return
+
+
+def go_on(
+    case: Case,
+    enrollment: Enrollment,
+    sequence: SequencePublished | None,
+    index: int,
+    rule: str,
+    looked_at: Mapping[str, object],
+    *cause: str,
+) -> None:
+    """A task that the enrollment waits for is waited for no longer: step `index` is next."""
+    step_id = enrollment.waits_for
+    freed = changed(enrollment, waits_for="")
+    if sequence is None:
+        # Held as soon as it is looked at, until its definition is there again.
+        freed = changed(freed, due_at=case.now)
+        case.change(freed)
+    else:
+        following = schedule(case, freed, sequence, index, after=case.now)
+        if following is None:
+            return
+        freed = following
+    case.tell_of(
+        EnrollmentResumed,
+        freed,
+        (step_id, rule, *cause),
+        case.now,
+        rule=rule,
+        inputs=inputs({"step": step_id, **looked_at, **holds.left(freed)}),
+        next_due_at=freed.due_at,
+    )
 
 
 def _note_done(case: Case, enrollment: Enrollment, message_id: str) -> None:
@@ -197,14 +214,15 @@ def _done_at(case: Case, enrollment: Enrollment) -> datetime:
 
 def _run(
     case: Case, enrollment: Enrollment, sequence: SequencePublished, step: SequenceStep
-) -> bool:
-    """Queue the step's message, or say why not; whether it was queued."""
+) -> Enrollment | None:
+    """Queue the step's message, or say why not; the enrollment with the arm that it keeps from now
+    on, None if nothing was queued."""
     found = recipients.find(case.row, sequence, step.channel, case.setting, case.now)
     if isinstance(found, recipients.Nobody):
         skip(case, enrollment, step, found.rule, found.looked_at)
-        return False
+        return None
     message_id = ids.message_id(enrollment.enrollment_id, step.step_id)
-    arm = messages.arm_of(case, sequence, step)
+    arm = messages.arm_of(case, enrollment.arms, sequence, step)
     case.tell_of(
         StepFired,
         enrollment,
@@ -229,7 +247,9 @@ def _run(
         due_at=enrollment.due_at,
     )
     timing.count(case, step.channel)
-    return True
+    enrollment = changed(enrollment, arms=messages.keeping(enrollment.arms, step, arm))
+    case.change(enrollment)
+    return enrollment
 
 
 def skip(

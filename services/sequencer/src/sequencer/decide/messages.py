@@ -9,7 +9,7 @@ from leadflow.records import MessageQueued, SequencePublished
 from leadflow.records.common import Arm, SequenceStep
 from sequencer.decide import calendar, recipients
 from sequencer.decide.case import Case
-from sequencer.model import Enrollment
+from sequencer.model import Enrollment, KeptArm
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,41 @@ class Text:
     body_html: str = ""
 
 
-def arm_of(case: Case, sequence: SequencePublished, step: SequenceStep) -> Arm | None:
-    """The arm of an A/B step that this lead has, in every step with the same weights."""
+def arm_of(
+    case: Case, kept: tuple[KeptArm, ...], sequence: SequencePublished, step: SequenceStep
+) -> Arm | None:
+    """The arm of an A/B step: the first of those kept that it has, whatever its weight there, but
+    0, for then nobody gets it any more. Else one is drawn, in proportion to the weights."""
     if not step.arms:
         return None
+    there = {each.name: each for each in step.arms if each.weight > 0}
+    for each in kept:
+        if each.name in there:
+            return there[each.name]
     weights = tuple(each.weight for each in step.arms)
     return step.arms[calendar.pick(weights, case.row.lead_id, sequence.sequence_id)]
+
+
+def keeping(kept: tuple[KeptArm, ...], step: SequenceStep, arm: Arm | None) -> tuple[KeptArm, ...]:
+    """What is kept after a step went out with this arm."""
+    if arm is None or any(each.name == arm.name for each in kept):
+        return kept
+    return (*kept, KeptArm(step.step_id, arm.name))
+
+
+def arm_then(
+    case: Case, enrollment: Enrollment, sequence: SequencePublished, step: SequenceStep
+) -> Arm | None:
+    """The arm that a step went out with. Of an enrollment that is over, no arm is kept: they are
+    drawn again as they were, through the steps down to this one."""
+    kept = enrollment.arms
+    for each in sequence.steps if not kept else ():
+        kept = keeping(kept, each, arm_of(case, kept, sequence, each))
+        if each.step_id == step.step_id:
+            break
+    own = next((each.name for each in kept if each.of == step.step_id), None)
+    arm = next((each for each in step.arms if each.name == own), None)
+    return arm or arm_of(case, kept, sequence, step)
 
 
 def text_of(step: SequenceStep, arm: Arm | None) -> Text:

@@ -9,17 +9,33 @@ Where it goes on, with the steps before it in its old version behind it for good
 From there on steps that are behind it are passed over, so that nobody gets one twice. Steps before
 that place which the lead never had, added there or moved there, are not made up for: each is told
 as skipped by the migration.
+
+Its next step keeps its time where nothing changed of what that depends on, its text may. Else its
+delay counts as ever: from the enrollment, or from when the step above went out, not from now. A
+task that it waits for, and that the new version has no more or lets nobody wait for, is waited for
+no longer.
 """
 
 from __future__ import annotations
 
 from leadflow.records import EnrollmentMigrated, EnrollmentMigrateRequested, SequencePublished
 from leadflow.records.base import changed
+from leadflow.records.common import SequenceStep
 from sequencer.decide import firing, scheduling
 from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
 
 LEFT_BEHIND = "left_behind"
+TASK_GONE = "task_gone"
+TIMING = (
+    "step_id",
+    "channel",
+    "delay_minutes",
+    "delay_days",
+    "delay_business_days",
+    "delay_from",
+    "spread_minutes",
+)
 
 
 def migrate(case: Case, event: EnrollmentMigrateRequested, enrollment: Enrollment) -> int | None:
@@ -56,13 +72,24 @@ def migrate(case: Case, event: EnrollmentMigrateRequested, enrollment: Enrollmen
     for number, each in enumerate(new.steps[:index]):
         if each.step_id not in behind:
             firing.skip(case, changed(moved, step_index=number), each, LEFT_BEHIND, looked_at)
-    if moved.waits_for:
+    if moved.waits_for and any(e.step_id == moved.waits_for and e.blocks for e in new.steps):
         case.change(changed(moved, step_index=index))
-    elif following is not None and following == standing:
-        case.change(changed(moved, step_index=index))  # nothing changed for it, nor its time
+    elif moved.waits_for:
+        firing.go_on(case, moved, new, index, TASK_GONE, looked_at, event.event_id)
+    elif following is not None and (old.window, _timing(following)) == (
+        new.window,
+        _timing(standing),
+    ):
+        case.change(changed(moved, step_index=index))  # nothing changed for its time
     else:
-        scheduling.schedule(case, moved, new, index, after=case.now)
+        after = moved.stepped_at or case.now
+        scheduling.schedule(case, moved, new, index, after=after, anew=event.event_id)
     return None
+
+
+def _timing(step: SequenceStep | None) -> tuple[object, ...] | None:
+    """All of a step that its time depends on, and which it is."""
+    return None if step is None else tuple(getattr(step, name) for name in TIMING)
 
 
 def place(old: SequencePublished, new: SequencePublished, index: int, behind: set[str]) -> int:

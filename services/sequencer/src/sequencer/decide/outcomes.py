@@ -1,4 +1,8 @@
-"""What became of a message, as far as a later step depends on it, and automatic answers."""
+"""What became of the messages of an enrollment, and automatic answers.
+
+All of it is kept, not only what a condition asks about: the enrollment may be migrated to a version
+that asks. What becomes of a message that repeats one counts as what became of that one.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ from datetime import date, datetime, timedelta
 from leadflow import ids
 from leadflow.records import ReplyReceived
 from leadflow.records.base import changed
-from sequencer.decide import calendar, conditions, scheduling, stops, timing
+from sequencer.decide import calendar, scheduling, stops, timing
 from sequencer.decide.case import Case
+from sequencer.model import Enrollment
 
 UNKNOWN_ABSENCE = timedelta(days=3)
 """How long an automatic answer holds what would go out sooner, if it does not name a day."""
@@ -16,22 +21,26 @@ LONGEST_ABSENCE = timedelta(days=60)
 MORNING = 9
 
 
-def note(case: Case, message_id: str | None, what: str) -> bool:
-    """Remember it if a condition of its enrollment's sequence asks; whether one does."""
-    for enrollment in case.row.live:
-        sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
-        for step in sequence.steps if sequence is not None else ():
-            if (
-                sequence is None
-                or not conditions.asks_about(sequence, step.step_id)
-                or message_id != ids.message_id(enrollment.enrollment_id, step.step_id)
-            ):
-                continue
-            outcome = f"{step.step_id}:{what}"
-            if outcome not in enrollment.outcomes:
-                case.change(changed(enrollment, outcomes=(*enrollment.outcomes, outcome)))
-            return True
-    return False
+def note(case: Case, message_id: str | None, what: str) -> None:
+    """Remember it while the enrollment of the message is live. To note it again changes nothing."""
+    for enrollment in case.row.live if message_id else ():
+        step_id = _step_of(case, enrollment, message_id)
+        outcome = f"{step_id}:{what}"
+        if step_id is not None and outcome not in enrollment.outcomes:
+            case.change(changed(enrollment, outcomes=(*enrollment.outcomes, outcome)))
+
+
+def _step_of(case: Case, enrollment: Enrollment, message_id: str | None) -> str | None:
+    """The step of an enrollment that a message is of, also one that its version has no more."""
+    for each in enrollment.resent:
+        if each.message_id == message_id:
+            return each.step_id
+    sequence = case.setting.sequences.get(enrollment.sequence_id, enrollment.version)
+    steps = () if sequence is None else sequence.steps
+    for step_id in (*(each.step_id for each in steps), *enrollment.passed):
+        if message_id == ids.message_id(enrollment.enrollment_id, step_id):
+            return step_id
+    return None
 
 
 def out_of_office(case: Case, event: ReplyReceived) -> None:

@@ -17,10 +17,12 @@ from leadflow.records.base import changed
 from leadflow.records.common import SequenceStep
 from sequencer.decide import firing, holds, messages, recipients, timing
 from sequencer.decide.case import Case
-from sequencer.model import Enrollment
+from sequencer.model import Enrollment, Resent
 
 OWN_ENDS = frozenset({"completed", "stop_step", "condition"})
 """Ends that are the sequence's own: nothing speaks against one of its messages."""
+RESENT_KEPT = 16
+"""Of how many of an enrollment's repeated messages it is known what they repeat."""
 ENTRIES_BACK = 20
 """How many of the last passages through a sequence a message is looked for in."""
 
@@ -49,18 +51,23 @@ def resend(case: Case, event: ResendRequested) -> None:
         looked_at = {**looked_at, "resend_of": event.message_id, "by": event.requested_by}
         firing.skip(case, enrollment, step, rule, looked_at, event.event_id)
         return
+    message_id = ids.derived_id("resend", event.message_id, event.event_id)
     messages.queue(
         case,
         enrollment,
         sequence,
         to,
-        message_id=ids.derived_id("resend", event.message_id, event.event_id),
+        message_id=message_id,
         step_id=step.step_id,
         channel=step.channel,
-        text=messages.text_of(step, messages.arm_of(case, sequence, step)),
+        text=messages.text_of(step, messages.arm_then(case, enrollment, sequence, step)),
         due_at=case.now,
         resend_of=event.message_id,
     )
+    for live in case.row.live:
+        if live.enrollment_id == enrollment.enrollment_id:
+            resent = (*live.resent, Resent(step.step_id, message_id))[-RESENT_KEPT:]
+            case.change(changed(live, resent=resent))
     timing.count(case, step.channel)
 
 

@@ -24,9 +24,11 @@ def schedule(
     *,
     after: datetime,
     begins: bool = False,
+    anew: str = "",
 ) -> Enrollment | None:
     """Make step `index` the next one; None if there is no such step and all is done. `begins`:
-    it is the first of an enrollment that has just begun.
+    it is the first of an enrollment that has just begun. `anew` is the event because of which a
+    step is planned that may have been planned before; it is due from now on then.
 
     `after` is when the step before it was done, or the enrollment began. A step is never due
     before that, so steps keep their order whatever their delays say.
@@ -38,9 +40,10 @@ def schedule(
         case.end(enrollment, "completed")
         return None
     step = sequence.steps[index]
-    slot = timing.due(case, enrollment, sequence, step, after)
-    enrollment = changed(enrollment, step_index=index, due_at=slot.at, held_by="")
-    _told(case, enrollment, step, slot, (step.step_id,))
+    earliest = max(after, case.now) if anew else after
+    slot = timing.due(case, enrollment, sequence, step, after, earliest)
+    enrollment = changed(enrollment, step_index=index, due_at=slot.at, held_by="", stepped_at=after)
+    _told(case, enrollment, step, slot, (step.step_id, anew) if anew else (step.step_id,))
     if begins and index == 0 and slot.rule in ("quiet_hours", "window"):
         _tell_owner(case, enrollment, sequence, step, slot)
     return enrollment

@@ -41,8 +41,10 @@ def due(
     sequence: SequencePublished,
     step: SequenceStep,
     after: datetime,
+    earliest: datetime,
 ) -> Slot:
-    """When a step is due. `after` is when the one before was done, or the enrollment began."""
+    """When a step is due, not before `earliest`. `after` is when the one before was done, or the
+    enrollment began."""
     start = after if step.delay_from == "previous" else enrollment.enrolled_at
     at = start + timedelta(minutes=step.delay_minutes)
     zone = zone_of(case)
@@ -51,7 +53,7 @@ def due(
     if step.delay_business_days:
         holidays = case.setting.tenant(case.row.tenant_id).holidays
         at = calendar.add_business_days(at, zone, step.delay_business_days, holidays)
-    at = max(after, at)
+    at = max(earliest, at)
     slot = _returned(case, enrollment, sequence, step, at) or opened(case, sequence, step, at)
     return _spread(case, enrollment, sequence, step, slot)
 
