@@ -31,10 +31,12 @@ ROW = LeadRow(
     lead_id="lead",
     owner="x",
     source="x",
-    status="x",
+    status="active",
     stage="x",
-    temperature="x",
-    profile=Profile(urgency="x", service="x", language="x", timezone="x", email="x", phone="x"),
+    temperature="hot",
+    profile=Profile(
+        urgency="urgent", service="x", language="x", timezone="x", email="x", phone="x"
+    ),
 )
 ENROLLMENT = Enrollment(
     enrollment_id="e",
@@ -51,7 +53,7 @@ ENROLLMENT = Enrollment(
 @pytest.mark.parametrize("field", portal.FIELDS)
 @pytest.mark.parametrize("op", ["eq", "in"])
 def test_a_field_that_the_portal_takes_can_hold_at_the_sequencer(field: str, op: str) -> None:
-    value = "true" if field.startswith("has_") else "x"
+    value = portal.VALUES.get(field, ("x",))[0]
     asked = Condition(field=field, op=op, value=value)
     assert portal.senseless(asked, ()) is None
     assert sequencer.unmet(ROW, ENROLLMENT, step("two", asked)) is None

@@ -285,6 +285,18 @@ def asking(sequence: SequencePublished, field: str, op: str, value: str) -> Sequ
         ("temperature", "gte", "warm", "gte compares numbers"),
         ("urgency", "lte", "3", "lte compares numbers"),
         ("temperature", "like", "warm", "like is no operator"),
+        ("temperature", "eq", "scalding", "temperature is never 'scalding'"),
+        ("temperature", "eq", "Hot", "temperature is never 'Hot', it is one of hot, warm, cold"),
+        ("temperature", "in", "hot warm", "temperature is never 'hot warm'"),
+        ("temperature", "in", "hot,scalding", "temperature is never 'scalding'"),
+        ("temperature", "ne", "scalding", "temperature is never 'scalding'"),
+        ("temperature", "in", ",", "one of the values of in is empty"),
+        ("service", "in", "roofing,,siding", "one of the values of in is empty"),
+        ("owner", "in", "", "one of the values of in is empty"),
+        ("service", "eq", "roofing ", "'roofing ' has blanks around it"),
+        ("urgency", "eq", "", "urgency is never ''"),
+        ("status", "eq", "merged", "status is never 'merged', it is one of active"),
+        ("has_email", "eq", "yes", "has_email is never 'yes'"),
     ],
 )
 def test_a_condition_that_can_never_hold_is_refused_and_says_why(
@@ -300,6 +312,10 @@ def test_a_condition_that_can_never_hold_is_refused_and_says_why(
         ("language", "eq", "en"),
         ("owner", "eq", ""),
         ("temperature", "in", "hot, warm"),
+        ("temperature", "eq", ""),
+        ("urgency", "in", "urgent,high"),
+        ("stage", "eq", "whatever a pipeline has"),
+        ("has_phone", "ne", "false"),
         ("message.hello", "ne", "opened"),
         ("message.hello", "eq", "opened,clicked"),
     ],
@@ -308,6 +324,31 @@ def test_a_condition_that_may_hold_is_taken(
     sequence: SequencePublished, field: str, op: str, value: str
 ) -> None:
     editing.check(asking(sequence, field, op, value))
+
+
+@pytest.mark.parametrize(
+    ("op", "value"), [("eq", "nosuch"), ("in", "new,nosuch"), ("ne", "nosuch"), ("eq", "")]
+)
+def test_a_stage_that_the_pipeline_does_not_have_makes_no_condition(
+    sequence: SequencePublished, op: str, value: str
+) -> None:
+    pipeline = (sequence.trigger.value, "new", "won")
+    asked = asking(sequence, "stage", op, value)
+    with pytest.raises(Refused, match=r"of step 3: stage is never '(nosuch)?', it is one"):
+        editing.check_pipeline(asked, pipeline)
+    editing.check_pipeline(asking(sequence, "stage", "in", "new, won"), pipeline)
+
+
+@pytest.mark.parametrize(
+    "name", [{"trigger_source": "ANY "}, {"trigger_source": "Any"}, {"exclusive_group": " a "}]
+)
+def test_a_name_that_nothing_is_equal_to_is_refused(
+    sequence: SequencePublished, t0: datetime, name: dict[str, str]
+) -> None:
+    with pytest.raises(Refused, match=r"source: '(ANY |Any)' is no|exclusive_group: ' a ' has"):
+        editing.check(replace(sequence, **name))  # type: ignore[arg-type]
+    old = replace(sequence, **name)  # type: ignore[arg-type]
+    assert editing.next_version(old, t0, status="paused").status == "paused"
 
 
 def test_what_has_an_old_senseless_condition_can_still_be_paused(

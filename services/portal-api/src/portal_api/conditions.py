@@ -23,10 +23,43 @@ FIELDS = (
     "has_email",
     "has_phone",
 )
+# What such a field can say; the others say whatever a source or a tenant does, a stage is one of
+# the tenant's pipeline. A lead that nobody has scored has no temperature, and none but an active
+# one gets as far as a step.
+VALUES = {
+    "temperature": ("hot", "warm", "cold", ""),
+    "urgency": ("urgent", "high", "normal", "low"),
+    "status": ("active",),
+    "has_email": ("true", "false"),
+    "has_phone": ("true", "false"),
+}
 OPERATORS = ("eq", "ne", "in")
 OUTCOMES = ("sent", "delivered", "opened", "clicked", "replied", "bounced", "failed")
 OF_A_MESSAGE = "message."
 WITHOUT_MESSAGE = ("wait", "condition", "stop")
+
+
+def no_stage(condition: Condition, pipeline: Sequence[str]) -> str | None:
+    """Why a condition on the stage can never hold in this pipeline, None if it may."""
+    return _never_said(condition, pipeline) if condition.field == "stage" else None
+
+
+def _never_said(condition: Condition, values: Sequence[str] | None) -> str | None:
+    """What the condition wants and the field never says: none of its `values` if it has such."""
+    wanted = [condition.value]
+    if condition.op == "in":
+        wanted = [each.strip() for each in condition.value.split(",")]
+        if "" in wanted:
+            return f"{condition.field}: one of the values of {condition.op} is empty"
+    if condition.value != condition.value.strip():
+        return f"{condition.field}: {condition.value!r} has blanks around it, and no field has"
+    unknown = [each for each in wanted if values is not None and each not in values]
+    if not unknown:
+        return None
+    return (
+        f"{condition.field} is never {', '.join(map(repr, unknown))}, "
+        f"it is one of {', '.join(each for each in values or () if each)}"
+    )
 
 
 def senseless(condition: Condition, before: Sequence[SequenceStep]) -> str | None:
@@ -37,7 +70,7 @@ def senseless(condition: Condition, before: Sequence[SequenceStep]) -> str | Non
         return f"{condition.op} is no operator, they are {', '.join(OPERATORS)}"
     if not condition.field.startswith(OF_A_MESSAGE):
         if condition.field in FIELDS:
-            return None
+            return _never_said(condition, VALUES.get(condition.field))
         return f"{condition.field} is no field, they are {', '.join(FIELDS)} and message.STEP_ID"
     step_id = condition.field.removeprefix(OF_A_MESSAGE)
     if not any(each.step_id == step_id and each.channel not in WITHOUT_MESSAGE for each in before):

@@ -21,7 +21,7 @@ from leadflow.records import (
     Trigger,
 )
 from portal_api.conditions import WITHOUT_MESSAGE as WITHOUT_MESSAGE
-from portal_api.conditions import senseless
+from portal_api.conditions import no_stage, senseless
 
 CHANNELS = ("email", "sms", "whatsapp", "call", "task", "wait", "condition", "stop")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -105,6 +105,7 @@ def check(sequence: SequencePublished) -> None:
         raise Refused("trigger: dormant for how many days? A number from 1 on")
     if sequence.trigger.kind == "event" and sequence.trigger.value not in EVENTS:
         raise Refused(f"trigger: the event is one of {', '.join(EVENTS)}")
+    _check_names(sequence)
     if unknown := sorted(set(sequence.stop_on) - {*STOPS, "stage_left"}):
         raise Refused(f"stop_on: {', '.join(unknown)} is no stop")
     names = [step.step_id for step in sequence.steps]
@@ -119,17 +120,31 @@ def check(sequence: SequencePublished) -> None:
         _check_window(sequence.window)
 
 
+def _check_names(sequence: SequencePublished) -> None:
+    """They are compared as they stand. What is older than this may still be paused and archived."""
+    if sequence.status in ("paused", "archived"):
+        return
+    source, group = sequence.trigger_source, sequence.exclusive_group
+    if source != source.strip() or (source.lower() == "any" and source != "any"):
+        raise Refused(f"source: {source!r} is no source; it is any, or one as leads say it")
+    if group != group.strip():
+        raise Refused(f"exclusive_group: {group!r} has blanks around it")
+
+
 def _is_days(value: str) -> bool:
     return value.isascii() and value.isdecimal() and 0 < int(value) <= LONGEST_SILENCE_DAYS
 
 
 def check_pipeline(sequence: SequencePublished, pipeline: Sequence[str]) -> None:
-    """Raises Refused if the trigger stage is not in the tenant's pipeline."""
+    """Raises Refused if the trigger or a condition names a stage that the pipeline lacks."""
     if sequence.trigger.kind == "stage" and sequence.trigger.value not in pipeline:
         raise Refused(
             f"trigger: the pipeline has no stage {sequence.trigger.value!r}, "
             f"it has {', '.join(pipeline)}"
         )
+    for number, step in enumerate(sequence.steps, 1):
+        if step.condition is not None and (reason := no_stage(step.condition, pipeline)):
+            raise Refused(f"condition of step {number}: {reason}")
 
 
 def is_forgotten_first(trigger: Trigger, retention_days: int) -> bool:
