@@ -181,6 +181,39 @@ def test_a_preview_shows_holes_by_name_and_says_that_they_would_hold_the_message
     assert found.refused is None
 
 
+@pytest.mark.parametrize("channel", ["email", "sms"])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "truncate: 5",
+        "truncatewords: 1, ''",
+        "replace: 't', 'x'",
+        "remove: '['",
+        "upcase",
+        "capitalize | strip | truncate: 4",
+        "strip_html | downcase | squish",
+    ],
+)
+def test_a_preview_shows_a_hole_whole_whatever_a_filter_makes_of_a_value(
+    filters: str, channel: str
+) -> None:
+    html = f"<p>{{{{ city | {filters} }}}}</p>" if channel == "email" else ""
+    template = Template(
+        channel=channel, subject="Hi", body=f"In {{{{ city | {filters} }}}}.", body_html=html
+    )
+    found = preview(template, allowed({}), footer=False)
+    assert found.parts is not None
+    assert (found.parts.text, found.missing) == ("In [city].", ("city",))
+    assert found.parts.html == ("<p>[city]</p>" if html else "")
+
+
+def test_what_a_filter_puts_to_a_hole_is_shown_too() -> None:
+    template = Template(channel="sms", subject="", body="{{ city | append: '!' | prepend: 'In ' }}")
+    found = preview(template, allowed({}), footer=False)
+    assert found.parts is not None
+    assert found.parts.text == "In [city]!"
+
+
 def test_a_preview_says_why_nothing_comes_out() -> None:
     template = Template(channel="email", subject="Hi", body="{% for %}")
     found = preview(template, allowed(SENDER), footer=True)

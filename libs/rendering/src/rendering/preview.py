@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rendering.errors import TemplateError
 from rendering.parts import Parts, Template, render
-from rendering.templates import Values
+from rendering.templates import Hole, Values
 from rendering.variables import VARIABLES
 
 LONGEST_SUBJECT_CHARS = 78  # RFC 5322, 2.1.1: a line; phones show half of it
@@ -34,7 +34,7 @@ def preview(template: Template, values: Values, *, footer: bool) -> Preview:
             name = error.inputs.get("value", "")
             if error.rule != "template_value_missing" or name in filled or name not in VARIABLES:
                 return Preview(parts=None, missing=tuple(missing), warnings=(), refused=error)
-            filled[name] = f"[{name}]"
+            filled[name] = Hole(f"[{name}]")
             missing.append(name)
             continue
         return Preview(

@@ -72,10 +72,19 @@ MAX_SUBJECT_CHARS = 300
 FILTER_CHARS = 100
 WEIGHTS = {"strip_html": 10}
 
+# These put something to a text, or take its place; the others change it.
+_LEAVE_WHOLE = frozenset({"append", "default", "escape", "prepend", "url_encode"})
 _OF_LEAD = frozenset(LEAD_VARIABLES)
 
 # What `allowed` let through: the only values that a template gets to see.
 Values = NewType("Values", dict[str, str])
+
+
+class Hole(str):
+    """What a preview shows in the place of a value that is missing, as it is whatever a filter
+    would take away of it or change in it."""
+
+    __slots__ = ()
 
 
 class _Missing(FalsyStrictUndefined):
@@ -109,6 +118,8 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         context.tag_namespace["filter_work"] = spent
         if spent > MAX_FILTER_WORK_CHARS:
             raise _limit("filter work")
+        if isinstance(value, Hole) and name not in _LEAVE_WHOLE:
+            return value
         if name == "replace" and len(texts) > 1:
             old, new = texts[1], texts[2] if len(texts) > 2 else ""
             times = texts[0].count(old) if old else len(texts[0]) + 1
