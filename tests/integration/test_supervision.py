@@ -19,7 +19,7 @@ from leadflow_cli.child import Program
 from leadflow_cli.errors import ChildDied, CliError, NotReady
 from leadflow_cli.ports import check_ports
 from leadflow_cli.processes import free_ports, process_name
-from leadflow_cli.supervisor import Supervisor
+from leadflow_cli.supervisor import RESTARTS_IN_A_ROW, Supervisor
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
@@ -217,6 +217,52 @@ def test_a_dead_child_is_started_again_when_that_is_asked_for(
     supervisor.interrupt()
     watching.join(10)
     assert not failures
+
+
+def test_a_child_that_dies_before_it_is_ready_again_is_started_once_more(
+    tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that comes back before its database does."""
+    monkeypatch.setattr("leadflow_cli.supervisor.RESTART_AFTER_SECONDS", 0.01)
+    starts = tmp_path / "starts"
+    code = (
+        "import pathlib\n"
+        f"story = pathlib.Path({str(starts)!r})\n"
+        "with story.open('a') as file: file.write('x')\n"
+        "if 1 < len(story.read_text()) < 4: raise SystemExit(2)\n"
+    )
+    (first,) = supervisor.start(python("intake", code + STAY, tmp_path, ready=lambda: said(starts)))
+    os.kill(first.pid, signal.SIGKILL)
+    first.process.wait(10)
+    watching = threading.Thread(target=supervisor.watch, kwargs={"restart": True})
+    watching.start()
+    until(lambda: starts.read_text() == "xxxx", "it was not started once more")
+    until(lambda: supervisor.child("intake").ready.is_set(), "it did not become ready")
+    supervisor.interrupt()
+    watching.join(10)
+
+
+def said(starts: Path) -> bool:
+    """Whether the first or the fourth run is under way."""
+    return starts.exists() and len(starts.read_text()) in (1, 4)
+
+
+def test_a_child_that_dies_again_and_again_ends_the_watch_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadflow_cli.supervisor.RESTART_AFTER_SECONDS", 0.01)
+    told: list[str] = []
+    supervisor = Supervisor(told.append)
+    (first,) = supervisor.start(python("intake", STAY, tmp_path))
+    os.kill(first.pid, signal.SIGKILL)
+    first.process.wait(10)
+    first.program = python(
+        "intake", "raise SystemExit('no such table')", tmp_path, ready=lambda: False
+    )
+    with pytest.raises(ChildDied, match=r"(?s)^intake stopped before it was ready .*no such table"):
+        supervisor.watch(restart=True)
+    assert sum("is started again" in line for line in told) == RESTARTS_IN_A_ROW
+    supervisor.stop_all()
 
 
 def test_a_child_started_from_a_thread_outlives_that_thread(

@@ -19,6 +19,7 @@ PROBE_EVERY_SECONDS = 0.05
 WATCH_EVERY_SECONDS = 0.2
 RESTARTS_IN_A_ROW = 5
 STEADY_SECONDS = 60.0
+RESTART_AFTER_SECONDS = 0.5  # the second time in a row, and twice as long each time after that
 
 Say = Callable[[str], None]
 
@@ -150,18 +151,27 @@ class Supervisor:
             if child.alive or child.expected:
                 continue
             if not (restart and child.program.restartable and self._restart(child)):
-                raise ChildDied(child.obituary())
+                raise ChildDied(self.child(child.name).obituary())
 
     def _restart(self, child: Child) -> bool:
-        steady = time.monotonic() - child.started > STEADY_SECONDS
-        failures = 1 if steady else self._failures.get(child.name, 0) + 1
-        self._failures[child.name] = failures
-        if failures > RESTARTS_IN_A_ROW:
-            return False
-        self._say(child.obituary())
-        self._say(f"{child.name:<12} is started again")
-        self.await_ready(self.launch(child.program))
-        return True
+        """Whether it lives again; a start that fails counts as a death."""
+        while True:
+            steady = child.ready.is_set() and time.monotonic() - child.started > STEADY_SECONDS
+            failures = 1 if steady else self._failures.get(child.name, 0) + 1
+            self._failures[child.name] = failures
+            if failures > RESTARTS_IN_A_ROW:
+                return False
+            self._say(child.obituary())
+            self._say(f"{child.name:<12} is started again")
+            delay = RESTART_AFTER_SECONDS * 2 ** (failures - 2) if failures > 1 else 0.0
+            if self._interrupted.wait(delay):
+                raise Interrupted(f"stopped before {child.name} was started again")
+            child = self.launch(child.program)
+            try:
+                self.await_ready(child)
+            except ChildDied:
+                continue
+            return True
 
     def interrupt(self) -> None:
         """End every wait, now and from now on; launching is refused. Safe in a signal handler."""

@@ -42,4 +42,4 @@ def serve(stack: Stack, then: Callable[[Stack], None]) -> None:
 def _stay(stack: Stack) -> None:
     say("Sign in with the link of 'leadflow token --role admin --link'.")
     say("Ctrl-C stops everything.")
-    stack.wait()
+    stack.wait(restart=True)
