@@ -420,3 +420,13 @@ def test_every_write_is_in_the_audit_log(portal: Any, ops: httpx.Client, told: A
         ("sequence.create", 201, "olga", "ops"),
         ("sequence.change", 422, "olga", "ops"),
     ]
+
+
+def test_a_sequence_makes_up_no_tenant(portal: Any) -> None:
+    """Found by hand: it was 201, and nobody stood among the tenants."""
+    with portal.client("admin", "", "ada") as admin:
+        made = admin.post("/sequences", json={"tenant_id": "nobody", "name": "Nudge"})
+        assert (made.status_code, made.json()["detail"]) == (
+            422,
+            "tenant_id: there is no tenant nobody",
+        )

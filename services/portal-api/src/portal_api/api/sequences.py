@@ -87,6 +87,10 @@ async def create_sequence(
         tenant_id = tenant_of(principal, body.tenant_id)
         if not tenant_id:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "tenant_id: say whose it is")
+        if context.tenants and tenant_id not in context.tenants:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY, f"tenant_id: there is no tenant {tenant_id}"
+            )
         async with context.engine.connect() as connection:
             taken = [row["sequence_id"] for row in await store.all_of(connection, tenant_id)]
         draft = SequencePublished(
