@@ -39,7 +39,13 @@ SOURCES = (topics.LEAD_EVENTS, topics.MESSAGES, topics.MESSAGE_REVIEWS)
 FINAL = {"MessageSent", "MessageRecorded", "MessageFailed", "MessageSuppressed", "MessageUnknown"}
 TOPIC_OF = {
     record_type: topic.name
-    for topic in (*SOURCES, topics.AUTOMATION_CONTROLS, topics.SUPPRESSIONS)
+    for topic in (
+        *SOURCES,
+        topics.ENROLLMENT_EVENTS,
+        topics.ENROLLMENT_COMMANDS,
+        topics.AUTOMATION_CONTROLS,
+        topics.SUPPRESSIONS,
+    )
     for record_type in topic.records
 }
 DEADLINE_SECONDS = 90
@@ -329,6 +335,7 @@ async def a_world(
     start_at_the_end(kafka_bootstrap, group, [topic.name for topic in SOURCES])
     start_at_the_end(kafka_bootstrap, f"{group}-callbacks", [topics.RAW_EVENTS.name])
     start_at_the_end(kafka_bootstrap, f"{group}-lists", [topics.SUPPRESSIONS.name])
+    start_at_the_end(kafka_bootstrap, f"{group}-enrollments", [topics.ENROLLMENT_EVENTS.name])
     async with AsyncExitStack() as stack:
         database_url = await stack.enter_async_context(own_database(admin_url, secret))
         engine = database.engine(database_url, pool_size=2)

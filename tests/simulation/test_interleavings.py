@@ -18,13 +18,17 @@ import pytest
 from dispatcher.controls import Controls
 from dispatcher.decide import Retries
 from dispatcher.fence import Fence
+from dispatcher.halts import PASSED_OVER, halted
 from dispatcher.ledger import Settled
 from dispatcher.model import NOT_LOOKED_UP, Accepted, Answer, Content, Entry, Known
 from dispatcher.pace import Wakeup
 from dispatcher.worker import Pace, Route, Sender
 from leadflow.codec import Codec
 from leadflow.health import Health
-from leadflow.records import AutomationPaused
+from leadflow.kafka.loop import Received
+from leadflow.kafka.port import Message
+from leadflow.records import AutomationPaused, EnrollmentPaused, EnrollmentStopped
+from sequencer.decide.resending import OWN_ENDS
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 CODEC = Codec()
@@ -44,7 +48,38 @@ PAUSE = CODEC.encode(
         paused_by="olga",
     )
 )
+
+
+def halt(record_type: type[EnrollmentStopped | EnrollmentPaused], rule: str) -> Known:
+    """What is known once the sequencer's word on the enrollment has been read."""
+    word = record_type(
+        event_id="w-1",
+        tenant_id="acme",
+        occurred_at=NOW,
+        recorded_at=NOW,
+        source="sequencer",
+        lead_id=LEAD,
+        enrollment_id="e-1",
+        sequence_id="acme.first-touch",
+        sequence_version=1,
+        rule=rule,
+    )
+    message = Message("enrollment-events", 0, 0, LEAD.encode(), CODEC.encode(word), (), 0)
+    (read,) = halted([Received(message, CODEC.decode(message.value))])
+    return Known(halt=read.halt, timezone="UTC")
+
+
+# What is said of one enrollment is in enrollment-events.
+OF_ENROLLMENTS: Mapping[str, Known] = {
+    "stopped by hand": halt(EnrollmentStopped, "manual"),
+    "stage left": halt(EnrollmentStopped, "stage_left"),
+    "superseded": halt(EnrollmentStopped, "superseded"),
+    "paused by hand": halt(EnrollmentPaused, "manual"),
+    "merged": halt(EnrollmentPaused, "lead_merged"),
+    "quarantined": halt(EnrollmentPaused, "lead_quarantined"),
+}
 KNOWN: Mapping[str, Known] = {
+    **OF_ENROLLMENTS,
     "reply": Known(stops={"reply": NOW}, timezone="UTC"),
     "booking": Known(stops={"booking": NOW}, timezone="UTC"),
     "account_reply": Known(stops={"account_reply": NOW}, timezone="UTC"),
@@ -112,6 +147,7 @@ class World:
     fenced: bool
     deaths: int
     forgetful: bool = False  # decides by what was known when it claimed
+    of_leads_alone: bool = False  # does not wait for enrollment-events
     log: list[str] = field(default_factory=list)
     committed: int = 0
     applied: bool = False
@@ -223,8 +259,12 @@ class World:
 
     def _fence(self) -> Fence:
         if self.stop in OF_OTHERS:
-            return Fence(Silence(), [self], self)
-        return Fence(self, [Silence()], self)
+            return Fence([Silence(), Silence()], [self], self)
+        if self.of_leads_alone:
+            return Fence([Silence()], [Silence()], self)
+        if self.stop in OF_ENROLLMENTS:
+            return Fence([Silence(), self], [Silence()], self)
+        return Fence([self, Silence()], [Silence()], self)
 
 
 PAYLOAD = b'{"subject":"Hello","text":"Hi","to":"ann@example.com"}'
@@ -304,10 +344,18 @@ async def test_no_order_lets_a_message_out_whose_stop_was_in_the_log_before_its_
 
 
 @pytest.mark.parametrize(
-    "mistake", [{"fenced": False}, {"fenced": True, "forgetful": True}], ids=["unfenced", "early"]
+    ("stop", "mistake"),
+    [
+        ("reply", {"fenced": False}),
+        ("reply", {"fenced": True, "forgetful": True}),
+        ("stopped by hand", {"fenced": False}),
+        ("stopped by hand", {"fenced": True, "of_leads_alone": True}),
+        ("paused by hand", {"fenced": True, "of_leads_alone": True}),
+        ("paused by hand", {"fenced": True, "forgetful": True}),
+    ],
 )
 async def test_without_the_fence_or_with_what_was_known_before_it_some_order_lets_one_out(
-    mistake: dict[str, bool],
+    stop: str, mistake: dict[str, bool]
 ) -> None:
     broken: list[list[str]] = []
 
@@ -315,5 +363,10 @@ async def test_without_the_fence_or_with_what_was_known_before_it_some_order_let
         if is_broken(world):
             broken.append(world.turns.steps)
 
-    await every_order("reply", deaths=0, look=look, **mistake)
+    await every_order(stop, deaths=0, look=look, **mistake)
     assert broken
+
+
+def test_what_was_queued_before_its_sequence_ended_by_itself_goes_out() -> None:
+    """An enrollment that is completed is not told of as stopped."""
+    assert PASSED_OVER[EnrollmentStopped] == OWN_ENDS - {"completed"}

@@ -230,3 +230,15 @@ def test_a_sealed_record_holds_no_personal_text(examples: Examples) -> None:
     for personal in ("Marisol", "Vega", "203.0.113.24", "+15125550147", "Juniper"):
         assert personal.encode() in Codec().encode(record)
         assert personal.encode() not in data
+
+
+def test_the_type_of_a_record_is_told_by_its_frame_alone(examples: Examples) -> None:
+    codec = Codec()
+    for record_type in RECORD_TYPES:
+        data = codec.encode(record_type.from_avro(examples[record_type.TYPE, record_type.VERSION]))
+        assert codec.type_of(data) is record_type
+        assert codec.type_of(data[:10]) is record_type
+    with pytest.raises(Malformed):
+        codec.type_of(b"")
+    with pytest.raises(UnknownSchema):
+        codec.type_of(b"\xc3\x01" + bytes(8))

@@ -65,7 +65,12 @@ class Recorder(Stateless):
 
 
 class Rig:
-    def __init__(self, handler: Recorder, gate: Callable[[Message], datetime | None] | None = None):
+    def __init__(
+        self,
+        handler: Recorder,
+        gate: Callable[[Message], datetime | None] | None = None,
+        wanted: Callable[[Message], bool] | None = None,
+    ):
         self.broker = MemoryBroker({"in": 2, "svc-dlq": 1})
         self.producer = MemoryProducer(self.broker)
         self.clock = StillClock()
@@ -82,6 +87,7 @@ class Rig:
             clock=self.clock,
             health=self.health,
             gate=gate,
+            wanted=wanted,
         )
 
     def put(self, *values: bytes, partition: int = 0) -> None:
@@ -236,3 +242,25 @@ async def test_what_is_replayed_for_another_service_is_passed_over() -> None:
     await rig.run_until(lambda: rig.committed() == 3)
     assert rig.handler.handled == ["mine", "last"]
     assert rig.dead == []
+
+
+async def test_what_is_not_wanted_is_passed_over_undecoded_and_committed() -> None:
+    """A value that nobody can read is no concern of whoever does not want it."""
+    rig = Rig(Recorder(), wanted=lambda message: message.value != b"bad")
+    rig.put(b"bad", b"a", b"bad")
+    await rig.run_until(lambda: rig.committed() == 3)
+    assert rig.handler.handled == ["a"]
+    assert rig.dead == []
+
+
+async def test_of_what_nobody_can_say_whether_it_is_wanted_becomes_a_dead_letter() -> None:
+    def wanted(message: Message) -> bool:
+        if message.value == b"?":
+            raise Malformed("no frame")
+        return True
+
+    rig = Rig(Recorder(), wanted=wanted)
+    rig.put(b"?", b"a")
+    await rig.run_until(lambda: rig.committed() == 2)
+    assert rig.handler.handled == ["a"]
+    assert [letter.value for letter in rig.dead] == [b"?"]

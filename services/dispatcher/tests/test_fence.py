@@ -54,16 +54,24 @@ def on_partition(number: int) -> set[str]:
 
 
 async def test_nobody_waits_where_everything_has_been_read() -> None:
-    assert await Fence(Said(7, 7), [Said(2, 2)], Clock()).behind(LEADS, 1.0) == frozenset()
+    assert await Fence([Said(7, 7)], [Said(2, 2)], Clock()).behind(LEADS, 1.0) == frozenset()
 
 
 async def test_only_leads_of_the_partition_that_is_behind_have_to_wait() -> None:
     clock = Clock()
-    behind = await Fence(Said(7, 6), [], clock).behind(LEADS, 1.0)
+    behind = await Fence([Said(7, 6)], [], clock).behind(LEADS, 1.0)
     assert behind == on_partition(3)
     assert behind
     assert behind != set(LEADS)
     assert clock.at <= 1.0
+
+
+async def test_what_was_said_of_an_enrollment_is_waited_for_as_well() -> None:
+    topics = [Said(7, 7), Said(5, 4, partition=3)]
+    assert await Fence(topics, [], Clock()).behind(LEADS, 0.1) == on_partition(3)
+    topics = [Said(7, 6, partition=2), Said(5, 4, partition=3)]
+    behind = await Fence(topics, [], Clock()).behind(LEADS, 0.1)
+    assert behind == on_partition(2) | on_partition(3)
 
 
 async def test_it_is_over_as_soon_as_what_was_there_at_the_call_has_been_read() -> None:
@@ -75,14 +83,14 @@ async def test_it_is_over_as_soon_as_what_was_there_at_the_call_has_been_read() 
         said.end[3] += 1
 
     clock.step = step
-    assert await Fence(said, [], clock).behind(LEADS, 1.0) == frozenset()
+    assert await Fence([said], [], clock).behind(LEADS, 1.0) == frozenset()
     assert said.read[3] == 9
     assert said.asked_ends == 1
 
 
 async def test_a_list_or_a_pause_that_is_not_known_yet_may_be_about_anybody() -> None:
     lists = Said(5, 4, partition=0)
-    assert await Fence(Said(7, 7), [lists], Clock()).behind(LEADS, 1.0) == frozenset(LEADS)
+    assert await Fence([Said(7, 7)], [lists], Clock()).behind(LEADS, 1.0) == frozenset(LEADS)
 
 
 async def test_what_the_process_follows_by_itself_counts_as_it_was_applied() -> None:
@@ -90,9 +98,9 @@ async def test_what_the_process_follows_by_itself_counts_as_it_was_applied() -> 
         reached: Mapping[int, int] = {0: 4}
 
     pauses = Followed(Topic(), Said(5, 99, partition=0))
-    assert await Fence(Said(), [pauses], Clock()).behind(["a"], 0.1) == {"a"}
+    assert await Fence([Said()], [pauses], Clock()).behind(["a"], 0.1) == {"a"}
     Topic.reached = {0: 5}
-    assert await Fence(Said(), [pauses], Clock()).behind(["a"], 0.1) == frozenset()
+    assert await Fence([Said()], [pauses], Clock()).behind(["a"], 0.1) == frozenset()
 
 
 async def test_a_partition_of_which_nothing_is_known_to_be_read_is_behind() -> None:
@@ -100,11 +108,11 @@ async def test_a_partition_of_which_nothing_is_known_to_be_read_is_behind() -> N
         async def reached(self) -> Mapping[int, int]:
             return {}
 
-    assert await Fence(Nothing(1), [], Clock()).behind(LEADS, 0.1) == on_partition(3)
+    assert await Fence([Nothing(1)], [], Clock()).behind(LEADS, 0.1) == on_partition(3)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.5])
 async def test_it_never_waits_longer_than_it_may(seconds: float) -> None:
     clock = Clock()
-    await Fence(Said(7, 6), [], clock).behind(LEADS, seconds)
+    await Fence([Said(7, 6)], [], clock).behind(LEADS, seconds)
     assert clock.at <= seconds

@@ -132,18 +132,8 @@ class Codec:
 
     def decode(self, data: bytes | None) -> Record:
         """The record in `data`, in today's shape. Raises Malformed or UnknownSchema."""
-        if not data:
-            raise Malformed("the record is empty")
-        if data[:2] == SINGLE_OBJECT:
-            frame = data[:10]
-        elif data[:1] == CONFLUENT:
-            frame = data[:5]
-        else:
-            raise Malformed("neither single-object encoding nor Confluent framing")
-        reader = self._readers.get(frame)
-        if reader is None:
-            reader = self._look_up(frame)
-        body = BytesIO(data)
+        frame, reader = self._framed(data)
+        body = BytesIO(data or b"")
         body.seek(len(frame))
         record_type = reader.record_type
         try:
@@ -155,6 +145,22 @@ class Codec:
             return record_type.from_avro(values)
         except Exception as error:  # fastavro fails in many ways on broken bytes
             raise Malformed(f"not a {record_type.TYPE}: {type(error).__name__}") from error
+
+    def type_of(self, data: bytes | None) -> type[Record]:
+        """The type of the record in `data`, told by its frame alone: its body may be broken.
+        Raises Malformed or UnknownSchema."""
+        return self._framed(data)[1].record_type
+
+    def _framed(self, data: bytes | None) -> tuple[bytes, _Reader]:
+        if not data:
+            raise Malformed("the record is empty")
+        if data[:2] == SINGLE_OBJECT:
+            frame = data[:10]
+        elif data[:1] == CONFLUENT:
+            frame = data[:5]
+        else:
+            raise Malformed("neither single-object encoding nor Confluent framing")
+        return frame, self._readers.get(frame) or self._look_up(frame)
 
     def _register(self, record_type: type[Record]) -> tuple[bytes, Any]:
         if self._registry is None:

@@ -102,7 +102,7 @@ ENROLLMENT_EVENTS = Topic(
     partitions=12,
     retention="forever",
     producers=("sequencer",),
-    consumers=("crm-sync", "portal-api"),
+    consumers=("dispatcher", "crm-sync", "portal-api"),
 )
 SEQUENCER_TICKS = Topic(
     name="sequencer-ticks",

@@ -28,6 +28,7 @@ SENDER_REFUSED = "SenderRefused"
 QUOTA_EXCEEDED = "QuotaExceeded"
 QUOTA_RULE = "quota_exceeded"
 CREDENTIAL_REFUSED = "credential_refused"
+ENROLLMENT_PAUSED = "enrollment_paused"
 # Refused with us so often, while its provider takes others, a message waits for a person.
 MOST_REFUSALS = 5
 PROVIDER_REFUSES = "provider_refuses"
@@ -134,6 +135,16 @@ def before_sending(
         return Decision(
             state=State.HELD, rule="paused", inputs={"scope": scope}, in_doubt=entry.in_doubt
         )
+    if entry.known.halt.paused_by is not None:
+        return Decision(
+            state=State.HELD,
+            rule=ENROLLMENT_PAUSED,
+            inputs={
+                "scope": f"enrollment:{entry.enrollment_id}",
+                "by": entry.known.halt.paused_by,
+            },
+            in_doubt=entry.in_doubt,
+        )
     if (
         entry.channel in OPT_IN_CHANNELS
         and entry.known.consent is None
@@ -193,6 +204,24 @@ def _forbidden(entry: Entry) -> Decision | None:
 
 
 def _stop(entry: Entry) -> Decision | None:
+    return _stop_of_lead(entry) or _stop_of_enrollment(entry)
+
+
+def _stop_of_enrollment(entry: Entry) -> Decision | None:
+    """Who asks for a message again, after its enrollment was over, knows of that stop."""
+    halt = entry.known.halt
+    if halt.stopped_by is None or halt.stopped_at is None:
+        return None
+    if entry.resent and entry.enrolled_at is not None and halt.stopped_at < entry.enrolled_at:
+        return None
+    return Decision(
+        state=State.SUPPRESSED,
+        rule=f"stopped_by_{halt.stopped_by}",
+        inputs={**halt.inputs, "stopped_at": halt.stopped_at.isoformat()},
+    )
+
+
+def _stop_of_lead(entry: Entry) -> Decision | None:
     if entry.enrolled_at is None:
         return None  # it belongs to no enrollment that could have been stopped
     for stop, at in sorted(entry.known.stops.items()):

@@ -1,11 +1,12 @@
 """Nothing goes out before what was said up to its claim is known (design.md, guarantee 4).
 
-People reply, opt out and book while messages wait; the ledger knows of it as soon as somebody of
-the group has read it. So between claim and call a sender asks how far the log goes, and waits
-until all of that has been applied: of the lead's own partition of lead-events, whichever
-dispatcher owns it, of the suppression lists and of the pauses. Then it looks up what is known of
-the lead once more. A stop that was in the log before the claim is among it, also while a dead
-dispatcher's partitions are nobody's, and after a start.
+People reply, opt out and book while messages wait, and enrollments are stopped and paused; the
+ledger knows of it as soon as somebody of the group has read it. So between claim and call a sender
+asks how far the log goes, and waits until all of that has been applied: of the lead's own
+partitions of lead-events and enrollment-events, whichever dispatcher owns them, of the suppression
+lists and of the pauses. Then it looks up what is known of the lead once more. A stop that was in
+the log before the claim is among it, also while a dead dispatcher's partitions are nobody's, and
+after a start.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ class Progress(Protocol):
 
 
 class Fence:
-    """`leads` is the progress in lead-events; what the `others` say may be about anybody."""
+    """`leads` is the progress in the topics that are partitioned by lead; what the `others` say
+    may be about anybody."""
 
-    def __init__(self, leads: Progress, others: Sequence[Progress], clock: Clock) -> None:
+    def __init__(self, leads: Sequence[Progress], others: Sequence[Progress], clock: Clock) -> None:
         self._leads = leads
         self._others = others
         self._clock = clock
@@ -42,23 +44,25 @@ class Fence:
     async def behind(self, lead_ids: Iterable[str], seconds: float) -> frozenset[str]:
         """The leads about which something was said before this call that is not known after
         `seconds`; of all others everything is. Raises BrokerError."""
-        count = await self._leads.partitions()
-        wanted = {lead_id: partition_of(lead_id.encode(), count) for lead_id in lead_ids}
-        ends, *other_ends = await asyncio.gather(
-            self._leads.ends(), *(other.ends() for other in self._others)
-        )
+        counts = await asyncio.gather(*(topic.partitions() for topic in self._leads))
+        wanted = {
+            lead_id: [partition_of(lead_id.encode(), count) for count in counts]
+            for lead_id in lead_ids
+        }
+        topics, leads = [*self._leads, *self._others], len(self._leads)
+        ends = await asyncio.gather(*(topic.ends() for topic in topics))
         deadline = self._clock.monotonic() + seconds
         pause = FIRST_LOOK_SECONDS
         while True:
-            reached, *others_reached = await asyncio.gather(
-                self._leads.reached(), *(other.reached() for other in self._others)
-            )
-            open_partitions = _short(reached, ends)
-            if any(map(_short, others_reached, other_ends)):
+            reached = await asyncio.gather(*(topic.reached() for topic in topics))
+            short = list(map(_short, reached, ends))
+            if any(short[leads:]):
                 behind = frozenset(wanted)
             else:
                 behind = frozenset(
-                    lead_id for lead_id, each in wanted.items() if each in open_partitions
+                    lead_id
+                    for lead_id, places in wanted.items()
+                    if any(place in behind for place, behind in zip(places, short, strict=False))
                 )
             if not behind or self._clock.monotonic() + pause > deadline:
                 return behind

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from dispatcher.credentials import Credentials
 from dispatcher.decide import CREDENTIAL_REFUSED, Decision
 from dispatcher.facts import address_key
+from dispatcher.halt_store import halt_of
 from dispatcher.model import Arrival, Content, Entry, Known, Paused, State
 
 ARRIVE = text("""
@@ -70,7 +71,7 @@ CLAIM = text("""
         l.message_id, l.tenant_id, l.lead_id, l.owner, l.enrollment_id, l.sequence_id, l.step_id,
         l.channel, l.recipient, l.enrolled_at, l.stop_on, l.payload, l.body_sha256, l.epoch,
         l.attempts, l.position, l.rule, due.in_doubt AS was_in_doubt, due.provider AS last_provider,
-        l.answers, l.refusals,
+        l.answers, l.refusals, l.first_message_id IS NOT NULL AS resent,
         coalesce(extract(epoch FROM now() - l.doubt_since), 'infinity')::float8 AS doubt_seconds,
         coalesce(extract(epoch FROM now() - l.tried_at), 0)::float8 AS trying_seconds
 """)
@@ -96,8 +97,10 @@ KNOWN = text("""
         (SELECT array_agg(s.stop ORDER BY s.stop) FROM stops s
             WHERE s.lead_id = l.lead_id) AS stop_names,
         (SELECT array_agg(s.at ORDER BY s.stop) FROM stops s
-            WHERE s.lead_id = l.lead_id) AS stop_times
-    FROM ledger l WHERE l.message_id = ANY (CAST(:ids AS text[]))
+            WHERE s.lead_id = l.lead_id) AS stop_times,
+        h.stopped_by, h.stopped_at, h.inputs AS halt_inputs, h.paused_by
+    FROM ledger l LEFT JOIN halts h ON h.enrollment_id = l.enrollment_id
+    WHERE l.message_id = ANY (CAST(:ids AS text[]))
 """)
 
 SETTLE = text("""
@@ -352,6 +355,7 @@ def _entry(row: Row[Any]) -> Entry:
         rule=row.rule,
         answers=row.answers,
         refusals=row.refusals,
+        resent=row.resent,
         doubt_seconds=row.doubt_seconds,
         trying_seconds=row.trying_seconds,
     )
@@ -363,6 +367,7 @@ def _known(row: Row[Any]) -> Known:
         stops=dict(zip(row.stop_names or (), row.stop_times or (), strict=True)),
         consent=row.consent,
         timezone=row.timezone,
+        halt=halt_of(row),
         answered=row.answered,
         age_seconds=row.age_seconds,
         waited_seconds=row.waited_seconds,

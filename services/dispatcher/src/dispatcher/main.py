@@ -14,6 +14,8 @@ from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
 from dispatcher.engagement_apply import CallbackApplier, CallbackHandler, decode_callback
 from dispatcher.fence import Fence, Followed
+from dispatcher.halt_store import HaltHandler
+from dispatcher.halts import is_wanted
 from dispatcher.intake import LeadHandler
 from dispatcher.ledger import Ledger
 from dispatcher.lists import ListHandler
@@ -41,7 +43,10 @@ SERVICE = "dispatcher"
 HEALTH_PORT = 8093
 CONTROLS = topics.AUTOMATION_CONTROLS.name
 LISTS = topics.SUPPRESSIONS.name
-PARTS = ("messages", "callbacks", "lists", "publisher", "upkeep", CONTROLS)
+ENROLLMENTS = topics.ENROLLMENT_EVENTS.name
+# Most of what is in it says nothing to us: so many are passed over at a time.
+ENROLLMENTS_BATCH = 5_000
+PARTS = ("messages", "callbacks", "lists", "enrollments", "publisher", "upkeep", CONTROLS)
 # Topics whose partition numbers one worker must own together.
 LEAD_TOPICS = (topics.LEAD_EVENTS.name, topics.MESSAGES.name, topics.MESSAGE_REVIEWS.name)
 
@@ -127,6 +132,20 @@ async def main(
             health=health,
             max_batch=settings.batch,
         )
+        enrollments = ConsumerLoop(
+            name="enrollments",
+            consumer=ConfluentConsumer(
+                bootstrap, f"{settings.group}-enrollments", client_id=SERVICE
+            ),
+            topics=(ENROLLMENTS,),
+            wanted=lambda message: is_wanted(codec.type_of(message.value)),
+            decode=lambda message: codec.decode(message.value),
+            handler=HaltHandler(engine),
+            dead_letters=dead_letters,
+            clock=clock,
+            health=health,
+            max_batch=ENROLLMENTS_BATCH,
+        )
         credentials = Credentials(
             clock, [each.provider.name for each in routes if each.provider is not None]
         )
@@ -140,7 +159,10 @@ async def main(
         )
         await gate.begin()
         fence = Fence(
-            GroupProgress(bootstrap, settings.group, topics.LEAD_EVENTS.name),
+            [
+                GroupProgress(bootstrap, settings.group, topics.LEAD_EVENTS.name),
+                GroupProgress(bootstrap, f"{settings.group}-enrollments", ENROLLMENTS),
+            ],
             [
                 GroupProgress(bootstrap, f"{settings.group}-lists", LISTS),
                 Followed(followed, GroupProgress(bootstrap, settings.group, CONTROLS)),
@@ -192,5 +214,6 @@ async def main(
             publisher.run(stop),
             upkeep.run(stop),
             lists.run(stop),
+            enrollments.run(stop),
             *(sender.run(stop) for sender in senders),
         )

@@ -130,12 +130,27 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """What the log said of an enrollment (`halts.py`): what stopped it, when, and what that looked
+    at; what it is paused by. None each where nothing does."""
+
+    stopped_by: str | None = None
+    stopped_at: datetime | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    paused_by: str | None = None
+
+
+NOT_HALTED = Halt()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What the dispatcher had been told about a message's lead and address when it was claimed.
 
     `suppressed_by` is the reason on the list for its address and channel; `stops` says when
     each stop of its lead was last recorded; `consent` is None where nobody said anything;
-    `timezone` is the IANA name of where the lead is, None where no profile was seen. Of a message
+    `timezone` is the IANA name of where the lead is, None where no profile was seen; `halt` is
+    what stops or pauses its enrollment. Of a message
     that answers a keyword also how many such the address got within a day, how old the keyword is,
     and how long the answer has waited, in seconds.
     """
@@ -144,6 +159,7 @@ class Known:
     stops: Mapping[str, datetime] = field(default_factory=dict)
     consent: bool | None = None
     timezone: str | None = None
+    halt: Halt = NOT_HALTED
     answered: int = 0
     age_seconds: float = 0.0
     waited_seconds: float = 0.0
@@ -161,7 +177,8 @@ class Entry:
     `attempts` counts the judgements and silences of providers so far, `refusals` how often one
     refused us with it. `in_doubt`: an earlier claim may have been accepted by `provider` without
     our knowing, for `doubt_seconds` by now. `trying_seconds`: since a provider first could not
-    take it. `known` is looked up after the claim; without it nothing can be decided.
+    take it. `resent`: a person asked for it, after a first one. `known` is looked up after the
+    claim; without it nothing can be decided.
     """
 
     message_id: str
@@ -184,6 +201,7 @@ class Entry:
     rule: str | None = None  # why it was put back, if it was
     answers: str | None = None  # the keyword that it answers by itself
     refusals: int = 0
+    resent: bool = False
     doubt_seconds: float = 0.0
     trying_seconds: float = 0.0
 

@@ -14,7 +14,7 @@ from leadflow.records import MessageReviewed
 from rendering.errors import TemplateError
 
 # These holds end by themselves; no approval may get round them.
-NOT_BY_REVIEW = frozenset({"paused", "no_consent", "credential_refused"})
+NOT_BY_REVIEW = frozenset({"paused", "enrollment_paused", "no_consent", "credential_refused"})
 
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

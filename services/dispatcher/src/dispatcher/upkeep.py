@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatcher import calls, engagement_store, suppress
+from dispatcher import calls, engagement_store, halt_store, suppress
 from dispatcher.breaker_news import PREFIX
 from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
@@ -89,6 +89,7 @@ class Upkeep:
         released = await self._ledger.release(self._controls.paused)
         released += await self._ledger.release_refused(self._credentials)
         released += await self._releases.consented(limit=BATCH)
+        released += await self._releases.resumed(limit=BATCH)
         released += await self._releases.addressed()
         postponed = await self._releases.postponed()
         if released:
@@ -104,12 +105,15 @@ class Upkeep:
         return max(released, postponed, applied, told) >= BATCH
 
     async def _forget(self) -> None:
-        """Drop reports that are older than their tenant wants to remember."""
+        """Drop reports that are older than their tenant wants to remember, and old halts."""
         now = self._clock.monotonic()
         if self._forgot_at is not None and now - self._forgot_at < FORGET_SECONDS:
             return
         async with self._engine.begin() as connection:
-            gone = await engagement_store.forget(connection, self._kept_days, limit=BATCH)
+            gone = max(
+                await engagement_store.forget(connection, self._kept_days, limit=BATCH),
+                await halt_store.forget(connection, limit=BATCH),
+            )
         if gone < BATCH:
             self._forgot_at = now
 

@@ -82,7 +82,8 @@ Gate = Callable[[Message], datetime | None]
 class ConsumerLoop:
     """Runs one consumer with one handler until it is told to stop.
 
-    `decode` makes a record of a message or raises CodecError. `gate` may name the time before
+    `decode` makes a record of a message or raises CodecError. What is not `wanted`, which may
+    raise it too, is passed over undecoded. `gate` may name the time before
     which a message must not be handled: its partition is then paused, and everything behind
     it waits in order, while the others go on. What was replayed for another service is passed
     over, as this one has had the record, but with `all_replays`.
@@ -102,6 +103,7 @@ class ConsumerLoop:
         max_batch: int = 500,
         gate: Gate | None = None,
         all_replays: bool = False,
+        wanted: Callable[[Message], bool] | None = None,
     ) -> None:
         self._name = name
         self._consumer = consumer
@@ -114,6 +116,7 @@ class ConsumerLoop:
         self._max_batch = max_batch
         self._gate = gate
         self._all_replays = all_replays
+        self._wanted = wanted
         self._paused_until: dict[TopicPartition, datetime] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -140,7 +143,8 @@ class ConsumerLoop:
             if not self._all_replays and not is_for(message, self._dead_letters.service):
                 continue
             try:
-                batch.append(Received(message, self._decode(message)))
+                if self._wanted is None or self._wanted(message):
+                    batch.append(Received(message, self._decode(message)))
             except CodecError as error:
                 letters.append(DeadLetter(message, error))
         started = self._clock.monotonic()
