@@ -190,3 +190,14 @@ def test_an_opt_out_is_about_an_address_in_whichever_way_it_is_written(
 
 def test_a_lead_from_before_there_was_one_form_has_the_key_that_is_asked_for() -> None:
     assert email_key("acme", "a@exämple.com") == email_key("acme", "a@xn--exmple-cua.com")
+
+
+def test_of_such_a_lead_the_opt_out_names_the_address_once_as_its_profile_writes_it(
+    desk: Any,
+) -> None:
+    one = lead(desk, email="a@exämple.com")
+    (known,) = desk.leads()
+    desk.book = type(desk.book)([replace(known, email="a@exämple.com")], _found(desk))
+    records = desk.take("opt_out", {"email": "a@xn--exmple-cua.com"})
+    told = [each for each in records if isinstance(each, ConsentChanged)]
+    assert [(each.lead_id, each.address) for each in told] == [(one, "a@exämple.com")]

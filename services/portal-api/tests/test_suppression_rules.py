@@ -127,6 +127,11 @@ def test_a_number_is_listed_as_it_is_seen(where: str) -> None:
         assert places(where.format(each), "sms", "US") == (Place("sms", "+15125550142"),)
 
 
+def test_letters_of_another_width_or_style_are_listed_as_they_are_compared() -> None:
+    for given in ("ｖｉｃ＠example.com", "𝐯𝐢𝐜@example.com"):
+        assert places(given, "", "US") == (Place("email", "vic@example.com"),)
+
+
 @pytest.mark.parametrize("given", ["a@exämple.com", "A@EXÄMPLE.COM", "a@xn--exmple-cua.com"])
 def test_a_domain_is_listed_as_dns_has_it(given: str) -> None:
     assert places(given, "", "US") == (Place("email", "a@xn--exmple-cua.com"),)
