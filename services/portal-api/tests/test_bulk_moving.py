@@ -176,8 +176,9 @@ def test_business_days_pass_over_the_weekend_where_the_lead_is(
 ) -> None:
     step: SequenceStep = replace(sequence.steps[0], delay_business_days=1)
     # t0 is a Friday at 9:00 UTC.
-    assert moving.earliest(step, t0, t0, "") == t0 + timedelta(days=3)
+    assert moving.earliest(step, t0, t0, t0, "") == t0 + timedelta(days=3)
     across = replace(sequence.steps[0], delay_days=1)
     begun = datetime.fromisoformat("2026-10-31T12:00:00+00:00")
     # New York leaves daylight saving on 1 November 2026: the same wall time is 25 hours later.
-    assert moving.earliest(across, begun, begun, "America/New_York") == begun + timedelta(hours=25)
+    due = moving.earliest(across, begun, begun, begun, "America/New_York")
+    assert due == begun + timedelta(hours=25)

@@ -40,7 +40,7 @@ WHERE e.lead_id = ANY(CAST(:leads AS text[])) AND e.enrolled_at IS NOT NULL
 """
 
 _TOLD = """
-SELECT type, data FROM timeline
+SELECT type, data, recorded_at FROM timeline
 WHERE lead_id = ANY(CAST(:leads AS text[])) AND topic = 'enrollment-events'
   AND data->>'sequence_id' = :sequence
   AND type IN ('Enrolled', 'StepScheduled', 'StepFired', 'StepSkipped', 'EnrollmentMigrated')

@@ -23,6 +23,16 @@ SAME_STEP = "same_step"
 NEXT_LEFT = "next_step_left"
 AFTER_LAST_BEHIND = "after_last_step_behind"
 NOTHING_LEFT = "nothing_left"
+LEFT_BEHIND = "left_behind"
+TIMING = (
+    "step_id",
+    "channel",
+    "delay_minutes",
+    "delay_days",
+    "delay_business_days",
+    "delay_from",
+    "spread_minutes",
+)
 SATURDAY = 5
 
 Versions = Mapping[int, SequencePublished]
@@ -31,11 +41,13 @@ Versions = Mapping[int, SequencePublished]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where an enrollment stands: the index of its next step in `version`, and the ids of the
-    steps that are behind it since before it was migrated there."""
+    steps that are behind it since before it was migrated there. `stepped_at` is when the step
+    above was done, None if none was."""
 
     version: int
     index: int
     passed: frozenset[str] = frozenset()
+    stepped_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +61,15 @@ class Destination:
 
 
 def standing(told: Iterable[Mapping[str, Any]], begun_in: int, versions: Versions) -> Standing:
-    """Where an enrollment stands by what was told of it: {type, data} in order of time.
+    """Where an enrollment stands by what was told of it: {type, data, recorded_at} in order of
+    time.
 
     Within a version an enrollment only ever goes on, so the furthest that was told of holds.
     """
     version, index = begun_in, 0
     passed: frozenset[str] = frozenset()
+    stepped_at: datetime | None = None
+    planned = True  # whether the next step is; the first is from the enrollment on
     for each in told:
         data = each["data"]
         if "resend_of" in (data.get("inputs") or {}):
@@ -65,10 +80,13 @@ def standing(told: Iterable[Mapping[str, Any]], begun_in: int, versions: Version
             version = data["sequence_version"]
             index = _index_of(versions.get(version), data.get("next_step_id"))
         elif data["sequence_version"] == version and each["type"] == "StepScheduled":
+            if not planned or data["step_index"] > index:
+                stepped_at, planned = each.get("recorded_at"), True
             index = max(index, data["step_index"])
         elif data["sequence_version"] == version and each["type"] in ("StepFired", "StepSkipped"):
             index = max(index, data["step_index"] + 1)
-    return Standing(version=version, index=index, passed=passed)
+            planned = data.get("rule") == LEFT_BEHIND and planned
+    return Standing(version=version, index=index, passed=passed, stepped_at=stepped_at)
 
 
 def _index_of(sequence: SequencePublished | None, step_id: str | None) -> int:
@@ -114,10 +132,16 @@ def outlook(
         return Outlook(refused="unknown_version", inputs={"version": str(at.version)})
     stands_on = old.steps[at.index] if at.index < len(old.steps) else None
     goes_to = destination(old, new, at)
-    kept = goes_to.step is not None and goes_to.step == stands_on
+    kept = (
+        goes_to.step is not None
+        and stands_on is not None
+        and (old.window, *_timing(stands_on)) == (new.window, *_timing(goes_to.step))
+    )
     due = run.next_due_at if kept else None
     if goes_to.step is not None and due is None:
-        due = earliest(goes_to.step, run.enrolled_at, now, lead.timezone or tenant_zone)
+        above = at.stepped_at or run.enrolled_at
+        zone = lead.timezone or tenant_zone
+        due = earliest(goes_to.step, run.enrolled_at, above, now, zone)
     return Outlook(
         plan={
             "from_version": at.version,
@@ -135,10 +159,17 @@ def outlook(
     )
 
 
-def earliest(step: SequenceStep, enrolled_at: datetime, now: datetime, zone: str) -> datetime:
-    """When the step's delay alone makes it due, not before `now`. Hours, holidays and the cap
-    may put it later, never earlier."""
-    at = (now if step.delay_from == "previous" else enrolled_at) + timedelta(
+def _timing(step: SequenceStep) -> tuple[object, ...]:
+    """All of a step that its time depends on, and which it is."""
+    return tuple(getattr(step, name) for name in TIMING)
+
+
+def earliest(
+    step: SequenceStep, enrolled_at: datetime, above: datetime, now: datetime, zone: str
+) -> datetime:
+    """When the step's delay alone makes it due, not before `now`; `above` is when the step above it
+    was done. Hours, holidays and the cap may put it later, never earlier."""
+    at = (above if step.delay_from == "previous" else enrolled_at) + timedelta(
         minutes=step.delay_minutes
     )
     if step.delay_days or step.delay_business_days:
