@@ -91,6 +91,16 @@ def test_leaving_the_trigger_stage_stops_what_asks_for_it(story: Any, words: Any
     assert [each.sequence_id for each in story.row.live] == ["acme.two"]
 
 
+def test_leaving_another_stage_than_its_trigger_stops_nothing(story: Any, words: Any) -> None:
+    trigger = ("stage", "contacted")
+    story.publish("one", words.step("later", 60), trigger=trigger, stop_on=("stage_left",))
+    story.when("LeadCreated")
+    story.when("EnrollRequested", 1, sequence_id="acme.one")
+    told = story.when("StageChanged", 5, to_stage="qualified")
+    assert words.rules(told, "EnrollmentStopped") == []
+    assert words.steps_sent(story.passes(61)) == ["later"]
+
+
 def test_a_stop_beats_a_step_that_is_due_at_the_same_time(story: Any, words: Any) -> None:
     start(story, words)
     assert words.types(story.when("ReplyReceived", 60)) == ["EnrollmentStopped"]

@@ -167,6 +167,36 @@ def test_a_refusal_of_all_channels_keeps_a_lead_out(story: Any, words: Any) -> N
     assert words.rules(story.when("CallMissed", 2), "EnrollmentRefused") == ["consent_refused"]
 
 
+@pytest.mark.parametrize(("allowed_at", "rules"), [(1, ["consent_refused"]), (9, [])])
+def test_only_a_permission_after_it_lifts_a_refusal_of_all_channels(
+    story: Any, words: Any, allowed_at: int, rules: list[str]
+) -> None:
+    story.publish("missed", words.step("hello"), trigger=("event", "call_missed"))
+    story.when("LeadCreated")
+    words_of_consent = [
+        (allowed_at, {"channel": "email", "granted": True, "basis": "opt-in"}),
+        (5, {"channel": "all"}),
+    ]
+    for minutes, said in sorted(words_of_consent, key=lambda each: each[0]):
+        story.when("ConsentChanged", minutes, **said)
+    assert words.rules(story.when("CallMissed", 10), "EnrollmentRefused") == rules
+
+
+@pytest.mark.parametrize("refused_first", [True, False])
+def test_of_two_words_at_the_same_moment_the_refusal_counts(
+    story: Any, words: Any, refused_first: bool
+) -> None:
+    by_hand = ("manual", "")
+    story.publish("one", words.step("hello"), trigger=by_hand, consent_rule="internal")
+    story.when("LeadCreated")
+    said = [{"channel": "all"}, {"channel": "email", "granted": True, "basis": "opt-in"}]
+    for each in said if refused_first else said[::-1]:
+        story.when("ConsentChanged", 5, **each)
+    told = story.when("EnrollRequested", 6, sequence_id="acme.one")
+    assert words.steps_sent(told) == []
+    assert words.rules(told, "StepSkipped") == ["consent_refused"]
+
+
 def test_an_update_that_overtakes_the_creation_triggers_nothing_by_itself(
     story: Any, words: Any
 ) -> None:
