@@ -49,6 +49,7 @@ class Table:
     def notice(self, crm_id: str, *changes: Named, second: int = 0) -> Notice:
         return Notice(
             account_id=self.account_id,
+            tenant_id="acme",
             object="deal",
             crm_id=crm_id,
             changes=changes,

@@ -159,9 +159,9 @@ class World:
         async with self.engine.begin() as connection:
             await connection.execute(
                 text(
-                    "INSERT INTO notices (account_id, object, crm_id, changes, noticed_at,"
-                    " first_at, due_at)"
-                    " VALUES (:id, 'deal', :crm_id, '[]', now(), now(), now() + '1 hour')"
+                    "INSERT INTO notices (account_id, tenant_id, object, crm_id, changes,"
+                    " noticed_at, first_at, due_at)"
+                    " VALUES (:id, 'acme', 'deal', :crm_id, '[]', now(), now(), now() + '1 hour')"
                 ),
                 values,
             )

@@ -322,6 +322,7 @@ async def test_a_worker_that_dies_before_the_row_is_gone_tells_the_same_again(
     now = datetime.now(UTC)
     told = Notice(
         account_id="default",
+        tenant_id=tenant_id,
         object="contact",
         crm_id=lead_id,
         changes=(Named("stage", "qualified", now),),

@@ -155,8 +155,13 @@ class Log:
 
 
 def deal(*named: Named, **more: Any) -> Notice:
-    given = {"attempts": 1, "first_at": NOW, "noticed_at": NOW - timedelta(seconds=5)}
-    return Notice(account_id="a-1", object="deal", crm_id="201", changes=named, **(given | more))
+    given: dict[str, Any] = {
+        "attempts": 1,
+        "first_at": NOW,
+        "noticed_at": NOW - timedelta(seconds=5),
+    }
+    given |= {"account_id": "a-1", "tenant_id": "acme", "object": "deal", "crm_id": "201"}
+    return Notice(changes=named, **(given | more))
 
 
 def looker(
@@ -222,8 +227,15 @@ async def test_an_object_that_is_no_leads_is_nobodys() -> None:
     assert store.over == [stranger]
 
 
+async def test_what_one_tenants_crm_tells_of_anothers_lead_is_dropped() -> None:
+    forged = deal(Named("dealstage", "closedlost", NOW), tenant_id="rival")
+    store, log = Store(forged), Log()
+    await looker(store, Crm(deal__dealstage="closedlost"), log).round()
+    assert (log.told, store.over) == ([], [forged])
+
+
 async def test_notices_of_a_contact_and_its_deal_are_one_look() -> None:
-    contact = Notice(account_id="a-1", object="contact", crm_id="101", noticed_at=NOW)
+    contact = replace(deal(), object="contact", crm_id="101", noticed_at=NOW)
     store, log = Store(deal(), contact), Log()
     await looker(store, Crm(deal__dealstage="closedlost"), log).round()
     assert (len(log.told), store.over) == (1, [contact, deal()])

@@ -149,11 +149,11 @@ class Looker:
         for _ in range(TRIES):
             # What we have written is read before and after: what the CRM has lies in between.
             before = await self._notices.contacts(row.account_id, list(leads))
-            nobodys += [n for lead_id in leads.keys() - before.keys() for n in leads[lead_id]]
+            leads, strangers = _of_their_tenants(leads, before)
+            nobodys += strangers
             looked_at = self._clock.now()
-            theirs = await _read(crm, [lead for lead, known in before.items() if _has(known)])
-            after = await self._notices.contacts(row.account_id, list(before))
-            leads = {lead_id: leads[lead_id] for lead_id in before}
+            theirs = await _read(crm, [lead_id for lead_id in leads if _has(before[lead_id])])
+            after = await self._notices.contacts(row.account_id, list(leads))
             calm = [
                 lead_id
                 for lead_id in leads
@@ -220,6 +220,22 @@ async def _by_lead(
             lead_id = whose.get(notice.crm_id)
             (nobodys if lead_id is None else leads.setdefault(lead_id, [])).append(notice)
     return leads, nobodys
+
+
+def _of_their_tenants(
+    leads: dict[str, list[Notice]], known: dict[str, Known]
+) -> tuple[dict[str, list[Notice]], list[Notice]]:
+    """The notices of leads that we have, by lead, and those about nobody, or somebody else's: in
+    an account that tenants share, each tells of its own leads only."""
+    mine: dict[str, list[Notice]] = {}
+    strangers: list[Notice] = []
+    for lead_id, notices in leads.items():
+        for notice in notices:
+            if lead_id in known and known[lead_id].contact.tenant_id == notice.tenant_id:
+                mine.setdefault(lead_id, []).append(notice)
+            else:
+                strangers.append(notice)
+    return mine, strangers
 
 
 async def _read(crm: Crm, lead_ids: Sequence[str]) -> dict[str, Kept] | None:

@@ -22,12 +22,12 @@ MOST_CHANGES = 200
 FOLD = text(
     """
     INSERT INTO notices
-        (account_id, object, crm_id, changes, noticed_at, first_at, due_at)
-    VALUES (:account_id, :object, :crm_id,
+        (account_id, tenant_id, object, crm_id, changes, noticed_at, first_at, due_at)
+    VALUES (:account_id, :tenant_id, :object, :crm_id,
         (SELECT coalesce(jsonb_agg(change || '[1]'), '[]')
             FROM jsonb_array_elements(CAST(:changes AS jsonb)) AS change),
         :noticed_at, :now, :due_at)
-    ON CONFLICT (account_id, object, crm_id) DO UPDATE SET
+    ON CONFLICT (account_id, tenant_id, object, crm_id) DO UPDATE SET
         version = notices.version + 1,
         noticed_at = greatest(notices.noticed_at, excluded.noticed_at),
         changes = CASE WHEN jsonb_array_length(notices.changes) >= :most THEN notices.changes
@@ -42,13 +42,14 @@ TAKE = text(
     """
     UPDATE notices SET due_at = CAST(:now AS timestamptz) + CAST(:lease AS interval),
         attempts = attempts + 1
-    WHERE (account_id, object, crm_id) IN (
-        SELECT account_id, object, crm_id FROM notices
+    WHERE (account_id, tenant_id, object, crm_id) IN (
+        SELECT account_id, notices.tenant_id, object, crm_id FROM notices
             JOIN integration_accounts USING (account_id)
         WHERE due_at <= CAST(:now AS timestamptz) AND status = 'active'
         ORDER BY due_at LIMIT :most
         FOR UPDATE OF notices SKIP LOCKED)
-    RETURNING account_id, object, crm_id, changes::text, noticed_at, version, attempts, first_at
+    RETURNING account_id, tenant_id, object, crm_id, changes::text, noticed_at, version, attempts,
+        first_at
     """
 )
 FORGET_REMOVED = text(
@@ -60,13 +61,15 @@ FORGET_REMOVED = text(
 PUT_OFF = text(
     """
     UPDATE notices SET due_at = :due_at
-    WHERE account_id = :account_id AND object = :object AND crm_id = :crm_id
+    WHERE account_id = :account_id AND tenant_id = :tenant_id AND object = :object
+        AND crm_id = :crm_id
     """
 )
 DONE = text(
     """
-    DELETE FROM notices WHERE account_id = :account_id AND object = :object AND crm_id = :crm_id
-        AND version = :version
+    DELETE FROM notices
+    WHERE account_id = :account_id AND tenant_id = :tenant_id AND object = :object
+        AND crm_id = :crm_id AND version = :version
     """
 )
 # Something more was told while somebody looked: only that is left.
@@ -75,8 +78,8 @@ GO_ON = text(
     UPDATE notices SET due_at = :now, attempts = 0, first_at = :now, changes = (
         SELECT coalesce(jsonb_agg(change), '[]') FROM jsonb_array_elements(changes) AS change
         WHERE CAST(change ->> 3 AS integer) > :version)
-    WHERE account_id = :account_id AND object = :object AND crm_id = :crm_id
-        AND version > :version
+    WHERE account_id = :account_id AND tenant_id = :tenant_id AND object = :object
+        AND crm_id = :crm_id AND version > :version
     """
 )
 HEAR = text(
@@ -106,9 +109,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """All that is known to have been told of one object. `object` is contact or deal."""
+    """All that a tenant's CRM is known to have told of one object. `object` is contact or deal."""
 
     account_id: str
+    tenant_id: str
     object: str
     crm_id: str
     changes: tuple[Named, ...] = ()
@@ -139,7 +143,7 @@ class NoticeStore:
         """Keep what was told; each is looked at once `wait` is over."""
         now = self._clock.now()
         # In the order of their keys, so that two workers never wait for each other in a circle.
-        ordered = sorted(notices, key=lambda each: (each.account_id, each.object, each.crm_id))
+        ordered = sorted(notices, key=lambda each: tuple(_key(each).values()))
         rows = [
             {
                 **_key(notice),
@@ -205,6 +209,7 @@ class NoticeStore:
 def _key(notice: Notice) -> dict[str, Any]:
     return {
         "account_id": notice.account_id,
+        "tenant_id": notice.tenant_id,
         "object": notice.object,
         "crm_id": notice.crm_id,
     }
@@ -213,6 +218,7 @@ def _key(notice: Notice) -> dict[str, Any]:
 def _notice(row: Any) -> Notice:
     return Notice(
         account_id=row.account_id,
+        tenant_id=row.tenant_id,
         object=row.object,
         crm_id=row.crm_id,
         changes=tuple(

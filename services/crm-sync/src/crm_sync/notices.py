@@ -48,6 +48,7 @@ def _notice(record: CrmNoticed, row: Registered | None) -> Notice | None:
         return None
     return Notice(
         account_id=row.account_id,
+        tenant_id=record.tenant_id,
         object=record.object,
         crm_id=record.crm_id,
         changes=tuple(

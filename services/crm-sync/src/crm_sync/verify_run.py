@@ -207,6 +207,7 @@ class Verifier:
             [
                 Notice(
                     account_id=row.account_id,
+                    tenant_id=findings[lead_id].tenant_id,
                     object="contact",
                     crm_id=contacts[lead_id].crm_id or lead_id,
                     noticed_at=now,
