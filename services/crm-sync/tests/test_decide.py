@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -186,10 +187,16 @@ def test_a_time_that_the_crm_names_is_kept_in_a_topic_that_is_as_slow(records: A
     assert found == NextTry(1, records.now + timedelta(minutes=5))
 
 
-def test_a_time_beyond_the_slowest_topic_is_kept_all_the_same(records: Any) -> None:
-    error = CrmLimited("slow down", retry_after=timedelta(hours=3))
-    found = next_try(1, error, records.now, POLICY)
-    assert found == NextTry(2, records.now + timedelta(hours=3))
+@pytest.mark.parametrize("wanted", [timedelta(hours=3), timedelta(days=365), timedelta.max])
+def test_nobody_waits_longer_than_the_slowest_topic_whatever_the_crm_says(
+    records: Any, wanted: timedelta
+) -> None:
+    for jitter, longest in ((0.0, timedelta(hours=1)), (0.5, timedelta(minutes=90))):
+        error = CrmLimited("slow down", retry_after=wanted)
+        found = next_try(1, error, records.now, replace(POLICY, jitter=jitter), "e1")
+        assert found is not None
+        assert found.tier == 2
+        assert timedelta(hours=1) <= found.due_at - records.now <= longest
 
 
 @pytest.mark.parametrize("error", [CrmNever("no"), CrmMissing("no")])
@@ -205,7 +212,9 @@ def test_what_may_pass_is_tried_again(records: Any, error: CrmError) -> None:
 
 
 @given(st.integers(1, 40), st.integers(0, 20_000))
-def test_a_retry_is_never_before_what_the_crm_asked_for(attempts: int, seconds: int) -> None:
+def test_a_retry_is_not_before_what_the_crm_asked_for_but_for_the_slowest_delay(
+    attempts: int, seconds: int
+) -> None:
     from datetime import UTC, datetime
 
     now = datetime(2026, 11, 21, tzinfo=UTC)
@@ -213,7 +222,8 @@ def test_a_retry_is_never_before_what_the_crm_asked_for(attempts: int, seconds: 
     found = next_try(attempts, CrmLimited("", wanted), now, POLICY)
     assert (found is None) == (attempts > 30)
     if found is not None:
-        assert found.due_at >= now + max(wanted, POLICY.delays[found.tier])
+        assert found.due_at >= now + min(wanted, POLICY.delays[-1])
+        assert found.due_at >= now + POLICY.delays[found.tier]
 
 
 def test_the_crm_hears_nothing_of_a_test(records: Any) -> None:

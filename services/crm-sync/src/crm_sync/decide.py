@@ -237,8 +237,10 @@ def next_try(
     How much is added to the delay follows from the record's id and the attempt: seen again, it
     waits as long.
 
-    A CRM that names a time is not called before it, and the record waits in a topic that
-    is as slow, so that it does not hold others up. Where the account is to blame, or does not
+    A record whose CRM names a time waits for it in a topic that is as slow, so that it does not
+    hold others up: no longer than the slowest delay, or everybody behind it would wait as long. A
+    CRM that asked for more is asked again earlier than it said; all that it then has to say is
+    another 429. Where the account is to blame, or does not
     answer for longer than the first delay, the record waits in the slowest topic but one, however
     often: nobody knows for how long, and then nobody wants to wait another hour.
     """
@@ -257,7 +259,7 @@ def next_try(
         reached += policy.attempts[tier]
     while tier + 1 < len(policy.delays) and policy.delays[tier] < error.retry_after:
         tier += 1
-    return NextTry(tier, now + max(policy.delays[tier], error.retry_after) * longer)
+    return NextTry(tier, now + policy.delays[tier] * longer)
 
 
 def _share(event_id: str, attempts: int) -> float:
