@@ -21,6 +21,7 @@ from crm_sync.crm.base import (
     CrmSignIn,
     CrmUnavailable,
 )
+from crm_sync.crm.guarded import GuardedCrm, guarded
 from crm_sync.crm.providers import Access, open_crm
 from crm_sync.gates import Gates
 from crm_sync.model import DEFAULT_ACCOUNT, Account, Contact, Item
@@ -78,7 +79,7 @@ class Connections:
         """
         opened = self._opened.get(row.account_id)
         if opened is None or opened.access != row.access:
-            new = Opened(row.access, self._open(row))
+            new = Opened(row.access, GuardedCrm(self._open(row)))
             self._opened[row.account_id] = new
             if opened is not None:
                 opened.outdated = True
@@ -110,7 +111,7 @@ class Connections:
             await opened.crm.close()
 
     def _open(self, row: Registered) -> Crm:
-        gate = self._gates.of(row.account_id, row.budget)
+        gate = guarded(self._gates.of(row.account_id, row.budget))
         if row.account_id == DEFAULT_ACCOUNT.account_id:
             return open_crm(row.provider, self._default, self.clock, gate)
         if self._sealer is None:

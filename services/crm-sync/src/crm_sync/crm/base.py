@@ -27,11 +27,15 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from crm_sync.model import Note, Task
 from leadflow.errors import LeadflowError
 
+# No wait is longer: a CRM can name any number.
+LONGEST_WAIT = timedelta(days=1)
+
 
 class CrmError(LeadflowError):
     """A call that the CRM did not carry out, or of which we do not know it.
 
-    `retry_after` is how long the CRM wants to be left alone, zero where it does not say.
+    `retry_after` is how long the CRM wants to be left alone, zero where it does not say, and at
+    most LONGEST_WAIT.
     """
 
     KIND: ClassVar[str]
@@ -40,7 +44,7 @@ class CrmError(LeadflowError):
 
     def __init__(self, reason: str, retry_after: timedelta = timedelta(0)) -> None:
         super().__init__(reason)
-        self.retry_after = retry_after
+        self.retry_after = min(retry_after, LONGEST_WAIT)
 
 
 class CrmUnavailable(CrmError):

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from crm_sync.crm.base import (
+    LONGEST_WAIT,
     CrmConflict,
     CrmError,
     CrmLimited,
@@ -127,16 +128,20 @@ def refusal(status: int, reason: str, wait: timedelta = timedelta(0)) -> CrmErro
 def retry_after(response: httpx.Response) -> timedelta:
     """How long to wait (RFC 9110, 10.2.3): seconds, or a date, measured by the answer's own Date.
 
-    Zero where it is missing or makes no sense.
+    Zero where it is missing or makes no sense; at most LONGEST_WAIT.
     """
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
-        return timedelta(seconds=int(value))
+        # Longer numbers are too much for a timedelta, and some for int.
+        digits = value.lstrip("0") or "0"
+        return (
+            LONGEST_WAIT if len(digits) > 9 else min(timedelta(seconds=int(digits)), LONGEST_WAIT)
+        )
     try:
         then = parsedate_to_datetime(value)
         now = parsedate_to_datetime(response.headers.get("Date", ""))
-        return max(timedelta(0), then - now)
-    except (ValueError, TypeError):
+        return min(max(timedelta(0), then - now), LONGEST_WAIT)
+    except (ValueError, TypeError, OverflowError):
         return timedelta(0)
 
 
