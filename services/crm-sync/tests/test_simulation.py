@@ -37,7 +37,9 @@ LEADS = ("lead-1", "lead-2", "lead-3")
 
 
 class Crashed(LeadflowError):
-    """The worker died here."""
+    """The worker died here: whoever is next repeats what it had in hand."""
+
+    retryable = True
 
 
 @dataclass

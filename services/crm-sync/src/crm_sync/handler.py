@@ -24,14 +24,14 @@ from crm_sync import headers
 from crm_sync.decide import item_of
 from crm_sync.metrics import PARKED
 from crm_sync.model import Account, Contact, Item, Origin, RetryPolicy, Waiting
-from crm_sync.outcome import BEHIND, Conclusion, Parked, conclude, wait_behind
+from crm_sync.outcome import BEHIND, Conclusion, Parked, bury, conclude, wait_behind
 from crm_sync.parking import behind_the_last, put_back, turn
 from crm_sync.reports import Reports
 from crm_sync.store import Store
 from crm_sync.work import LeadWork
 from leadflow import topics
 from leadflow.clock import Clock
-from leadflow.errors import RecordRefused
+from leadflow.errors import DeadLetterError, RecordRefused, is_retryable
 from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
 from leadflow.kafka.loop import Received, Stateless
 from leadflow.kafka.port import Message, Outgoing, Producer
@@ -170,6 +170,33 @@ class RetryHandler(Stateless):
         self._tools = tools
 
     async def handle(self, batch: Sequence[Received]) -> None:
+        """A record alone whose error no retry can help is over: were it buried by the loop, its
+        entry would stay, and its lead would be parked for ever."""
+        try:
+            await self._handle(batch)
+        except DeadLetterError:
+            raise
+        except Exception as error:
+            if len(batch) > 1 or is_retryable(error):
+                raise
+            await self._conclude(batch[0], error)
+
+    async def _conclude(self, received: Received, error: Exception) -> None:
+        tools = self._tools
+        reading = await read([received], tools.accounts)
+        stored = await tools.store.load(reading.account_ids())
+        end = Conclusion()
+        for lead_id, items in reading.leads.items():
+            for entry in stored.queues.get(lead_id, []):
+                if entry.event_id == items[0].event_id:
+                    bury(end, items[0], entry.attempts + 1, error)
+        if end.buried:
+            log.error("record failed", topic=received.message.topic, exc_info=error)
+        await _bury(tools, reading, end)
+        await _send(tools, reading.messages, end)
+        await tools.store.move([], end.over + reading.refused_events, end.runs)
+
+    async def _handle(self, batch: Sequence[Received]) -> None:
         tools = self._tools
         reading = await read(batch, tools.accounts)
         hops = _newest_hops(batch)

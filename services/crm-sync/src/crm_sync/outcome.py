@@ -10,6 +10,7 @@ from crm_sync.crm.base import CrmError, CrmGivenUp
 from crm_sync.model import Item, RetryPolicy, SyncRun, Waiting
 from crm_sync.parking import park
 from crm_sync.work import LeadWork
+from leadflow.errors import public_reason
 
 BEHIND = "waits behind an earlier record of its lead"
 
@@ -27,7 +28,7 @@ class Parked:
 class Conclusion:
     """Effects of a batch: what to bury, what to park, what is over, and the runs to write."""
 
-    buried: list[tuple[Item, CrmError]] = field(default_factory=list)
+    buried: list[tuple[Item, Exception]] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
     runs: list[SyncRun] = field(default_factory=list)
@@ -42,7 +43,7 @@ def conclude(works: Iterable[LeadWork], now: datetime, policy: RetryPolicy) -> C
         for item in work.unchanged:
             _over(end, item, "unchanged")
         for item, error in work.refused:
-            _bury(end, item, item.attempts + 1, error)
+            bury(end, item, item.attempts + 1, error)
         if work.error is not None:
             provider = (work.failed or work.behind)[0].account.provider
             _conclude_failure(end, work, work.error, now, policy.of(provider))
@@ -61,7 +62,7 @@ def _conclude_failure(
     entries, given_up = park(work.failed, work.behind, error, now, policy)
     for item in given_up:
         reason = f"given up after {item.attempts} attempts; the last one: {error}"
-        _bury(end, item, item.attempts, CrmGivenUp(reason))
+        bury(end, item, item.attempts, CrmGivenUp(reason))
     for item in work.failed:
         if (entry := entries.get(item.event_id)) is not None:
             name, reason = type(error).__name__, str(error)
@@ -77,10 +78,11 @@ def _over(end: Conclusion, item: Item, result: str) -> None:
     end.runs.append(_run(item, attempts, result))
 
 
-def _bury(end: Conclusion, item: Item, attempts: int, error: CrmError) -> None:
+def bury(end: Conclusion, item: Item, attempts: int, error: Exception) -> None:
+    """It is over after `attempts`, and goes to the dead letters."""
     end.over.append(item.event_id)
     end.buried.append((item, error))
-    end.runs.append(_run(item, attempts, "dead", type(error).__name__, str(error)))
+    end.runs.append(_run(item, attempts, "dead", type(error).__name__, str(public_reason(error))))
 
 
 def _run(
