@@ -141,6 +141,38 @@ async def test_what_is_about_the_account_is_asked_once_for_all(
     assert len(recorded.requests) == 1
 
 
+@pytest.mark.parametrize("body", [None, {"message": "Not Found"}])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 404, 405, 410, 415])
+async def test_an_address_that_is_gone_or_moved_is_about_the_account(
+    crm: HubSpotCrm, recorded: Any, status: int, body: Any
+) -> None:
+    recorded.respond(status, body, {"Location": "http://elsewhere.test/"})
+    for error in (await answers(crm, "lead-1", "lead-2")).values():
+        assert type(error) is CrmSignIn
+    assert len(recorded.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 204])
+async def test_whoever_answers_nothing_is_not_hubspot(
+    crm: HubSpotCrm, recorded: Any, status: int
+) -> None:
+    recorded.respond(status, None)
+    with pytest.raises(CrmSignIn):
+        await crm.read(["lead-1"])
+    recorded.respond(status, None)
+    (error,) = (await answers(crm, "lead-1")).values()
+    assert type(error) is CrmSignIn
+
+
+async def test_a_note_that_is_gone_before_it_is_associated_is_missing(
+    crm: HubSpotCrm, recorded: Any
+) -> None:
+    recorded.answer("hubspot.crm-deals-v3.batch-read", "hubspot.crm-notes-v3.batch-upsert")
+    recorded.respond(404, {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "Gone"})
+    with pytest.raises(CrmMissing):
+        await crm.add_note("lead-1", NOTE)
+
+
 async def test_a_lost_answer_may_be_asked_for_again(crm: HubSpotCrm, recorded: Any) -> None:
     recorded.answer(httpx.RemoteProtocolError("closed, of ada@example.com"))
     (lost,) = (await answers(crm, "lead-1")).values()

@@ -32,7 +32,7 @@ from crm_sync.crm.base import (
 )
 from crm_sync.crm.defaults import HUBSPOT, HUBSPOT_OWN
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate
-from crm_sync.crm.hubspot_answers import AddressTaken, by_item, item_error, refused
+from crm_sync.crm.hubspot_answers import AddressTaken, by_item, by_pair, halves, item_error, refused
 from crm_sync.crm.mapping import CrmMapping, translated
 from crm_sync.model import PERSONAL, Note, Task
 
@@ -91,10 +91,7 @@ class HubSpotCrm:
             if isinstance(deal, CrmError):
                 answers[name] = deal
         pairs = {name: (there[name]["id"], str(answers[name])) for name in there if there[name]}
-        try:
-            await self._belong_together(pairs.values())
-        except CrmError as error:
-            answers |= dict.fromkeys(pairs, error)
+        answers |= await self._apart(pairs)
         return [answers[write.external_id] for write in chunk]
 
     def _contact(self, written: Mapping[str, Any]) -> dict[str, str]:
@@ -180,23 +177,33 @@ class HubSpotCrm:
             if len(inputs) == 1:
                 return dict.fromkeys(inputs, error)
             # One of them may be to blame for all: look for it by halves.
-            names = list(inputs)
-            halves = (names[: len(names) // 2], names[len(names) // 2 :])
             answers = await asyncio.gather(
-                *(self._batch(kind, verb, key, {n: inputs[n] for n in half}) for half in halves)
+                *(self._batch(kind, verb, key, half) for half in halves(inputs))
             )
             return answers[0] | answers[1]
         except CrmError as error:
             return dict.fromkeys(inputs, error)
         return by_item(answer, key, inputs, what)
 
-    async def _belong_together(self, pairs: Iterable[tuple[str, str]]) -> None:
-        inputs = [{"from": {"id": deal}, "to": {"id": contact}} for deal, contact in pairs]
-        if inputs:
-            path = "/crm/v4/associations/deals/contacts/batch/associate/default"
-            answer = await self._call("POST", path, "association of deals", {"inputs": inputs})
-            for error in answer.get("errors") or ():
-                raise item_error(error, "association of deals")
+    async def _apart(self, pairs: Mapping[str, tuple[str, str]]) -> dict[str, CrmError]:
+        """Make deals and contacts belong together; those that do not, and why, by our id."""
+        if not pairs:
+            return {}
+        what = "association of deals"
+        path = "/crm/v4/associations/deals/contacts/batch/associate/default"
+        inputs = [{"from": {"id": deal}, "to": {"id": contact}} for deal, contact in pairs.values()]
+        try:
+            found = by_pair(await self._call("POST", path, what, {"inputs": inputs}), pairs, what)
+        except (CrmNever, CrmMissing, CrmConflict) as error:
+            if len(pairs) > 1:
+                answers = await asyncio.gather(*map(self._apart, halves(pairs)))
+                return answers[0] | answers[1]
+            found = dict.fromkeys(pairs, error)
+        except CrmError as error:
+            return dict.fromkeys(pairs, error)
+        # Both have just been written: a repeat writes what went meanwhile.
+        gone = CrmConflict(f"{what}: one of them has just gone")
+        return {name: gone if isinstance(e, CrmMissing) else e for name, e in found.items()}
 
     async def add_note(self, external_id: str, note: Note) -> None:
         properties = {
@@ -359,9 +366,15 @@ class HubSpotCrm:
 
     async def _call(self, method: str, path: str, what: str, body: Any) -> dict[str, Any]:
         response = await self._caller.call(method, path, what, json=body)
-        if response.is_success:
-            return json_object(response, what)
-        raise refused(response, what)
+        if not response.is_success:
+            raise refused(response, what)
+        if not response.content:
+            # HubSpot answers every call of ours with an object: this is somebody else.
+            raise CrmSignIn(f"{what}: HTTP {response.status_code} without an answer")
+        answer = json_object(response, what)
+        if answer.get("status") == "error":
+            raise item_error(answer, what)
+        return answer
 
 
 def _lacks(lacking: Mapping[str, Sequence[str]]) -> CrmSignIn:

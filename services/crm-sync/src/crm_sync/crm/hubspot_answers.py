@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,6 +20,8 @@ from crm_sync.crm.http import refusal, retry_after
 # ends at midnight where the account is, which we do not know; asked again each hour.
 DAILY_WAIT = timedelta(hours=1)
 BURST_WAIT = timedelta(seconds=10)
+# With those of 3xx what an address says that is gone or moved; of an object none is known.
+NOT_THE_CONTENT = frozenset({405, 410, 415})
 
 # What an error of one item of a batch is, by its category; others may pass.
 CATEGORIES = {
@@ -32,7 +34,11 @@ CATEGORIES = {
     "INVALID_AUTHENTICATION": 401,
 }
 TAKEN = re.compile(r"Existing ID: (\d+)|(\d+) already has that value")
+# Whether keys of an error's context are about a deal or a contact; others may be about both.
+OF_DEALS = ("from", "deal")
+OF_CONTACTS = ("to", "contact")
 PLAIN = re.compile(r"[A-Za-z0-9_]{1,64}")
+Input = TypeVar("Input")
 
 
 class AddressTaken(CrmConflict):
@@ -59,6 +65,63 @@ def by_item(
     return {name: found.get(name, silent) for name in inputs}
 
 
+def by_pair(
+    answer: Mapping[str, Any], pairs: Mapping[str, tuple[str, str]], what: str
+) -> dict[str, CrmError]:
+    """Which deals and contacts, by our ids, a batch association left apart, and why.
+
+    Where there are errors, nothing is known of pairs that the answer does not name. Raises the
+    error that names none of them: CrmNever, CrmMissing and CrmConflict may be about any of them.
+    """
+    errors = answer.get("errors") or []
+    errors = errors if isinstance(errors, list) else [errors]
+    if not errors:
+        return {}
+    apart: dict[str, CrmError] = {}
+    for each in errors:
+        error = item_error(each if isinstance(each, dict) else {}, what)
+        named = _pairs_of(each, pairs)
+        if not named:
+            raise error
+        apart |= dict.fromkeys(named, error)
+    results = answer.get("results")
+    ends = [
+        (_id_of(each.get("from")), _id_of(each.get("to")))
+        for each in (results if isinstance(results, list) else ())
+        if isinstance(each, dict)
+    ]
+    silent = CrmUnavailable(f"{what}: the answer does not name the pair")
+    untold = [n for n, pair in pairs.items() if pair not in ends and pair[::-1] not in ends]
+    return dict.fromkeys(untold, silent) | apart
+
+
+def _pairs_of(error: object, pairs: Mapping[str, tuple[str, str]]) -> set[str]:
+    context = error.get("context") if isinstance(error, dict) else None
+    found: set[str] = set()
+    for key, value in context.items() if isinstance(context, dict) else ():
+        ids = {str(each) for each in (value if isinstance(value, list) else [value])}
+        ends = slice(0, 2)
+        if key.lower().startswith(OF_DEALS):
+            ends = slice(0, 1)
+        elif key.lower().startswith(OF_CONTACTS):
+            ends = slice(1, 2)
+        for each in ids:
+            named = [name for name, pair in pairs.items() if each in pair[ends]]
+            # A deal and a contact may have one number: then it is not told whose it is.
+            found.update(named if len(named) == 1 else ())
+    return found
+
+
+def _id_of(end: object) -> str:
+    return str(end.get("id")) if isinstance(end, dict) else ""
+
+
+def halves(inputs: Mapping[str, Input]) -> tuple[dict[str, Input], dict[str, Input]]:
+    """Two parts of what was refused as a whole: one may be to blame for all."""
+    names, middle = list(inputs), len(inputs) // 2
+    return {n: inputs[n] for n in names[:middle]}, {n: inputs[n] for n in names[middle:]}
+
+
 def refused(response: httpx.Response, what: str) -> CrmError:
     """The error that an answer other than 2xx is."""
     try:
@@ -74,6 +137,10 @@ def refused(response: httpx.Response, what: str) -> CrmError:
     if status == 477:
         # The account is being moved to another data centre; Retry-After is up to 24 hours.
         return CrmLimited(f"{what}: HTTP 477", wait or DAILY_WAIT)
+    # A 404 is about an object only where HubSpot's API says so, in the form of its errors.
+    nobodys = status == 404 and body.get("status") != "error" and "category" not in body
+    if nobodys or status in NOT_THE_CONTENT or 300 <= status < 400:
+        return CrmSignIn(f"{what}: HTTP {status}")
     return _error(status, body, f"{what}: HTTP {status}", wait)
 
 
