@@ -200,6 +200,56 @@ async def test_a_source_that_the_account_ignores_is_no_retry(
     assert isinstance(await answer(crm, write()), CrmNever)
 
 
+OWN_404 = {"errorMessage": "This resource does not exist."}
+
+
+@pytest.mark.parametrize("crm_id", [None, "1381"])
+@pytest.mark.parametrize("body", [None, {"message": "Not Found"}])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 404, 405, 410, 415])
+async def test_an_address_that_is_gone_or_moved_is_about_the_account(
+    crm: FollowUpBossCrm, recorded: Any, crm_id: str | None, body: Any, status: int
+) -> None:
+    recorded.respond(status, body, {"Location": "http://elsewhere.test/"})
+    assert type(await answer(crm, write(crm_id))) is CrmSignIn
+    assert len(recorded.requests) == 1
+
+
+async def test_a_search_that_is_said_not_to_exist_is_about_the_account(
+    crm: FollowUpBossCrm, recorded: Any
+) -> None:
+    recorded.respond(404, OWN_404)
+    assert type(await answer(crm, write())) is CrmSignIn
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_person_who_is_said_not_to_exist_is_looked_for(
+    crm: FollowUpBossCrm, recorded: Any, status: int
+) -> None:
+    recorded.respond(status, OWN_404)
+    recorded.answer(FOUND, "followupboss.people-id-put")
+    assert await answer(crm, write("99")) == "1381"
+
+
+@pytest.mark.parametrize("status", [200, 204])
+async def test_a_search_that_is_not_answered_is_about_the_account(
+    crm: FollowUpBossCrm, recorded: Any, status: int
+) -> None:
+    recorded.respond(status, None)
+    assert type(await answer(crm, write())) is CrmSignIn
+    recorded.answer(FOUND)
+    recorded.respond(status, None)
+    with pytest.raises(CrmSignIn):
+        await crm.add_note("lead-1", NOTE)
+
+
+async def test_a_search_that_does_not_say_what_it_found_makes_nobody(
+    crm: FollowUpBossCrm, recorded: Any
+) -> None:
+    recorded.respond(200, {})
+    assert type(await answer(crm, write())) is CrmUnavailable
+    assert recorded.asked() == ["GET /people"]
+
+
 async def test_a_note_is_looked_for_before_it_is_written(
     crm: FollowUpBossCrm, recorded: Any
 ) -> None:

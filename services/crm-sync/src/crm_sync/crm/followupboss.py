@@ -28,6 +28,7 @@ from crm_sync.crm.base import (
     Kept,
 )
 from crm_sync.crm.defaults import FOLLOW_UP_BOSS, FOLLOW_UP_BOSS_OWN
+from crm_sync.crm.followupboss_answers import gone_or_moved, listed
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate, refusal, retry_after
 from crm_sync.crm.mapping import CrmMapping, translated, value_at
 from crm_sync.model import PERSONAL, Note, Task
@@ -139,8 +140,7 @@ class FollowUpBossCrm:
         everywhere = {"includeTrash": "true", "includeUnclaimed": "true"}
         params = {**by, "fields": "allFields", "limit": str(PAGE), **everywhere}
         answer = await self._call("GET", "/people", "search for a person", params=params)
-        found: list[Person] = answer.get("people") or []
-        return found
+        return listed(answer, "people", "search for a person")
 
     async def _create(self, write: ContactWrite, wanted: Person) -> Person:
         """The person of a new lead: one whom Follow Up Boss has already, unless it is another
@@ -205,7 +205,7 @@ class FollowUpBossCrm:
         while True:
             params = {"personId": str(person), "limit": str(PAGE), "offset": str(offset)}
             answer = await self._call("GET", f"/{kind}", f"search for {kind}", params=params)
-            found = answer.get(kind) or []
+            found = listed(answer, kind, f"search for {kind}")
             if any(str(each.get(field) or "").endswith(mark) for each in found):
                 return True
             offset += len(found)
@@ -296,16 +296,21 @@ class FollowUpBossCrm:
     ) -> dict[str, Any]:
         request = {"json": body} if body is not None else {"params": params}
         response = await self._caller.call(method, path, what, **request)
-        if response.status_code == 204:
+        if response.status_code == 204 and path == "/events":
             # reference/events-post: the lead flow of this source is archived.
             raise CrmNever(f"{what}: the account ignores leads of this source")
+        if response.is_success and not response.content:
+            # Follow Up Boss answers all other calls with an object: this is somebody else.
+            raise CrmSignIn(f"{what}: HTTP {response.status_code} without an answer")
         if response.is_success:
             return json_object(response, what)
-        raise await self._refusal(response, what)
+        raise await self._refusal(response, path, what)
 
-    async def _refusal(self, response: httpx.Response, what: str) -> CrmError:
+    async def _refusal(self, response: httpx.Response, path: str, what: str) -> CrmError:
         """https://docs.followupboss.com/reference/error-responses"""
         status, reason = response.status_code, f"{what}: HTTP {response.status_code}"
+        if (gone := gone_or_moved(response, path, reason)) is not None:
+            return gone
         if status == 400 and "Invalid fields" in response.text:
             return CrmSignIn(f"{reason}: the account lacks a field that the mapping names")
         if status == 403 and what != CANARY:
