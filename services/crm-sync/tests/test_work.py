@@ -170,6 +170,19 @@ def test_a_note_without_a_contact_creates_one(records: Any, item: Any) -> None:
     assert work.next_call() == WriteNote(note, note.change)
 
 
+def test_a_note_whose_contact_is_refused_is_refused_with_it(records: Any, item: Any) -> None:
+    note, later = item(records.reviewed("approved", "words")), item(records.created())
+    work = work_of(note, later)
+    call = work.next_call()
+    assert call == WriteContact((), before_note=True)
+    refusal = CrmNever("422")
+    work.failed_with(call, refusal)
+    assert work.refused == [(note, refusal)]
+    assert work.contact.pending is None
+    # Nothing is left of it: what follows is next, and not the same contact again.
+    assert work.next_call() == WriteContact((later,))
+
+
 def test_a_task_comes_after_its_contact_too(records: Any, item: Any) -> None:
     created, task = item(records.created()), item(records.recorded("task"))
     work = work_of(created, task)
