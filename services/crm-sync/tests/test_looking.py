@@ -327,14 +327,28 @@ async def test_a_failed_look_is_repeated_later(error: CrmError, wait: int) -> No
     assert (store.over, store.waiting) == ([], [(deal(), timedelta(seconds=wait))])
 
 
-async def test_an_answer_that_cannot_be_read_holds_up_nobody_else() -> None:
+@pytest.mark.parametrize("error", [KeyError("results"), RecursionError(), OverflowError()])
+async def test_an_answer_that_cannot_be_read_holds_up_nobody_else(error: Exception) -> None:
     class Odd(Crm):
         async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
-            raise KeyError("results")
+            raise error
 
     store = Store(deal())
     await looker(store, Odd()).round()
     assert store.waiting == [(deal(), timedelta(seconds=5))]
+
+
+async def test_of_several_only_the_one_that_cannot_be_read_waits() -> None:
+    class Odd(Crm):
+        async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
+            if "13" in crm_ids:
+                raise RecursionError
+            return {}
+
+    odd, well = deal(crm_id="13"), deal(crm_id="999")
+    store = Store(odd, well)
+    await looker(store, Odd()).round()
+    assert (store.over, store.waiting) == ([well], [(odd, timedelta(seconds=5))])
 
 
 async def test_after_three_days_it_is_given_up() -> None:

@@ -311,6 +311,21 @@ async def test_a_crm_that_fails_is_asked_again_and_then_trouble(
     assert (tally.trouble, exit_code(tally)) == ({"default": "HTTP 500"}, 2)
 
 
+async def test_a_crm_that_has_what_cannot_be_compared_is_trouble_and_no_end(
+    world: World, leads: dict[str, Folded]
+) -> None:
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, _: object) -> bool:
+            raise RecursionError
+
+    for has in ({each: {"first_name": Odd()} for each in leads}, dict.fromkeys(leads, "odd")):
+        world.crm = has  # type: ignore[assignment]
+        tally = await world.verify(leads)
+        assert (list(tally.trouble), exit_code(tally)) == (["default"], 2)
+
+
 async def test_a_paused_account_is_not_asked_and_that_is_trouble(
     world: World, leads: dict[str, Folded]
 ) -> None:

@@ -11,12 +11,12 @@ import structlog
 from crm_sync.account_store import ACTIVE, PAUSED, AccountStore, Registered
 from crm_sync.changes import CrmChange, changes_of, look_at
 from crm_sync.compare import compare
-from crm_sync.crm.base import Crm, CrmError, CrmSignIn, CrmUnavailable, CrmUnreadable, Kept
+from crm_sync.crm.base import Crm, CrmError, CrmNever, CrmSignIn, CrmUnreadable, Kept
 from crm_sync.metrics import NOTICES
 from crm_sync.notice_store import Known, Notice, NoticeStore
 from crm_sync.routing import CANARY, Connections, ask
 from leadflow.clock import Clock
-from leadflow.errors import SettingError, is_retryable, public_reason
+from leadflow.errors import LeadflowError, SettingError, is_retryable, public_reason
 
 log = structlog.get_logger()
 
@@ -94,14 +94,9 @@ class Looker:
         try:
             async with self._connections.to(row) as crm:
                 try:
-                    await self._look_into(crm, row, notices)
+                    await self._try(crm, row, notices)
                 except CrmError as error:
                     await self._failed(crm, row, notices, error)
-                except (LookupError, TypeError, ValueError, AttributeError) as error:
-                    # An answer that is not what it should be: no reason for others to wait.
-                    log.error("an answer of a CRM cannot be read", reason=type(error).__name__)
-                    unread = CrmUnavailable(f"not to be read: {type(error).__name__}")
-                    await self._try_later(notices, unread)
         except SettingError as error:
             await self._pause(row, str(error))
             await self._put_off(notices, FIRST_WAIT)
@@ -116,11 +111,25 @@ class Looker:
             # One of them may be to blame for all.
             for notice in notices:
                 try:
-                    await self._look_into(crm, row, [notice])
+                    await self._try(crm, row, [notice])
                 except CrmError as again:
                     await self._try_later([notice], again)
             return
         await self._try_later(notices, error)
+
+    async def _try(self, crm: Crm, row: Registered, notices: Sequence[Notice]) -> None:
+        """Raises CrmError, and errors of our own side."""
+        try:
+            await self._look_into(crm, row, notices)
+        except CrmError:
+            raise
+        except Exception as error:
+            if isinstance(error, LeadflowError) or is_retryable(error):
+                raise
+            # An answer that is not what it should be: no reason for others to wait.
+            reason = type(error).__name__
+            log.error("an answer of a CRM cannot be read", reason=reason)
+            raise CrmNever(f"not to be read: {reason}") from error
 
     async def _pause(self, row: Registered, reason: str) -> None:
         if await self._accounts.change(

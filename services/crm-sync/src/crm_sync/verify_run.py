@@ -35,7 +35,7 @@ from crm_sync.verify import (
 )
 from crm_sync.verify_store import VerifyStore
 from leadflow.clock import Clock
-from leadflow.errors import SettingError
+from leadflow.errors import SettingError, is_retryable
 
 BATCH = 100
 # How often leads are looked at that change meanwhile, and how often a CRM is asked that fails.
@@ -119,6 +119,12 @@ class Verifier:
                         await self._compare(row, crm, chunk)
                 except (CrmError, SettingError) as error:
                     self.tally.trouble[account_id] = str(error)
+                except Exception as error:
+                    if is_retryable(error):
+                        raise
+                    # What the CRM has is not what it should be: no reason to end with it.
+                    reason = type(error).__name__
+                    self.tally.trouble[account_id] = f"what it has cannot be compared: {reason}"
 
     async def _compare(self, row: Registered, crm: Crm, leads: Mapping[str, Folded]) -> None:
         left = dict(leads)
