@@ -51,6 +51,11 @@ def test_an_account_adds_changes_and_takes_away() -> None:
         mapping.stage({"stage": "lost"})
 
 
+def test_two_fields_may_change_places() -> None:
+    given = {"contact": {"first_name": "lastname", "last_name": "firstname"}}
+    assert read_mapping(given, HUBSPOT).contact["first_name"] == "lastname"
+
+
 def test_a_stage_of_the_crm_is_read_back() -> None:
     mapping = read_mapping({"owners": {"rita": "41"}}, HUBSPOT)
     assert mapping.told("stage", "closedwon") == ("won", "assigned")
@@ -66,6 +71,8 @@ def test_a_stage_of_the_crm_is_read_back() -> None:
         ({"stages": {"new": 1}}, "stages.new"),
         ({"owners": {"rita": ""}}, "owners.rita"),
         ({"pipeline": {}}, "pipeline"),
+        ({"contact": {"last_name": "firstname"}}, "first_name and last_name both on 'firstname'"),
+        ({"deal": {"fit": "amount"}}, "budget.amount and fit both on 'amount'"),
     ],
 )
 def test_what_is_wrong_with_a_mapping_is_named(given: dict[str, Any], named: str) -> None:
@@ -107,9 +114,14 @@ def test_amounts_are_in_whole_units(minor: int, currency: str, amount: str) -> N
     [
         ("salesforce", Access(secret="hush-hush")),
         ("hubspot", Access(secret=" hush-hush")),
+        ("hubspot", Access(secret="hush–hush")),
+        ("hubspot", Access(secret="hush\nhush")),
+        ("followupboss", Access(secret="hush-hüsh")),
+        ("followupboss", Access(secret="hush-hush sÿstem key")),
         ("hubspot", Access(secret="hush-hush", mapping={"nothing": {}})),
         ("followupboss", Access(secret="hush-hush system")),
         ("followupboss", Access(secret="hush-hush", mapping={"owners": {"rita": "Rita"}})),
+        ("followupboss", Access(secret="hush-hush", mapping={"owners": {"rita": "²"}})),
         ("webhook", Access(secret="hush-hush", url="http://crm.test")),
         ("webhook", Access(secret="whsec_hush-hush")),
         ("sandbox", Access(secret="hush-hush")),

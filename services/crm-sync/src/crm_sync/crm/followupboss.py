@@ -32,6 +32,7 @@ from crm_sync.crm.followupboss_answers import gone_or_moved, listed
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate, refusal, retry_after
 from crm_sync.crm.mapping import CrmMapping, translated, value_at
 from crm_sync.model import PERSONAL, Note, Task
+from leadflow.errors import SettingError
 
 URL = "https://api.followupboss.com/v1"
 LEAD = "customLeadflowLeadId"
@@ -53,7 +54,9 @@ Person = dict[str, Any]
 
 class FollowUpBossCrm:
     """Implements `Crm` for one account. `system` and `system_key` are what Follow Up Boss gave
-    whoever runs leadflow (https://docs.followupboss.com/reference/identification)."""
+    whoever runs leadflow (https://docs.followupboss.com/reference/identification).
+
+    Raises SettingError for an owner who is no number."""
 
     name = "followupboss"
 
@@ -69,6 +72,9 @@ class FollowUpBossCrm:
         gate: Gate = open_gate,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        # `isdigit` holds for ² too, which is no number.
+        if not all(each.isascii() and each.isdigit() for each in mapping.owners.values()):
+            raise SettingError("a mapping's owners must be ids of users, numbers")
         self._mapping = mapping
         self._caller = Caller(
             url,

@@ -63,7 +63,18 @@ def read_mapping(given: Mapping[str, Any], defaults: CrmMapping) -> CrmMapping:
             changes[name] = value
         else:
             changes[name] = _merged(name, getattr(defaults, name), value)
-    return replace(defaults, **changes)
+    mapping = replace(defaults, **changes)
+    _one_on_one("contact", mapping.contact)
+    _one_on_one("deal", mapping.deal)
+    return mapping
+
+
+def _one_on_one(name: str, names: Mapping[str, str]) -> None:
+    """Of two fields on one of the CRM's, one would be written and read back as the other."""
+    ours_of: dict[str, str] = {}
+    for ours, theirs in names.items():
+        if (other := ours_of.setdefault(theirs, ours)) != ours:
+            raise SettingError(f"a mapping's {name} has {other} and {ours} both on {theirs!r}")
 
 
 def _merged(name: str, defaults: Mapping[str, str], given: Any) -> dict[str, str]:
