@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crm_sync.account_store import PAUSED, Registered
+from crm_sync.account_store import ACTIVE, PAUSED, Registered
 from crm_sync.budget import Budget
 from crm_sync.command import answered, arguments, read_budget, read_object, run, shown
 from leadflow.errors import SettingError
@@ -86,3 +88,42 @@ def test_a_mapping_must_be_an_object(tmp_path: Path) -> None:
 def test_a_missing_setting_names_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list"], Environment({})) == 1
     assert "LEADFLOW_DATABASE_URL is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "by", "taken"),
+    [
+        (ACTIVE, "cli", True),
+        (ACTIVE, "canary", True),
+        (PAUSED, "canary", True),
+        (PAUSED, "cli", False),
+    ],
+)
+async def test_a_persons_pause_takes_the_place_of_the_canarys(
+    status: str, by: str, taken: bool
+) -> None:
+    class Accounts:
+        row = replace(ROW, status=status, changed_by=by)
+
+        async def all(self) -> list[Registered]:
+            return [self.row]
+
+        async def change(
+            self, account_id: str, to: str, reason: str, who: str, before: Sequence[str]
+        ) -> bool:
+            changed = account_id == self.row.account_id and self.row.status in before
+            if changed:
+                self.row = replace(self.row, status=to, changed_by=who)
+            return changed
+
+    accounts: Any = Accounts()
+    chosen = arguments(["pause", "hubspot-1", "--by", "rita"])
+    if taken:
+        assert await answered(accounts, chosen, Environment({})) == ["hubspot-1 paused"]
+        assert (accounts.row.status, accounts.row.changed_by) == (PAUSED, "rita")
+    else:
+        with pytest.raises(SettingError, match="paused already"):
+            await answered(accounts, chosen, Environment({}))
+        assert accounts.row.changed_by == by
+    with pytest.raises(SettingError, match="no such account"):
+        await answered(accounts, arguments(["pause", "gone"]), Environment({}))

@@ -27,6 +27,7 @@ from crm_sync.account_store import (
 from crm_sync.budget import Budget
 from crm_sync.crm.providers import OPENERS, Access, open_crm
 from crm_sync.model import DEFAULT_ACCOUNT
+from crm_sync.routing import CANARY
 from crm_sync.sealing import Sealer
 from leadflow import database
 from leadflow.clock import SystemClock
@@ -164,6 +165,7 @@ def _secret(chosen: argparse.Namespace) -> str:
 
 
 async def _change(accounts: AccountStore, chosen: argparse.Namespace) -> str:
+    before: tuple[str, ...]
     status, before = {
         "pause": (PAUSED, (ACTIVE,)),
         "resume": (ACTIVE, (PAUSED,)),
@@ -171,6 +173,11 @@ async def _change(accounts: AccountStore, chosen: argparse.Namespace) -> str:
     }[chosen.command]
     if status == REMOVED and chosen.account == DEFAULT_ACCOUNT.account_id:
         raise SettingError("the default account cannot be removed, only paused")
+    if status == PAUSED:
+        # What a canary paused it would resume: a person's pause takes its place.
+        rows = [row for row in await accounts.all() if row.account_id == chosen.account]
+        if all(row.status != PAUSED or row.changed_by == CANARY for row in rows):
+            before = (ACTIVE, PAUSED)
     if not await accounts.change(chosen.account, status, "by hand", chosen.by, before):
         raise SettingError(NOT_FOUND.format(status))
     return f"{chosen.account} {status}"
