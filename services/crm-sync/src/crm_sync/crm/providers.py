@@ -44,6 +44,7 @@ def open_crm(provider: str, access: Access, clock: Clock, gate: Gate = open_gate
 def _hubspot(access: Access, clock: Clock, gate: Gate) -> Crm:
     if not access.secret or access.secret != access.secret.strip():
         raise SettingError("HubSpot's secret is the token of a private app")
+    _check_letters(access.secret)
     return HubSpotCrm(
         access.secret,
         url=access.url or hubspot.URL,
@@ -53,8 +54,15 @@ def _hubspot(access: Access, clock: Clock, gate: Gate) -> Crm:
     )
 
 
+def _check_letters(secret: str) -> None:
+    """It goes into a header. Raises SettingError."""
+    if not (secret.isascii() and secret.isprintable()):
+        raise SettingError("the secret has a letter in it that no token has: copy it again")
+
+
 def _followupboss(access: Access, clock: Clock, gate: Gate) -> Crm:
     words = access.secret.split()
+    _check_letters("".join(words))
     if len(words) not in (1, 3):
         raise SettingError("Follow Up Boss' secret is an API key, or that, a system and its key")
     mapping = read_mapping(access.mapping, defaults.FOLLOW_UP_BOSS)
