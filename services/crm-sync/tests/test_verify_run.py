@@ -350,12 +350,20 @@ async def test_another_account_is_left_alone(world: World, leads: dict[str, Fold
     assert (tally.compared, exit_code(tally)) == (0, 0)
 
 
-@pytest.mark.parametrize("written", ["0", "-1", "many", "nan"])
+@pytest.mark.parametrize("written", ["0", "-1", "many", "nan", "inf", "1e400"])
 def test_a_rate_is_more_than_nothing(written: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         arguments(["--rate", written])
     assert ended.value.code == 2
     assert arguments(["--rate", "2.5/s"]).rate == 2.5
+
+
+@pytest.mark.parametrize("written", ["-1", "nan", "inf", "1e300", "soon"])
+def test_a_time_to_settle_is_a_number_of_seconds(written: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments([f"--settle={written}"])
+    assert ended.value.code == 2
+    assert arguments(["--settle", "0"]).settle == 0
 
 
 def test_an_error_that_nobody_thought_of_is_no_drift_but_trouble(

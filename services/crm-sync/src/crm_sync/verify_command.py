@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -39,6 +40,7 @@ log = structlog.get_logger()
 
 NO_DRIFT, DRIFT_LEFT, TROUBLE = 0, 1, 2
 SERVICE = "crm-sync"
+MOST_SECONDS = timedelta(days=365).total_seconds()
 # Live records come first where an account has a budget of calls.
 BUDGET_PATIENCE = timedelta(seconds=60)
 
@@ -62,7 +64,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--values", action="store_true", help="print what differs: personal data")
     parser.add_argument(
         "--settle",
-        type=float,
+        type=_seconds,
         default=60.0,
         metavar="SECONDS",
         help="after which a write without an answer counts as left behind (60)",
@@ -72,9 +74,16 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 def _rate(written: str) -> float:
     rate = float(written.removesuffix("/s"))
-    if not rate > 0:
+    if not 0 < rate < math.inf:
         raise ValueError
     return rate
+
+
+def _seconds(written: str) -> float:
+    seconds = float(written)
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise ValueError
+    return seconds
 
 
 def run(given: Sequence[str], env: Environment) -> int:
