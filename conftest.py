@@ -18,10 +18,15 @@ from shutil import which
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 # pytest names a test module by its folders. The folder `sandbox` has the name of the package
 # in it: unless the package is imported first, the folder would take its place.
 import sandbox  # noqa: F401
+
+# A slow machine is no failure: how long an example takes is not what a test says.
+settings.register_profile("leadflow", deadline=None)
+settings.load_profile("leadflow")
 
 KAFKA_IMAGE = "apache/kafka:4.1.1"
 POSTGRES_IMAGE = "postgres:18"
