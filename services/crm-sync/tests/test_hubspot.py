@@ -94,6 +94,31 @@ async def test_each_item_of_a_207_has_its_own_answer(crm: HubSpotCrm, recorded: 
     assert [each["id"] for each in recorded.body(1)["inputs"]] == ["lead-1"]
 
 
+@pytest.mark.parametrize(
+    "errors", [5, ["boom"], {"a": 1}, [{"category": "VALIDATION_ERROR", "context": {"ids": None}}]]
+)
+async def test_an_error_in_no_form_that_we_know_spoils_no_other_answer(
+    crm: HubSpotCrm, recorded: Any, errors: Any
+) -> None:
+    written = {"id": "501", "properties": {"leadflow_lead_id": "lead-1"}}
+    recorded.respond(207, {"status": "COMPLETE", "results": [written], "errors": errors})
+    recorded.answer(
+        "hubspot.crm-deals-v3.batch-upsert", "hubspot.crm-associations-v4.batch-default"
+    )
+    found = await answers(crm, "lead-1", "lead-2")
+    assert found["lead-1"] == "501"
+    assert type(found["lead-2"]) is CrmUnavailable
+
+
+@pytest.mark.parametrize("errors", [5, [{"context": {"propertyName": None}, "code": 1}]])
+async def test_a_refusal_whose_details_say_nothing_is_a_refusal_all_the_same(
+    crm: HubSpotCrm, recorded: Any, errors: Any
+) -> None:
+    recorded.respond(400, {"status": "error", "message": None, "errors": errors})
+    (refused,) = (await answers(crm, "lead-1")).values()
+    assert type(refused) is CrmNever
+
+
 async def test_a_refusal_names_the_property_and_not_its_value(
     crm: HubSpotCrm, recorded: Any
 ) -> None:

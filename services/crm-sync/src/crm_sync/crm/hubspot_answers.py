@@ -57,10 +57,11 @@ def by_item(
     for each in answer.get("results") or ():
         name = each.get("properties", {}).get(key) or each.get("objectWriteTraceId")
         found[str(name)] = str(each["id"])
-    for each in answer.get("errors") or ():
-        context = each.get("context") or {}
-        named = [*context.get("objectWriteTraceId", ()), *context.get("ids", ())]
-        found |= dict.fromkeys(named, item_error(each, what))
+    for each in _objects(answer.get("errors")):
+        context = each.get("context")
+        context = context if isinstance(context, dict) else {}
+        named = [*_listed(context.get("objectWriteTraceId")), *_listed(context.get("ids"))]
+        found |= dict.fromkeys(map(str, named), item_error(each, what))
     silent = CrmUnavailable(f"{what}: the answer does not name the item")
     return {name: found.get(name, silent) for name in inputs}
 
@@ -126,7 +127,7 @@ def refused(response: httpx.Response, what: str) -> CrmError:
     """The error that an answer other than 2xx is."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     body = body if isinstance(body, dict) else {}
     status, wait = response.status_code, retry_after(response)
@@ -154,7 +155,7 @@ def _error(status: int, error: Mapping[str, Any], reason: str, wait: timedelta) 
     taken = TAKEN.search(message)
     if taken and status in (400, 409):
         return AddressTaken(f"{reason}: the address is another contact's", taken[1] or taken[2])
-    details = [each for each in error.get("errors") or () if isinstance(each, dict)]
+    details = _objects(error.get("errors"))
     codes = [_plain(each.get("code")) for each in details]
     if "PROPERTY_DOESNT_EXIST" in codes or "PROPERTY_DOESNT_EXIST" in message:
         return CrmSignIn(f"{reason}: the account lacks a property that the mapping names")
@@ -167,7 +168,15 @@ def _error(status: int, error: Mapping[str, Any], reason: str, wait: timedelta) 
 def _properties(detail: Mapping[str, Any]) -> list[str]:
     context = detail.get("context")
     names = context.get("propertyName", ()) if isinstance(context, dict) else ()
-    return [names] if isinstance(names, str) else list(names)
+    return [names] if isinstance(names, str) else _listed(names)
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [each for each in _listed(value) if isinstance(each, dict)]
 
 
 def _plain(word: object) -> str:
