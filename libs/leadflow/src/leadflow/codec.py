@@ -133,7 +133,8 @@ class Codec:
     def decode(self, data: bytes | None) -> Record:
         """The record in `data`, in today's shape. Raises Malformed or UnknownSchema."""
         frame, reader = self._framed(data)
-        body = BytesIO(data or b"")
+        data = data or b""
+        body = BytesIO(data)
         body.seek(len(frame))
         record_type = reader.record_type
         try:
