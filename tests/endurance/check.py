@@ -192,12 +192,18 @@ class Checker:
         if refused != any(not each.granted for each in row.consent):
             wrong("a row with the wrong consent", lead.lead_id)
         sequence_id = lead.sequence.sequence_id
+        # That an address bounced outlives the enrollment: it is a line of no sequence.
+        bounced = any(what == "bounce" for _after, what in lead.story.happens)
+        unanswered = [f.outcome for f in row.finished if not f.sequence_id]
+        if unanswered != ["bounce"] * bounced:
+            wrong("a row that does not know of its bounce", lead.lead_id)
+        finished = [f for f in row.finished if f.sequence_id]
         if said.outcome:
-            ended = [(f.sequence_id, f.entries, f.outcome, f.ended_at) for f in row.finished]
+            ended = [(f.sequence_id, f.entries, f.outcome, f.ended_at) for f in finished]
             if row.live or ended != [(sequence_id, 1, said.outcome, said.ended_at)]:
                 wrong("a row that has not ended as was told", lead.lead_id)
             return
-        if len(row.live) != 1 or row.finished:
+        if len(row.live) != 1 or finished:
             wrong("a row without the live enrollment that was told", lead.lead_id)
             return
         live = row.live[0]
