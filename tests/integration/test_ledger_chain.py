@@ -251,7 +251,8 @@ async def test_what_was_in_the_ledger_before_the_chain_begins_it(
 
     async def run(connection: AsyncConnection, *names: str) -> None:
         for name in names:
-            for statement in migration(name).STATEMENTS:
+            # One without statements moves rows of a kind that this test has none of.
+            for statement in getattr(migration(name), "STATEMENTS", ()):
                 await connection.execute(text(statement))
 
     async with admin.begin() as connection:

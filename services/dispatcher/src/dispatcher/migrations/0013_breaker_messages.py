@@ -9,6 +9,9 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 
+STATEMENTS = ("ALTER TABLE breakers ADD COLUMN messages integer NOT NULL DEFAULT 0",)
+
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE breakers ADD COLUMN messages integer NOT NULL DEFAULT 0")
+    for statement in STATEMENTS:
+        op.execute(statement)
