@@ -27,7 +27,7 @@ from leadflow.kafka.port import Outgoing
 from .crm_leads import RETRIES, SOURCES, TOPIC_OF, Lead, new_leads
 from .reading import start_at_the_end
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 TIMEOUT_SECONDS = 1.5
 

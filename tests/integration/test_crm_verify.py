@@ -29,7 +29,7 @@ from leadflow.records import LeadRecord
 from .crm_leads import RETRIES, SOURCES, TOPIC_OF, Lead, new_leads
 from .reading import start_at_the_end
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
 SECRET = b64encode(b"integration accounts of the test").decode()
 # A lead that becomes qualified is refused for good: the account has no word for it.

@@ -29,7 +29,11 @@ from leadflow.records import LeadUpdated
 from .two_way import BOSS, HUBSPOT, STANDARD, World, running, until
 
 # One set of processes for all: each takes seconds to begin.
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.either_server,
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 QUIET_SECONDS = 4.0
 
