@@ -162,6 +162,9 @@ class World:
         rows = await self.rows(self.engine, query, lead=lead_id)
         return bool(rows) and rows[0].pending is None
 
+    async def all_looked_at(self) -> bool:
+        return not await self.rows(self.engine, "SELECT 1 FROM notices")
+
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
     try:
