@@ -114,6 +114,10 @@ def states(ledger: FakeLedger) -> dict[str, State]:
     return {each.entry.message_id: each.decision.state for each in ledger.settled}
 
 
+def doubts(ledger: FakeLedger) -> dict[str, bool]:
+    return {each.entry.message_id: each.decision.in_doubt for each in ledger.settled}
+
+
 async def test_first_tries_go_together_and_second_tries_alone(
     make_entry: Make, clock: FakeClock
 ) -> None:
@@ -194,9 +198,13 @@ async def test_a_message_that_waits_for_a_limit_is_looked_for_when_its_turn_come
 
     waited: list[float] = []
     stop, health = asyncio.Event(), Health()
-    ledger = FakeLedger([make_entry()])
+    doubted = make_entry(in_doubt=True, provider="email-api")
+    ledger = FakeLedger([doubted, make_entry(message_id="m-2")])
     await sender(ledger, FakeProvider(), clock, health, Waits(), gate=Limiting()).run(stop)
     assert waited == [pytest.approx(0.2), 0.5]
+    # It may be out already: without its doubt a provider without keys would send it again.
+    assert {each.decision.rule for each in ledger.settled} == {"limit:tenant:acme"}
+    assert doubts(ledger) == {"m-1": True, "m-2": False}
 
 
 async def test_what_is_suppressed_never_reaches_the_provider(
@@ -273,12 +281,14 @@ async def test_who_may_have_been_spoken_of_since_waits_and_the_others_go(
         async def behind(self, lead_ids: set[str], seconds: float) -> frozenset[str]:
             return frozenset({"lead-1"} & lead_ids)
 
-    ledger = FakeLedger([make_entry(), make_entry(message_id="m-2", lead_id="l-2")])
+    doubted = make_entry(message_id="m-3", in_doubt=True, provider="email-api")
+    ledger = FakeLedger([make_entry(), make_entry(message_id="m-2", lead_id="l-2"), doubted])
     provider = FakeProvider()
     fenced: Any = Behind()
     await sender(ledger, provider, clock, fence=fenced).round()
     assert provider.calls == [["m-2"]]
-    assert states(ledger) == {"m-1": State.QUEUED, "m-2": State.SENT}
+    assert states(ledger) == {"m-1": State.QUEUED, "m-2": State.SENT, "m-3": State.QUEUED}
+    assert doubts(ledger) == {"m-1": False, "m-2": False, "m-3": True}, "a wait settles none"
 
 
 async def test_a_short_lease_does_not_end_for_the_others_while_one_lead_is_waited_for(
