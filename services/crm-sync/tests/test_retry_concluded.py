@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,3 +125,19 @@ async def test_a_copy_that_was_processed_meanwhile_is_no_dead_letter(records: An
     world.run = meanwhile  # type: ignore[method-assign]
     await handler(world).handle([mine])
     assert world.log == [("moved", ([], [], []))]
+
+
+async def test_an_approval_that_is_refused_when_it_is_due_leaves_its_place_to_what_waits_behind(
+    records: Any,
+) -> None:
+    """It was parked by rules that took it: those of today bury it."""
+    world = World(AssertionError("nothing is to be called"))
+    refused = replace(records.reviewed("approved", "words"), text_hash="0" * 64)
+    batch = [parked(world, refused), parked(world, records.created())]
+    await handler(world).handle(batch)
+    (_, letter), (_, copy), (last, (moved, finished, (run,))) = world.log
+    assert (letter.topic, copy.topic, last) == ("crm-sync-dlq", "crm-sync-retry-30s", "moved")
+    assert dict(letter.headers)["dlq-error"] == b"RecordRefused"
+    assert finished == ["e1"]
+    assert [(each.event_id, each.tier, each.hop) for each in moved] == [("e2", 0, 2)]
+    assert (run.event_id, run.result) == ("e2", "waiting")

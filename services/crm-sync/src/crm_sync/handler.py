@@ -222,16 +222,10 @@ class RetryHandler(Stateless):
         now = tools.clock.now()
         end = conclude(works, now, tools.policy)
         end.over += reading.refused_events
-        over = set(end.over)
-        moved = {each.entry.event_id: each.entry for each in end.parked}
         for lead_id, entries in early.items():
-            queue = [
-                moved.get(entry.event_id, entry)
-                for entry in stored.queues[lead_id]
-                if entry.event_id not in over
-            ]
             by_id = {item.event_id: item for item in reading.leads[lead_id]}
-            for entry in put_back(queue, entries, now, tools.policy):
+            # Ahead of them stands one that has not come: what was done just now moved none of it.
+            for entry in put_back(stored.queues[lead_id], entries, now, tools.policy):
                 wait_behind(end, by_id[entry.event_id], entry)
         await _bury(tools, reading, end)
         await _send(tools, reading.messages, end)
