@@ -131,6 +131,46 @@ def test_a_refused_write_of_several_changes_is_repeated_one_by_one(records: Any,
     assert contact_fields("acme", work.contact.state)["last_message_id"] == "m1"
 
 
+def test_what_follows_a_write_that_was_repeated_one_by_one_stands_together_again(
+    records: Any, item: Any
+) -> None:
+    created, bad, worse, note, *rest = (
+        item(records.created()),
+        item(records.qualified()),
+        item(records.stage(2, "contacted")),
+        item(records.reviewed("approved", "words")),
+        item(records.sent("m1")),
+        item(records.updated(3)),
+    )
+    work = work_of(created, bad, worse, note, *rest)
+    calls = []
+    while (call := work.next_call()) is not None:
+        calls.append(call)
+        if isinstance(call, WriteContact) and (bad in call.covers or worse in call.covers):
+            work.failed_with(call, CrmNever("422"))
+        else:
+            work.succeeded(call, "crm-7")
+    assert calls == [
+        *(WriteContact(each) for each in [(created, bad, worse), (created,), (bad,), (worse,)]),
+        WriteNote(note, note.change),
+        WriteContact(tuple(rest)),
+    ]
+
+
+def test_a_refused_write_of_unknown_outcome_is_over_and_takes_no_record_along(
+    records: Any, item: Any
+) -> None:
+    first = work_of(item(records.created(1, first_name="Ada")))
+    first.next_call()
+    record = item(records.updated(2, first_name="Grace"))
+    later = work_of(record, contact=first.contact)
+    call = later.next_call()
+    assert call == WriteContact(())
+    later.failed_with(call, CrmNever("422"))
+    assert later.refused == []
+    assert later.next_call() == WriteContact((record,))
+
+
 def test_after_a_failure_that_may_pass_the_rest_waits_behind(records: Any, item: Any) -> None:
     contact_change, note, later = (
         item(records.created()),
