@@ -15,6 +15,8 @@ import sequencer.processor
 from crm_sync.model import Contact, Item
 from crm_sync.sync import Synchronizer
 from crm_sync.work import LeadWork
+from dispatcher.halts import Halted
+from dispatcher.model import NOT_HALTED
 from leadflow.kafka.port import Outgoing, TopicPartition
 from leadflow.records import LeadRecord
 from sequencer.decide import (
@@ -187,6 +189,11 @@ def forgets_stops_of_what_has_not_begun(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ahead, "keep", lambda *_: {})
 
 
+def sends_whatever_was_halted(patch: pytest.MonkeyPatch) -> None:
+    """The dispatcher does not heed enrollment-events."""
+    patch.setattr(Halted, "halt", NOT_HALTED)
+
+
 def nothing(patch: pytest.MonkeyPatch) -> None:
     """The mutation is in the parts alone."""
 
@@ -222,6 +229,9 @@ def nothing(patch: pytest.MonkeyPatch) -> None:
             Parts(), forgets_stops_of_what_has_not_begun, ("UNMEANT",), "silence", id="stop-lost"
         ),
         pytest.param(Parts(intake_store=NoLocks), nothing, ("TWO LEADS",), "intake", id="no-locks"),
+        pytest.param(
+            Parts(), sends_whatever_was_halted, ("SENT although its",), "", id="halts-unheeded"
+        ),
         pytest.param(
             Parts(synchronizer=Hasty), nothing, ("INVERTED", "WRONG"), "crm", id="crm-inverted"
         ),

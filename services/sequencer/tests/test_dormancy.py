@@ -6,6 +6,7 @@ import pytest
 
 from leadflow import ids
 from leadflow.records.common import ConsentGrant
+from sequencer.decide import fire
 
 DAY = 1440
 
@@ -237,14 +238,40 @@ def test_a_sequence_published_later_finds_the_lead_within_eight_days(
 
 
 def test_deciding_it_again_later_means_the_same_times_and_ids(story: Any, words: Any) -> None:
-    from sequencer.decide import fire
-
     story.when("LeadCreated")
     story.until(59 * DAY)
     first = fire(story.row, words.at(60 * DAY), story.setting)
     again = fire(story.row, words.at(60 * DAY + 30), story.setting)
     assert [each.event_id for each in first.effects] == [each.event_id for each in again.effects]
-    assert words.queued(again.effects)[0].enrolled_at == words.at(60 * DAY)
+    assert again.row.live[0].enrolled_at == words.at(60 * DAY)
+
+
+def test_a_silence_enrolls_and_the_first_step_waits_until_the_row_says_so(
+    story: Any, words: Any
+) -> None:
+    # In no topic is what would make that enrollment again (design.md, "Guarantees": effects, then
+    # state): a message of one that is lost would be nobody's.
+    story.when("LeadCreated")
+    story.until(59 * DAY)
+    woken = fire(story.row, words.at(60 * DAY), story.setting)
+    assert words.types(woken.effects) == ["Enrolled", "StepScheduled"]
+    assert woken.row.next_due() == words.at(60 * DAY)
+    assert words.steps_sent(fire(woken.row, words.at(60 * DAY), story.setting).effects) == ["back"]
+
+
+def test_made_again_it_has_the_same_id_whatever_was_forgotten_meanwhile(words: Any) -> None:
+    story = words.story(retention_days=30)
+    story.publish("one", words.step("hello"), reentry_rule="always")
+    story.publish("nudge", words.step("nudge"), trigger=("dormant", "5"), reentry_rule="always")
+    story.when("LeadCreated")
+    story.when("ReplyReceived", 20 * DAY)
+    story.until(24 * DAY)
+    lost = fire(story.row, words.at(25 * DAY), story.setting)
+    made_again = fire(story.row, words.at(31 * DAY), story.setting)
+    assert words.types(lost.effects) == ["Enrolled", "StepScheduled"]
+    assert [each.event_id for each in made_again.effects] == [
+        each.event_id for each in lost.effects
+    ]
 
 
 @pytest.mark.parametrize("days", ["", "0", "soon", "-3"])

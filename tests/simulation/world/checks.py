@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dispatcher.facts import Stop, Suppression
+from dispatcher.halts import Halted
 from dispatcher.model import Arrival, State
 from leadflow import ids
 from leadflow.kafka.port import TopicPartition
-from leadflow.records import LeadRecord, SequencePublished
+from leadflow.records import EnrollmentStopped, LeadRecord, SequencePublished
 
 from . import hours
 from .disk import CHANGELOG
-from .dispatcher import FakeProvider, Tables
+from .dispatcher import ENROLLMENT_EVENTS, FakeProvider, Tables, Taken
 from .durable import PARTITIONS, Durable
 from .model import LeadModel
 from .passage import Passage, owner_task
@@ -69,7 +70,7 @@ def check(outcome: Outcome) -> list[str]:
         model = models[key.decode()]
         model.apply(decided.record, decided.at, decided.paused, decided.published, count)
         if decided.woken is not None:
-            model.wake(decided.woken, decided.at, decided.paused, decided.published, count)
+            model.wake(decided.woken, decided.at, decided.published, count)
         elif decided.record is None and outcome.features.silence and not gone:
             model.looked_at(decided.at)
         if gone:
@@ -222,6 +223,7 @@ def _accepted(outcome: Outcome) -> Iterator[str]:
     yield from (f"TWICE: {message_id}" for message_id, count in times.items() if count > 1)
     for taken in outcome.provider.accepted:
         arrival = outcome.tables.lines[taken.message_id].arrival
+        yield from _halted(outcome.tables, taken, arrival)
         for count, fact in outcome.tables.heard:
             if count >= taken.claimed_at:
                 break
@@ -237,9 +239,43 @@ def _accepted(outcome: Outcome) -> Iterator[str]:
                 yield f"SENT although {fact.stop} was known: {taken.message_id}"
 
 
+def _halted(tables: Tables, taken: Taken, arrival: Arrival) -> Iterator[str]:
+    """A stop is for good but for what a person had sent again since; of a pause the last word
+    counts that was known when it was claimed."""
+    stopped = paused = ""
+    at = (-1, -1)
+    for count, said in tables.halts_heard:
+        if count >= taken.claimed_at or said.enrollment_id != arrival.enrollment_id:
+            continue
+        if said.stopped_by is not None and not _asked_for_since(said, arrival):
+            stopped = said.stopped_by
+        if said.word is not None and (said.word.partition, said.word.offset) >= at:
+            at, paused = (said.word.partition, said.word.offset), said.word.paused_by or ""
+    if stopped or paused:
+        yield f"SENT although its enrollment was {stopped or paused}: {taken.message_id}"
+
+
+def _asked_for_since(said: Halted, arrival: Arrival) -> bool:
+    """What is sent again of an enrollment that is over counts as enrolled when that ended."""
+    again, at, since = arrival.first_message_id is not None, said.stopped_at, arrival.enrolled_at
+    return again and at is not None and since is not None and at < since
+
+
+def _stopped(durable: Durable) -> set[str]:
+    """The enrollments that did not end by themselves."""
+    return {
+        record.enrollment_id
+        for place, log in durable.logs.items()
+        if place.topic == ENROLLMENT_EVENTS
+        for record in (CODEC.decode(message.value) for message in log)
+        if isinstance(record, EnrollmentStopped) and record.rule not in ("stop_step", "condition")
+    }
+
+
 def _sent(outcome: Outcome, told: Sequence[LeadRecord]) -> Iterator[str]:
     """Everything that was queued has come to its end, and has been sent if nothing forbade it."""
     accepted = {taken.message_id for taken in outcome.provider.accepted}
+    stopped = _stopped(outcome.durable)
     for record in {each.record.message_id: each.record for each in outcome.watch.queued}.values():
         line = outcome.tables.lines.get(record.message_id)
         if line is None or line.state not in SETTLED:
@@ -249,7 +285,9 @@ def _sent(outcome: Outcome, told: Sequence[LeadRecord]) -> Iterator[str]:
             yield f"NOT SENT: {record.message_id} only says so"
         if line.state is State.UNKNOWN or record.message_id in accepted:
             continue
-        if line.state is State.SUPPRESSED and not _forbidden(line.arrival, told):
+        if line.state is State.SUPPRESSED and not (
+            _forbidden(line.arrival, told) or line.arrival.enrollment_id in stopped
+        ):
             yield f"NOT SENT: {record.message_id} for no reason"
 
 

@@ -11,12 +11,26 @@ from dispatcher.content import Identity, Writer
 from dispatcher.controls import Controls
 from dispatcher.decide import Retries
 from dispatcher.facts import Consent, Fact, Stop, Suppression, address_key, facts_of
+from dispatcher.halts import Halted, halted, is_wanted
 from dispatcher.ledger import Settled
-from dispatcher.model import TRANSITIONS, Accepted, Answer, Arrival, Content, Entry, Known, State
+from dispatcher.model import (
+    NOT_HALTED,
+    TRANSITIONS,
+    Accepted,
+    Answer,
+    Arrival,
+    Content,
+    Entry,
+    Halt,
+    Known,
+    State,
+)
 from dispatcher.pace import Wakeup
 from dispatcher.providers.base import Busy, NoAnswer, Outbound
 from dispatcher.worker import Pace, Route, Sender
+from leadflow import topics
 from leadflow.health import Health
+from leadflow.kafka.loop import Received
 from leadflow.kafka.port import Outgoing, TopicPartition
 from leadflow.records import MessageQueued
 from leadflow.tokens import Sealer
@@ -25,10 +39,11 @@ from .durable import PARTITIONS, Durable, Process
 from .story import CODEC, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES
 
 GROUP = "dispatcher"
+ENROLLMENT_EVENTS = topics.ENROLLMENT_EVENTS.name
 WRITER = Writer(Identity(), Sealer("only for the simulation"))
 PLACES = tuple(
     TopicPartition(topic, number)
-    for topic in (LEAD_EVENTS, MESSAGES)
+    for topic in (LEAD_EVENTS, ENROLLMENT_EVENTS, MESSAGES)
     for number in range(PARTITIONS)
 )
 OPEN = (State.QUEUED, State.CLAIMED)
@@ -61,6 +76,18 @@ class Tables:
     outbox: list[tuple[bytes, bytes]] = field(default_factory=list)
     claims: dict[tuple[str, int], int] = field(default_factory=dict)  # id and epoch: the effect
     heard: list[tuple[int, Fact]] = field(default_factory=list)  # with the effect's number
+    halts: dict[str, Halted] = field(default_factory=dict)
+    halts_heard: list[tuple[int, Halted]] = field(default_factory=list)  # with the effect's number
+
+    def halt(self, count: int, words: Sequence[Halted]) -> None:
+        for each in words:
+            self.halts_heard.append((count, each))
+            before = self.halts.get(each.enrollment_id)
+            self.halts[each.enrollment_id] = each if before is None else before.and_then(each)
+
+    def halt_of(self, enrollment_id: str | None) -> Halt:
+        found = self.halts.get(enrollment_id or "")
+        return NOT_HALTED if found is None else found.halt
 
     def remember(self, count: int, facts: Sequence[Fact]) -> None:
         for fact in facts:
@@ -90,6 +117,7 @@ class Tables:
             suppressed_by=self.suppressions.get((arrival.channel, address)),
             stops={stop: at for (lead, stop), at in self.stops.items() if lead == arrival.lead_id},
             consent=None if consent is None else consent.granted,
+            halt=self.halt_of(arrival.enrollment_id),
         )
 
 
@@ -147,6 +175,7 @@ class _Ledger:
             content=line.content,
             epoch=line.epoch,
             attempts=line.attempts,
+            resent=arrival.first_message_id is not None,
             in_doubt=in_doubt,
             provider=last_provider,
             known=self._tables.known(arrival),
@@ -276,10 +305,16 @@ class Dispatcher:
     async def _read(self, place: TopicPartition) -> None:
         start = self._next[place]
         batch = self._durable.logs[place][start : start + 3]
-        records = [CODEC.decode(each.value or b"") for each in batch]
+        received = [
+            Received(each, CODEC.decode(each.value or b""))
+            for each in batch
+            if place.topic != ENROLLMENT_EVENTS or is_wanted(CODEC.type_of(each.value))
+        ]
+        records = [each.record for each in received]
 
         def effect() -> None:
             self._tables.remember(self._durable.count, facts_of(records))
+            self._tables.halt(self._durable.count, halted(received))
             for record in records:
                 if isinstance(record, MessageQueued):
                     self._tables.arrive(record)
@@ -309,7 +344,12 @@ class Dispatcher:
     def upkeep(self) -> None:
         """Queue again what no pause covers any more."""
         for line in self._tables.lines.values():
-            if line.state is State.HELD and line.scope not in self._controls.paused.scopes:
+            halt = self._tables.halt_of(line.arrival.enrollment_id)
+            if line.scope.startswith("enrollment:"):
+                held = halt.paused_by is not None and halt.stopped_by is None
+            else:
+                held = line.scope in self._controls.paused.scopes
+            if line.state is State.HELD and not held:
                 line.state, line.ready_at = State.QUEUED, self._durable.clock.now()
 
     def publish(self) -> None:

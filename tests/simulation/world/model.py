@@ -91,19 +91,13 @@ class LeadModel:
                 self.silent_since, self.woken = at, False
 
     def wake(
-        self,
-        enrolled_at: datetime,
-        now: datetime,
-        paused: frozenset[str],
-        published: frozenset[str],
-        count: int,
+        self, enrolled_at: datetime, now: datetime, published: frozenset[str], count: int
     ) -> None:
-        """It was enrolled for its silence."""
+        """It was enrolled for its silence; its first step is for the next decision."""
         if not self.may_be_woken() or now < self._dormant_at():
             self.wrong.append(f"WOKEN for nothing: lead {self.lead[:8]}")
         self.woken = True
         self._enter(REACTIVATE, enrolled_at, published, count)
-        self.apply(None, now, paused, published, count)
 
     def may_be_woken(self) -> bool:
         """Whether it is to be, as soon as it was silent for long enough."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from leadflow.records.base import changed
-from sequencer.decide import calendar, dormancy, firing, retention
+from sequencer.decide import calendar, dormancy, retention
 from sequencer.decide.case import Case
 from sequencer.model import LeadRow
 
@@ -32,13 +32,13 @@ def look(case: Case, before: LeadRow) -> bool:
             _arm(case)
         return False
     case.row = changed(row, review_at=None)
+    dormancy.enroll(case, at)
+    if case.row.live:
+        return False
     retention.shrink(case)
     if retention.is_idle(case):
         return True
-    dormancy.enroll(case, at)
-    firing.fire_due(case)
-    if not case.row.live:
-        _arm(case)
+    _arm(case)
     return False
 
 
