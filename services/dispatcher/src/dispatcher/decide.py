@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from dispatcher import keywords
+from dispatcher.caps import Full
 from dispatcher.hours import Closed
 from dispatcher.model import (
     NOT_LOOKED_UP,
@@ -29,6 +30,8 @@ QUOTA_EXCEEDED = "QuotaExceeded"
 QUOTA_RULE = "quota_exceeded"
 CREDENTIAL_REFUSED = "credential_refused"
 ENROLLMENT_PAUSED = "enrollment_paused"
+CAP = "cap"
+CAP_IN_DOUBT = "cap_in_doubt"
 # Refused with us so often, while its provider takes others, a message waits for a person.
 MOST_REFUSALS = 5
 PROVIDER_REFUSES = "provider_refuses"
@@ -92,11 +95,12 @@ def before_sending(
     keyed: bool,
     key_seconds: float = inf,
     closed: Closed | None = None,
+    full: Full | None = None,
 ) -> Decision:
     """What to do with a message that has just been claimed for `provider`.
 
     `keyed`: the provider accepts a key once, however often it is presented within `key_seconds`.
-    `closed`: it is a quiet hour where the recipient is.
+    `closed`: it is a quiet hour where the recipient is. `full`: the lead has had its messages.
     """
     if entry.known is NOT_LOOKED_UP:
         raise ValueError("what is known of the lead has to be looked up first")
@@ -169,6 +173,14 @@ def before_sending(
                 "until": closed.until.isoformat(),
             },
             delay_seconds=closed.seconds,
+            in_doubt=entry.in_doubt,
+        )
+    if full is not None:
+        return Decision(
+            state=State.QUEUED,
+            rule=CAP_IN_DOUBT if full.until is None else CAP,
+            inputs=full.inputs,
+            delay_seconds=full.seconds,
             in_doubt=entry.in_doubt,
         )
     return Decision(state=State.CLAIMED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from dispatcher.decide import QUOTA_RULE, Decision
+from dispatcher.decide import CAP, QUOTA_RULE, Decision
 from dispatcher.model import Entry, State
 from leadflow.ids import derived_id
 from leadflow.records import (
@@ -19,7 +19,7 @@ from leadflow.records import (
 from leadflow.records.base import LeadRecord
 
 SOURCE = "dispatcher"
-LONG_WAITS = frozenset({"quiet_hours", QUOTA_RULE})
+LONG_WAITS = frozenset({"quiet_hours", QUOTA_RULE, CAP})
 
 
 class AboutMessage(Protocol):
@@ -106,7 +106,7 @@ def of_decision(
     entry: Entry, decision: Decision, now: datetime, *, provider: str
 ) -> LeadRecord | None:
     """The event of a decision about a claimed message; None where it only waits for a retry or
-    for its turn. A wait for the end of quiet hours or of a quota is long, and is told."""
+    for its turn. A wait for the end of quiet hours, a quota or a cap is long, and is told."""
     waits = decision.state is State.QUEUED and decision.rule in LONG_WAITS
     if decision.state is State.HELD or waits:
         return held(entry, decision.rule, decision.inputs, now, epoch=entry.epoch)

@@ -7,7 +7,7 @@ share. Rows travel as one JSON text a statement: one round trip a batch.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -16,6 +16,8 @@ import orjson
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from dispatcher import cap_store
+from dispatcher.caps import Cap, Others
 from dispatcher.credentials import Credentials
 from dispatcher.decide import CREDENTIAL_REFUSED, Decision
 from dispatcher.facts import address_key
@@ -223,6 +225,11 @@ class Ledger:
             found = await connection.execute(KNOWN, {"ids": [each.message_id for each in entries]})
             known = {row.message_id: _known(row) for row in found}
         return [replace(each, known=known[each.message_id]) for each in entries]
+
+    async def others(self, caps: Mapping[str, Cap]) -> dict[str, Others]:
+        """What the leads of claimed messages got besides them, by message."""
+        async with self._engine.connect() as connection:
+            return await cap_store.others(connection, caps)
 
     async def settle(self, outcomes: Sequence[Settled]) -> int:
         """Record decisions and their events; returns how many claims were still ours.

@@ -19,6 +19,7 @@ from math import inf
 import structlog
 
 from dispatcher import events, metrics
+from dispatcher.caps import Full, cap_for, full
 from dispatcher.controls import Controls
 from dispatcher.credentials import Credentials
 from dispatcher.decide import (
@@ -208,7 +209,8 @@ class Sender:
         """What goes to the provider now, by call, and what becomes of all else."""
         route = self._route
         provider = route.provider
-        known, decided = await self._known(entries)
+        capped = await self._capped(entries)
+        known, decided = await self._known(entries)  # the last that is asked
         to_send: list[Entry] = []
         paused = self._controls.paused
         now = self._clock.now()
@@ -222,6 +224,7 @@ class Sender:
                 closed=closed_for(
                     self._tenants.get(entry.tenant_id), entry.channel, entry.known.timezone, now
                 ),
+                full=capped.get(entry.message_id),
             )
             if decision.state is State.CLAIMED:
                 to_send.append(entry)
@@ -256,6 +259,17 @@ class Sender:
         ready = [each for each in entries if each.lead_id not in behind]
         later = [(each, _behind(each)) for each in entries if each.lead_id in behind]
         return await self._ledger.look_up(ready), later
+
+    async def _capped(self, entries: Sequence[Entry]) -> Mapping[str, Full]:
+        """Those whose leads have had their messages. Where no tenant has a cap nothing is asked."""
+        caps = {
+            entry.message_id: cap
+            for entry in entries
+            if (cap := cap_for(self._tenants.get(entry.tenant_id), entry)) is not None
+        }
+        others = await self._ledger.others(caps) if caps else {}
+        asked = ((each, full(caps[each], found)) for each, found in others.items())
+        return {message_id: found for message_id, found in asked if found is not None}
 
     async def _send(
         self, provider: Provider, group: Sequence[Entry], deadline: float
