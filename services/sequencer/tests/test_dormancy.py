@@ -160,6 +160,18 @@ def test_so_it_is_if_that_comes_after_the_last_step(story: Any, words: Any, kind
     assert "Enrolled" not in words.types(story.until(390 * DAY))
 
 
+@pytest.mark.parametrize("kind", ["MessageBounced", "MessageComplained"])
+def test_so_it_is_if_somebody_took_it_out_by_hand_before_that_was_heard(
+    story: Any, words: Any, kind: str
+) -> None:
+    story.publish("nurture", words.step("n", 300 * DAY))
+    story.when("LeadCreated")
+    nurture = ids.enrollment_id(words.LEAD, "acme.nurture", 1)
+    story.when("EnrollmentStopRequested", 2 * DAY, enrollment_id=nurture)
+    story.happens(story.event(kind, 1 * DAY), 2 * DAY + 1)
+    assert "Enrolled" not in words.types(story.until(390 * DAY))
+
+
 def test_a_soft_bounce_after_the_last_step_keeps_nobody_from_being_dormant(
     story: Any, words: Any
 ) -> None:

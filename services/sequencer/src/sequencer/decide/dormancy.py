@@ -69,14 +69,9 @@ def since(row: LeadRow) -> datetime | None:
     at = row.responded_at
     if at is None or not row.created or row.status != "active" or row.stage in CLOSED:
         return None
-    for each in row.finished:
-        if each.ended_at < at:
-            continue
-        if each.outcome in NO_ANSWER_WANTED:
-            return None
-        if each.outcome == "manual":
-            at = each.ended_at
-    return at
+    if any(each.outcome in NO_ANSWER_WANTED and each.ended_at >= at for each in row.finished):
+        return None
+    return max([at, *(each.ended_at for each in row.finished if each.outcome == "manual")])
 
 
 def next_at(case: Case) -> datetime | None:
