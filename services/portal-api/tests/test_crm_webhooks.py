@@ -6,25 +6,17 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
 import pytest
 
-from leadflow.codec import Codec
 from leadflow.errors import BrokerError
-from leadflow.health import Health
-from leadflow.kafka.port import Outgoing
-from leadflow.records import CrmNoticed
 from portal_api.api import signed as door
-from portal_api.api.app import make_app
 from portal_api.api.room import Room
 from portal_api.api.signed import LARGEST_BODY, MOST_AT_ONCE
-from portal_api.context import Context
-from portal_api.webhooks.secrets import WebhookSecrets
 from portal_api.webhooks.signatures import (
     follow_up_boss_signature,
     hubspot_signature,
@@ -71,62 +63,15 @@ CONTACT = json.dumps(
 ).encode()
 
 
-class Log:
-    """A producer that keeps what it is given, or fails."""
-
-    def __init__(self) -> None:
-        self.notices: list[CrmNoticed] = []
-        self.keys: list[bytes | None] = []
-        self._codec = Codec()
-        self.error: Exception | None = None
-        self.answers = asyncio.Event()
-        self.answers.set()
-
-    async def send(self, batch: Sequence[Outgoing]) -> None:
-        await self.answers.wait()
-        if self.error is not None:
-            raise self.error
-        for each in batch:
-            record = self._codec.decode(each.value)
-            assert isinstance(record, CrmNoticed)
-            assert each.topic == "crm-notices"
-            self.notices.append(record)
-            self.keys.append(each.key)
-
-
 @pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-async def outside(log: Log) -> AsyncIterator[httpx.AsyncClient]:
-    nothing = cast(Any, None)
-    context = Context(
-        engine=nothing,
-        client=nothing,
-        producer=cast(Any, log),
-        codec=Codec(),
-        clock=cast(Any, SimpleNamespace(now=lambda: NOW)),
-        health=Health(()),
-        broadcaster=nothing,
-        tenants={},
-        secret="",
-        links=nothing,
-        stopping=asyncio.Event(),
-        webhook_secrets=WebhookSecrets(
-            {
-                ("hubspot", "acme"): ("an-older-client-secret", CLIENT_SECRET),
-                ("hubspot", "north"): (NORTHS,),
-                ("followupboss", "acme"): (SYSTEM_KEY,),
-                ("standard", "acme"): (STANDARD,),
-            }
-        ),
-        public_url=OUTSIDE,
-    )
-    transport = httpx.ASGITransport(make_app(context))
-    # As behind a proxy: inside the host is another.
-    async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8080") as client:
+async def outside(portal_outside: Callable[..., Any]) -> AsyncIterator[httpx.AsyncClient]:
+    secrets = {
+        ("hubspot", "acme"): ("an-older-client-secret", CLIENT_SECRET),
+        ("hubspot", "north"): (NORTHS,),
+        ("followupboss", "acme"): (SYSTEM_KEY,),
+        ("standard", "acme"): (STANDARD,),
+    }
+    async with portal_outside(NOW, OUTSIDE, secrets) as client:
         yield client
 
 
@@ -166,10 +111,10 @@ ALL: list[tuple[str, bytes, dict[str, str]]] = [
 ]
 
 
-async def test_what_hubspot_signs_is_told_to_crm_sync(outside: httpx.AsyncClient, log: Log) -> None:
+async def test_what_hubspot_signs_is_told_to_crm_sync(outside: httpx.AsyncClient, log: Any) -> None:
     answer = await outside.post(HUBSPOT, content=CHANGED, headers=by_hubspot())
     assert answer.status_code == 204
-    (notice,) = log.notices
+    (notice,) = log.records
     assert (notice.tenant_id, notice.provider, notice.source) == ("acme", "hubspot", "hubspot")
     assert (notice.object, notice.crm_id) == ("deal", "18233410021")
     assert notice.occurred_at == NOW - timedelta(seconds=5)
@@ -179,17 +124,17 @@ async def test_what_hubspot_signs_is_told_to_crm_sync(outside: httpx.AsyncClient
 
 
 async def test_what_follow_up_boss_signs_is_one_notice_a_person(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     answer = await outside.post(FOLLOW_UP_BOSS, content=PEOPLE, headers=by_follow_up_boss())
     assert answer.status_code == 204
     assert log.keys == [b"acme:followupboss:7", b"acme:followupboss:8"]
-    assert len({each.event_id for each in log.notices}) == 2
-    assert {each.occurred_at for each in log.notices} == {NOW - timedelta(seconds=10)}
+    assert len({each.event_id for each in log.records}) == 2
+    assert {each.occurred_at for each in log.records} == {NOW - timedelta(seconds=10)}
 
 
 async def test_the_standard_is_for_the_generic_webhook_and_the_sandbox(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     for path in (GENERIC, SANDBOX):
         answer = await outside.post(path, content=CONTACT, headers=by_standard())
@@ -197,18 +142,18 @@ async def test_the_standard_is_for_the_generic_webhook_and_the_sandbox(
     assert log.keys == [b"acme:webhook:lead-1", b"acme:sandbox:lead-1"]
 
 
-async def test_a_repeat_is_the_same_notice(outside: httpx.AsyncClient, log: Log) -> None:
+async def test_a_repeat_is_the_same_notice(outside: httpx.AsyncClient, log: Any) -> None:
     for path, body, headers in ALL:
-        log.notices.clear()
+        log.records.clear()
         for _ in range(2):
             answer = await outside.post(path, content=body, headers=headers)
             assert answer.status_code == 204
-        half = len(log.notices) // 2
-        assert log.notices[:half] == log.notices[half:]
+        half = len(log.records) // 2
+        assert log.records[:half] == log.records[half:]
 
 
 async def test_hubspot_signs_the_url_as_it_is_called_from_outside_some_of_it_decoded(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     query = "?from=a%3Ab%20c"
     headers = by_hubspot(url=f"{OUTSIDE}{HUBSPOT}?from=a:b%20c")
@@ -218,7 +163,7 @@ async def test_hubspot_signs_the_url_as_it_is_called_from_outside_some_of_it_dec
     assert (await outside.post(HUBSPOT, content=CHANGED, headers=inside)).status_code == 403
 
 
-async def test_all_forgers_are_told_the_same(outside: httpx.AsyncClient, log: Log) -> None:
+async def test_all_forgers_are_told_the_same(outside: httpx.AsyncClient, log: Any) -> None:
     window = timedelta(minutes=5, seconds=1)
     path = "/webhooks/crm/{}/{}"
     hubspot, people, standard = by_hubspot(), by_follow_up_boss(), by_standard()
@@ -253,11 +198,11 @@ async def test_all_forgers_are_told_the_same(outside: httpx.AsyncClient, log: Lo
     ((status, text),) = told
     assert status == 403
     assert json.loads(text)["detail"] == "The signature does not hold."
-    assert log.notices == []
+    assert log.records == []
 
 
 async def test_what_is_no_news_is_taken_and_not_written_down(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     created = CHANGED.replace(b"propertyChange", b"creation")
     noted = PEOPLE.replace(b"peopleUpdated", b"notesCreated")
@@ -271,11 +216,11 @@ async def test_what_is_no_news_is_taken_and_not_written_down(
     ):
         answer = await outside.post(path, content=body, headers=headers)
         assert answer.status_code == 204
-    assert log.notices == []
+    assert log.records == []
 
 
 async def test_a_signed_webhook_that_cannot_be_read_is_told_what_is_missing(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     for path, sign in (
         (HUBSPOT, by_hubspot),
@@ -286,11 +231,11 @@ async def test_a_signed_webhook_that_cannot_be_read_is_told_what_is_missing(
             answer = await outside.post(path, content=body, headers=cast(Any, sign)(body))
             assert answer.status_code == 422
             assert answer.json()["detail"].startswith("Signed, but the body is ")
-    assert log.notices == []
+    assert log.records == []
 
 
 async def test_without_a_broker_the_crm_is_asked_to_come_again(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     log.error = BrokerError("no broker")
     for path, body, headers in ALL:
@@ -301,7 +246,7 @@ async def test_without_a_broker_the_crm_is_asked_to_come_again(
 
 
 async def test_many_people_of_one_webhook_are_all_told(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     body = PEOPLE.replace(b"[7, 8]", json.dumps(list(range(1, 1_202))).encode())
     answer = await outside.post(FOLLOW_UP_BOSS, content=body, headers=by_follow_up_boss(body))
@@ -310,7 +255,7 @@ async def test_many_people_of_one_webhook_are_all_told(
 
 
 async def test_more_at_once_than_there_is_room_for_are_sent_away(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     log.answers.clear()
     inside = [
@@ -356,7 +301,7 @@ async def test_there_are_no_webhooks_of_other_crms(outside: httpx.AsyncClient) -
         assert "hubspot, followupboss, webhook, sandbox" in answer.json()["detail"]
 
 
-async def test_of_many_broken_requests_none_is_let_in(outside: httpx.AsyncClient, log: Log) -> None:
+async def test_of_many_broken_requests_none_is_let_in(outside: httpx.AsyncClient, log: Any) -> None:
     """One place of a request that held is changed: a byte of the body, of a header, of the path."""
     chance = random.Random(29)
     for _ in range(200):
@@ -377,4 +322,4 @@ async def test_of_many_broken_requests_none_is_let_in(outside: httpx.AsyncClient
                 path = path.replace("acme", chance.choice(("acmd", "north", "ACME")))
         answer = await outside.post(path, content=body, headers=headers)
         assert answer.status_code == 403, (path, body, headers)
-    assert log.notices == []
+    assert log.records == []

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
-from leadflow.codec import Codec
 from leadflow.errors import BrokerError
-from leadflow.health import Health
-from leadflow.kafka.port import Outgoing
-from leadflow.records import RawEvent
 from portal_api.api import signed as door
-from portal_api.api.app import make_app
 from portal_api.api.room import Room
 from portal_api.api.signed import LARGEST_BODY, MOST_AT_ONCE
-from portal_api.context import Context
-from portal_api.webhooks.secrets import WebhookSecrets
 from portal_api.webhooks.signatures import standard_key, standard_signature, twilio_signature
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -37,61 +29,15 @@ DELIVERED = json.dumps(
 ).encode()
 
 
-class Log:
-    """A producer that keeps what it is given, or fails."""
-
-    def __init__(self) -> None:
-        self.events: list[RawEvent] = []
-        self.keys: list[bytes | None] = []
-        self.error: Exception | None = None
-        self.answers = asyncio.Event()
-        self.answers.set()
-
-    async def send(self, batch: Sequence[Outgoing]) -> None:
-        await self.answers.wait()
-        if self.error is not None:
-            raise self.error
-        for each in batch:
-            record = Codec().decode(each.value)
-            assert isinstance(record, RawEvent)
-            assert each.topic == "raw-events"
-            self.events.append(record)
-            self.keys.append(each.key)
-
-
 @pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-async def outside(log: Log) -> AsyncIterator[httpx.AsyncClient]:
-    nothing = cast(Any, None)
-    context = Context(
-        engine=nothing,
-        client=nothing,
-        producer=cast(Any, log),
-        codec=Codec(),
-        clock=cast(Any, SimpleNamespace(now=lambda: NOW)),
-        health=Health(()),
-        broadcaster=nothing,
-        tenants={},
-        secret="",
-        links=nothing,
-        stopping=asyncio.Event(),
-        webhook_secrets=WebhookSecrets(
-            {
-                ("resend", "acme"): (SECRET,),
-                ("resend", "north"): (NORTHS,),
-                ("standard", "acme"): (SECRET,),
-                ("twilio", "acme"): (TOKEN,),
-            }
-        ),
-        public_url=OUTSIDE,
-    )
-    transport = httpx.ASGITransport(make_app(context))
-    # As behind a proxy: inside the host is another.
-    async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8080") as client:
+async def outside(portal_outside: Callable[..., Any]) -> AsyncIterator[httpx.AsyncClient]:
+    secrets = {
+        ("resend", "acme"): (SECRET,),
+        ("resend", "north"): (NORTHS,),
+        ("standard", "acme"): (SECRET,),
+        ("twilio", "acme"): (TOKEN,),
+    }
+    async with portal_outside(NOW, OUTSIDE, secrets) as client:
         yield client
 
 
@@ -120,36 +66,36 @@ TWILIO = "/webhooks/providers/twilio/acme"
 
 
 async def test_a_signed_report_is_in_the_log_when_it_is_answered(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     answer = await outside.post(RESEND, content=DELIVERED, headers=signed(DELIVERED))
     assert (answer.status_code, answer.content) == (204, b"")
-    (event,) = log.events
+    (event,) = log.records
     assert (event.tenant_id, event.source, event.kind) == ("acme", "resend", "delivered")
     assert json.loads(event.payload) == {"provider_id": "p-1"}
     assert event.occurred_at == datetime(2026, 11, 21, 8, 59, 30, tzinfo=UTC)
     assert log.keys == [b"acme:resend:p-1"]
 
 
-async def test_a_repeat_is_the_same_event(outside: httpx.AsyncClient, log: Log) -> None:
+async def test_a_repeat_is_the_same_event(outside: httpx.AsyncClient, log: Any) -> None:
     for seconds in (0, 60):
         headers = signed(DELIVERED, at=NOW - timedelta(seconds=seconds))
         assert (await outside.post(RESEND, content=DELIVERED, headers=headers)).status_code == 204
-    first, again = log.events
+    first, again = log.records
     assert first == again
 
 
 async def test_twilio_signs_the_url_as_it_is_called_from_outside(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     form = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+1 555", "Odd": "ä&=%"}
     for path in (TWILIO, f"{TWILIO}?message_id=m%2D1&x=a%20b"):
         assert (await outside.post(path, **from_twilio(form, path))).status_code == 204
-    assert [json.loads(event.payload) for event in log.events] == [
+    assert [json.loads(event.payload) for event in log.records] == [
         {"provider_id": "SM1"},
         {"provider_id": "SM1", "message_id": "m-1"},
     ]
-    assert log.events[0].event_id == log.events[1].event_id
+    assert log.records[0].event_id == log.records[1].event_id
     inside = twilio_signature(TOKEN, f"http://10.0.0.7:8080{TWILIO}", form.items())
     headers = {**FORM, "X-Twilio-Signature": inside}
     refused = await outside.post(TWILIO, content=urlencode(form), headers=headers)
@@ -157,14 +103,14 @@ async def test_twilio_signs_the_url_as_it_is_called_from_outside(
 
 
 async def test_what_is_no_news_is_taken_and_not_written_down(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     form = {"MessageSid": "SM1", "MessageStatus": "sent"}
     assert (await outside.post(TWILIO, **from_twilio(form, TWILIO))).status_code == 204
-    assert log.events == []
+    assert log.records == []
 
 
-async def test_all_forgers_are_told_the_same(outside: httpx.AsyncClient, log: Log) -> None:
+async def test_all_forgers_are_told_the_same(outside: httpx.AsyncClient, log: Any) -> None:
     path = "/webhooks/providers/{}/{}"
     form = {"MessageSid": "SM1", "MessageStatus": "delivered"}
     window = timedelta(minutes=5, seconds=1)
@@ -196,21 +142,21 @@ async def test_all_forgers_are_told_the_same(outside: httpx.AsyncClient, log: Lo
     ((status, text),) = told
     assert status == 403
     assert json.loads(text)["detail"] == "The signature does not hold."
-    assert log.events == []
+    assert log.records == []
 
 
 async def test_a_signed_webhook_that_cannot_be_read_is_told_what_is_missing(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     for body in (b"nonsense", b'{"type": "email.delivered", "data": {}}'):
         answer = await outside.post(RESEND, content=body, headers=signed(body))
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("Signed, but ")
-    assert log.events == []
+    assert log.records == []
 
 
 async def test_a_body_beyond_the_limit_is_not_read_to_its_end(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     given = 0
 
@@ -226,7 +172,7 @@ async def test_a_body_beyond_the_limit_is_not_read_to_its_end(
 
 
 async def test_without_a_broker_the_provider_is_asked_to_come_again(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     log.error = BrokerError("no broker")
     answer = await outside.post(RESEND, content=DELIVERED, headers=signed(DELIVERED))
@@ -234,11 +180,11 @@ async def test_without_a_broker_the_provider_is_asked_to_come_again(
     log.error = None
     answer = await outside.post(RESEND, content=DELIVERED, headers=signed(DELIVERED))
     assert answer.status_code == 204
-    assert len(log.events) == 1
+    assert len(log.records) == 1
 
 
 async def test_more_at_once_than_there_is_room_for_are_sent_away(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     log.answers.clear()
     inside = [
@@ -254,7 +200,7 @@ async def test_more_at_once_than_there_is_room_for_are_sent_away(
 
 
 async def test_strangers_who_send_slowly_keep_no_signed_stop_out(
-    outside: httpx.AsyncClient, log: Log
+    outside: httpx.AsyncClient, log: Any
 ) -> None:
     come_in, waiting = asyncio.Event(), asyncio.Semaphore(0)
 
@@ -272,7 +218,7 @@ async def test_strangers_who_send_slowly_keep_no_signed_stop_out(
             await waiting.acquire()
     form = {"MessageSid": "SM1", "Body": "STOP", "From": "+15125550163", "SmsStatus": "received"}
     assert (await outside.post(TWILIO, **from_twilio(form, TWILIO))).status_code == 204
-    assert [event.kind for event in log.events] == ["reply"]
+    assert [event.kind for event in log.records] == ["reply"]
     come_in.set()
     assert {(await each).status_code for each in strangers} == {403}
 
