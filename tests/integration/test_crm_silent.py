@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import sys
-from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
 
-import httpx
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from leadflow import database
-from leadflow.codec import Codec
-from leadflow.kafka.confluent import ConfluentProducer
-from leadflow.kafka.port import Outgoing
-
-from .crm_leads import RETRIES, SOURCES, TOPIC_OF, Lead, new_leads
-from .reading import start_at_the_end
+from .crm_leads import Lead, new_leads
+from .crm_syncing import ACCOUNT_SECRET, CrmSync, around_crm_sync
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
@@ -66,39 +53,14 @@ class Proxy:
 
 
 @dataclass
-class World:
-    proxy: Proxy
-    proxy_url: str
-    environ: dict[str, str]
-    sandbox: httpx.AsyncClient
-    engine: AsyncEngine
-    producer: ConfluentProducer
-
-    async def account(self, *arguments: str, told: str = "") -> str:
-        asked = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "crm_sync", "account", *arguments),
-            env=self.environ,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await asked.communicate(told.encode())
-        assert asked.returncode == 0
-        return said.decode().strip()
-
-    async def publish(self, *leads: Lead) -> None:
-        codec = Codec()
-        records = [lead.created() for lead in leads]
-        await self.producer.send(
-            [
-                Outgoing(TOPIC_OF[type(each)], each.lead_id.encode(), codec.encode(each))
-                for each in records
-            ]
-        )
+class World(CrmSync):
+    proxy: Proxy = field(init=False)
+    proxy_url: str = field(init=False)
 
     async def latency(self, lead: Lead) -> float:
         """From its publication until it is in the default CRM."""
         began = monotonic()
-        await self.publish(lead)
+        await self.publish(lead.created())
         async with asyncio.timeout(60):
             path = f"/crm/contacts/{lead.lead_id}"
             while (await self.sandbox.get(path)).status_code != 200:  # noqa: ASYNC110
@@ -106,14 +68,16 @@ class World:
         return monotonic() - began
 
     async def written(self, tenant: str) -> int:
-        async with self.engine.connect() as connection:
-            query = "SELECT count(*) FROM contacts WHERE tenant_id = :tenant AND crm_id <> ''"
-            return int(await connection.scalar(text(query), {"tenant": tenant}))
+        query = "SELECT count(*) FROM contacts WHERE tenant_id = :tenant AND crm_id <> ''"
+        return await self.count(query, tenant=tenant)
+
+    async def waiting(self, tenant: str) -> int:
+        query = "SELECT count(*) FROM sync_runs WHERE tenant_id = :tenant AND result = 'waiting'"
+        return await self.count(query, tenant=tenant)
 
     async def most_attempts(self, tenant: str) -> int:
-        async with self.engine.connect() as connection:
-            query = "SELECT coalesce(max(attempts), 0) FROM sync_runs WHERE tenant_id = :tenant"
-            return int(await connection.scalar(text(query), {"tenant": tenant}))
+        query = "SELECT coalesce(max(attempts), 0) FROM sync_runs WHERE tenant_id = :tenant"
+        return await self.count(query, tenant=tenant)
 
     async def until_written(self, tenant: str, count: int) -> float:
         began = monotonic()
@@ -127,53 +91,24 @@ class World:
 async def world(
     kafka_bootstrap: str, admin_url: str, secret: str, tmp_path: Path
 ) -> AsyncIterator[World]:
-    group = f"crm-sync-{uuid4()}"
-    start_at_the_end(kafka_bootstrap, group, [topic.name for topic in SOURCES])
-    for topic in RETRIES:
-        start_at_the_end(kafka_bootstrap, group + topic.name.removeprefix("crm-sync"), [topic.name])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    database_url = database.role_url(admin_url, "crm_sync", secret)
-    await asyncio.to_thread(database.migrate, "crm_sync", database_url)
-    environ = {
-        **os.environ,
-        "LEADFLOW_SANDBOX_PORT": str(port),
-        "LEADFLOW_SMTP_SINK_PORT": "0",
-        "LEADFLOW_KAFKA_BOOTSTRAP": kafka_bootstrap,
-        "LEADFLOW_DATABASE_URL": database_url,
-        "LEADFLOW_CRM_URL": f"{url}/crm",
-        "LEADFLOW_GROUP": group,
-        "LEADFLOW_HEALTH_PORT": "0",
-        "LEADFLOW_CRM_RETRY_DELAYS": "0.5,1,60",
-        "LEADFLOW_CRM_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
-        "LEADFLOW_CRM_CANARY_SECONDS": "0.5",
-        "LEADFLOW_ACCOUNT_SECRET": b64encode(b"integration accounts of the test").decode(),
-    }
-    async with AsyncExitStack() as stack:
-        engine = database.engine(database_url, pool_size=2)
-        stack.push_async_callback(engine.dispose)
-        producer = ConfluentProducer(kafka_bootstrap, "test")
-        stack.push_async_callback(producer.close)
-        proxy = Proxy(port)
-        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-        stack.callback(server.close)
-        stack.callback(proxy.close)
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
-        for package in ("sandbox", "crm_sync"):
-            log = stack.enter_context((tmp_path / f"{package}.log").open("wb"))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", package, env=environ, stderr=log
-            )
-            stack.push_async_callback(_end, process)
-        proxy_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hubspot"
-        yield World(proxy, proxy_url, environ, client, engine, producer)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+    async with around_crm_sync(
+        World,
+        kafka_bootstrap,
+        admin_url,
+        secret,
+        tmp_path,
+        LEADFLOW_CRM_RETRY_DELAYS="0.5,1,60",
+        LEADFLOW_CRM_TIMEOUT_SECONDS=str(TIMEOUT_SECONDS),
+        LEADFLOW_CRM_CANARY_SECONDS="0.5",
+        LEADFLOW_ACCOUNT_SECRET=ACCOUNT_SECRET,
+    ) as made:
+        made.proxy = Proxy(int(made.environ["LEADFLOW_SANDBOX_PORT"]))
+        server = await asyncio.start_server(made.proxy.serve, "127.0.0.1", 0)
+        made.stack.callback(server.close)
+        made.stack.callback(made.proxy.close)
+        made.proxy_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hubspot"
+        await made.start("crm_sync")
+        yield made
 
 
 async def test_leads_of_other_tenants_do_not_wait_for_an_account_that_does_not_answer(
@@ -196,14 +131,14 @@ async def test_leads_of_other_tenants_do_not_wait_for_an_account_that_does_not_a
         assert await world.account("budget", "default", "none") == "default has no budget"
     first, *leads = new_leads(mine, 40)
     theirs = new_leads(other, 41)
-    await world.publish(first)
+    await world.publish(first.created())
     await world.until_written(mine, 1)
     await world.latency(theirs.pop())
 
     world.proxy.hangs = True
     began, latencies = monotonic(), []
     for lead, their in zip(leads, theirs, strict=False):
-        await world.publish(lead)
+        await world.publish(lead.created())
         latencies.append(await world.latency(their))
         await asyncio.sleep(max(0.0, 0.25 * len(latencies) - (monotonic() - began)))
     silent = monotonic() - began
@@ -235,9 +170,9 @@ async def test_what_waited_for_a_paused_account_is_back_soon_after_it_is_resumed
     )
     await world.account("pause", account_id)
     leads = new_leads(mine, 300)
-    await world.publish(*leads)
+    await world.publish(*[lead.created() for lead in leads])
     async with asyncio.timeout(60):
-        while await _waiting(world, mine) < len(leads):  # noqa: ASYNC110 - by another process
+        while await world.waiting(mine) < len(leads):  # noqa: ASYNC110 - by another process
             await asyncio.sleep(0.05)
     assert await world.written(mine) == 0
     await world.account("resume", account_id)
@@ -246,9 +181,3 @@ async def test_what_waited_for_a_paused_account_is_back_soon_after_it_is_resumed
     # A second in the topic that they wait in; the slowest one would hold them for a minute.
     assert back < 30
     assert await world.most_attempts(mine) <= 1
-
-
-async def _waiting(world: World, tenant: str) -> int:
-    async with world.engine.connect() as connection:
-        query = "SELECT count(*) FROM sync_runs WHERE tenant_id = :tenant AND result = 'waiting'"
-        return int(await connection.scalar(text(query), {"tenant": tenant}))

@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from leadflow import database, topics
-from leadflow.codec import Codec
-from leadflow.kafka.confluent import ConfluentProducer
-from leadflow.kafka.port import Outgoing
+from leadflow import topics
 from leadflow.records import (
     LeadCreated,
-    LeadRecord,
     SummaryReviewed,
 )
 
-from .crm_leads import RETRIES, SOURCES, TOPIC_OF, Lead, new_leads, ten_changes
-from .reading import headers_of, read_all, start_at_the_end
+from .crm_leads import Lead, new_leads, ten_changes
+from .crm_syncing import CrmSync, around_crm_sync, until
+from .reading import headers_of, read_all
 
 pytestmark = pytest.mark.integration
-
-DEADLINE_SECONDS = 90
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - it becomes true in other processes
-            await asyncio.sleep(0.1)
-    assert await condition(), what
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -58,45 +33,23 @@ def tenant_id() -> str:
 # --- the world around crm-sync --------------------------------------------------------------
 
 
-@dataclass
-class World:
-    bootstrap: str
-    crm: httpx.AsyncClient
-    crm_url: str
-    engine: AsyncEngine
-    database_url: str
-    group: str
-    producer: ConfluentProducer
-    logs: Path
-    codec: Codec = field(default_factory=Codec)
-    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
-
-    async def publish(self, records: Sequence[LeadRecord]) -> None:
-        await self.producer.send(
-            [
-                Outgoing(TOPIC_OF[type(record)], record.lead_id.encode(), self.codec.encode(record))
-                for record in records
-            ]
-        )
-
+class World(CrmSync):
     async def add_fault(self, **rule: Any) -> str:
-        answer = await self.crm.post("/faults", json={"target": "crm", **rule})
+        answer = await self.sandbox.post("/faults", json={"target": "crm", **rule})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
     async def contact(self, lead: Lead) -> dict[str, Any] | None:
-        answer = await self.crm.get(f"/crm/contacts/{lead.lead_id}")
+        answer = await self.sandbox.get(f"/crm/contacts/{lead.lead_id}")
         return answer.json()["contact"] if answer.status_code == 200 else None
 
     async def is_settled(self, leads: Sequence[Lead]) -> bool:
         """Nothing of these leads waits or is on its way."""
-        query = text(
+        query = (
             "SELECT (SELECT count(*) FROM waiting WHERE lead_id = ANY(:leads)) +"
             " (SELECT count(*) FROM contacts WHERE lead_id = ANY(:leads) AND pending IS NOT NULL)"
         )
-        async with self.engine.connect() as connection:
-            left = await connection.scalar(query, {"leads": [lead.lead_id for lead in leads]})
-        return left == 0
+        return await self.count(query, leads=[lead.lead_id for lead in leads]) == 0
 
     async def is_equal(self, leads: Sequence[Lead]) -> bool:
         for lead in leads:
@@ -115,22 +68,21 @@ class World:
         await until(equal, "the CRM is not equal to the log")
 
     async def notes(self, lead: Lead) -> dict[str, str]:
-        answer = await self.crm.get(f"/crm/contacts/{lead.lead_id}/notes")
+        answer = await self.sandbox.get(f"/crm/contacts/{lead.lead_id}/notes")
         if answer.status_code == 404:
             return {}
         return {note["note_id"]: note["text"] for note in answer.json()["items"]}
 
     async def history(self, lead: Lead) -> list[dict[str, Any]]:
-        answer = await self.crm.get(f"/crm/contacts/{lead.lead_id}/history")
+        answer = await self.sandbox.get(f"/crm/contacts/{lead.lead_id}/history")
         return [write["contact"] for write in answer.json()["items"]]
 
     async def runs(self, lead: Lead) -> list[tuple[str, str, int]]:
-        query = text("SELECT what, result, attempts FROM sync_runs WHERE lead_id = :lead")
-        async with self.engine.connect() as connection:
-            rows = await connection.execute(query, {"lead": lead.lead_id})
-            return [(row.what, row.result, row.attempts) for row in rows]
+        query = "SELECT what, result, attempts FROM sync_runs WHERE lead_id = :lead"
+        rows = await self.rows(query, lead=lead.lead_id)
+        return [(row.what, row.result, row.attempts) for row in rows]
 
-    def letters(self, leads: Sequence[Lead]) -> list[tuple[bytes, dict[str, str]]]:
+    def letters(self, leads: Sequence[Lead]) -> list[tuple[bytes | None, dict[str, Any]]]:
         """Value and headers of each dead letter of these leads."""
         wanted = {lead.lead_id.encode() for lead in leads}
         found = []
@@ -140,69 +92,20 @@ class World:
                 found.append((message.value(), names))
         return found
 
-    @asynccontextmanager
-    async def running(self, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """crm-sync as a process; ended with SIGTERM unless it is dead by then."""
-        environ = {
-            **os.environ,
-            "LEADFLOW_KAFKA_BOOTSTRAP": self.bootstrap,
-            "LEADFLOW_DATABASE_URL": self.database_url,
-            "LEADFLOW_CRM_URL": f"{self.crm_url}/crm",
-            "LEADFLOW_GROUP": self.group,
-            "LEADFLOW_HEALTH_PORT": "0",
-            "LEADFLOW_CRM_RETRY_DELAYS": "0.3,0.6,1",
-            **settings,
-        }
-        with (self.logs / f"crm-sync-{uuid4()}.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "crm_sync", env=environ, stderr=log
-            )
-            self.processes.append(process)
-            try:
-                yield process
-                if process.returncode is None:
-                    process.terminate()
-                    assert await asyncio.wait_for(process.wait(), 30) == 0
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-
 
 @pytest.fixture
 async def world(
     kafka_bootstrap: str, admin_url: str, secret: str, tmp_path: Path
 ) -> AsyncIterator[World]:
-    group = f"crm-sync-{uuid4()}"
-    start_at_the_end(kafka_bootstrap, group, [topic.name for topic in SOURCES])
-    for topic in RETRIES:
-        retry_group = group + topic.name.removeprefix("crm-sync")
-        start_at_the_end(kafka_bootstrap, retry_group, [topic.name])
-    database_url = database.role_url(admin_url, "crm_sync", secret)
-    await asyncio.to_thread(database.migrate, "crm_sync", database_url)
-    engine = database.engine(database_url, pool_size=2)
-    producer = ConfluentProducer(kafka_bootstrap, "test")
-    port = free_port()
-    environ = {
-        **os.environ,
-        "LEADFLOW_SANDBOX_PORT": str(port),
-        "LEADFLOW_SMTP_SINK_PORT": "0",
-    }
-    sandbox = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sandbox", env=environ, stderr=asyncio.subprocess.PIPE
-    )
-    assert sandbox.stderr is not None
-    try:
-        async with asyncio.timeout(20):
-            assert b"listening" in await sandbox.stderr.readline()
-        url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as crm:
-            yield World(kafka_bootstrap, crm, url, engine, database_url, group, producer, tmp_path)
-    finally:
-        sandbox.kill()
-        await sandbox.communicate()
-        await producer.close()
-        await engine.dispose()
+    async with around_crm_sync(
+        World,
+        kafka_bootstrap,
+        admin_url,
+        secret,
+        tmp_path,
+        LEADFLOW_CRM_RETRY_DELAYS="0.3,0.6,1",
+    ) as made:
+        yield made
 
 
 # --- what it does ---------------------------------------------------------------------------
@@ -210,7 +113,7 @@ async def world(
 
 async def test_contacts_and_approved_notes_equal_the_log(world: World, tenant_id: str) -> None:
     leads = new_leads(tenant_id, 20)
-    await world.publish(ten_changes(leads, seed=1))
+    await world.publish(*ten_changes(leads, seed=1))
     async with world.running():
         await world.wait_until_equal(leads)
 
@@ -232,10 +135,10 @@ async def test_a_fifth_of_all_calls_failing_or_lost_leaves_the_crm_equal_and_in_
     await world.add_fault(mode="rate_limit", retry_after_seconds=1, rate=0.05, seed=3)
     records = ten_changes(leads, seed=2)
     async with world.running(LEADFLOW_CRM_BATCH="50"):
-        await world.publish(records)
+        await world.publish(*records)
         await world.wait_until_equal(leads)
     await assert_nothing_older_followed(world, leads)
-    faults = (await world.crm.get("/faults")).json()["items"]
+    faults = (await world.sandbox.get("/faults")).json()["items"]
     assert all(fault["hits"] for fault in faults)
     assert world.letters(leads) == []
     for lead in leads:
@@ -251,9 +154,9 @@ async def test_a_permanent_refusal_is_a_dead_letter_with_its_bytes_and_the_lead_
     first = lead.created()
     later = lead.updated("Grace")
     async with world.running(LEADFLOW_CRM_BATCH="1"):
-        await world.publish([first])
+        await world.publish(first)
         await until(lambda: asyncio.to_thread(lambda: bool(world.letters([lead]))), "no letter")
-        await world.publish([later])
+        await world.publish(later)
         await world.wait_until_equal([lead])
     ((value, headers),) = world.letters([lead])
     assert value == world.codec.encode(first)
@@ -272,7 +175,7 @@ async def test_of_changes_that_go_out_together_only_the_refused_one_is_a_dead_le
     # All three together, then the second alone: the first alone is not worth a call.
     await world.add_fault(mode="reject", match={"to": lead.lead_id}, times=2)
     qualified, created, updated = lead.qualified(), lead.created(), lead.updated("Grace")
-    await world.publish([qualified, created, updated])
+    await world.publish(qualified, created, updated)
     async with world.running():
         await world.wait_until_equal([lead])
     ((value, _),) = world.letters([lead])
@@ -291,9 +194,9 @@ async def test_a_write_that_arrives_late_does_not_overwrite_a_newer_one(
     (lead,) = new_leads(tenant_id, 1)
     await world.add_fault(mode="stall", stall_seconds=3, times=1)
     async with world.running(LEADFLOW_CRM_TIMEOUT_SECONDS="0.5"):
-        await world.publish([lead.created()])
+        await world.publish(lead.created())
         await until(lambda: _waits(world, lead), "the first write does not fail")
-        await world.publish([lead.updated("Grace")])
+        await world.publish(lead.updated("Grace"))
         await world.wait_until_equal([lead])
         # The stall is over when the first request has been carried out after all: then the
         # history has one write for each change and no more.
@@ -318,20 +221,20 @@ async def test_later_records_of_a_parked_lead_wait_behind_it_and_other_leads_do_
     others = new_leads(tenant_id, 30)
     rule = await world.add_fault(mode="fail", status=500, match={"to": "parked-"})
     async with world.running(LEADFLOW_CRM_RETRY_ATTEMPTS="3,3,1000"):
-        await world.publish([parked.created(), parked.updated("Grace")])
-        await world.publish(ten_changes(others, seed=3))
+        await world.publish(parked.created(), parked.updated("Grace"))
+        await world.publish(*ten_changes(others, seed=3))
         await world.wait_until_equal(others)
-        await world.publish([parked.stage_changed("contacted"), parked.sent(1)])
+        await world.publish(parked.stage_changed("contacted"), parked.sent(1))
 
         async def all_wait() -> bool:
             return [result for _, result, _ in await world.runs(parked)] == ["waiting"] * 4
 
         await until(all_wait, "the later records do not wait")
         assert await world.contact(parked) is None
-        await world.crm.delete(f"/faults/{rule}")
+        await world.sandbox.delete(f"/faults/{rule}")
         await world.wait_until_equal([parked])
         # Nothing waits any more: what comes now goes straight to the CRM.
-        await world.publish([parked.updated("Edsger")])
+        await world.publish(parked.updated("Edsger"))
         await world.wait_until_equal([parked])
     await assert_nothing_older_followed(world, [parked])
 
@@ -343,7 +246,7 @@ async def test_after_the_last_attempt_a_record_is_a_dead_letter(
     (lead,) = new_leads(tenant_id, 1, kind="down")
     await world.add_fault(mode="fail", status=500, match={"to": lead.lead_id})
     record = lead.created()
-    await world.publish([record])
+    await world.publish(record)
     async with world.running(
         LEADFLOW_CRM_RETRY_DELAYS="0.1,0.1,0.1", LEADFLOW_CRM_RETRY_ATTEMPTS="1,1,1"
     ):
@@ -353,20 +256,18 @@ async def test_after_the_last_attempt_a_record_is_a_dead_letter(
     assert headers["dlq-error"] == "CrmGivenUp"
     assert headers["dlq-reason"].startswith("given up after 4 attempts")
     assert await world.runs(lead) == [("LeadCreated", "dead", 4)]
-    assert (await world.crm.get("/faults")).json()["items"][0]["hits"] == 4
+    assert (await world.sandbox.get("/faults")).json()["items"][0]["hits"] == 4
 
 
 @pytest.mark.either_server
 async def test_only_approved_summaries_become_notes(world: World, tenant_id: str) -> None:
     approved, edited, rejected, pending = leads = new_leads(tenant_id, 4)
-    await world.publish([lead.created() for lead in leads])
-    await world.publish([lead.summarized() for lead in leads])
+    await world.publish(*[lead.created() for lead in leads])
+    await world.publish(*[lead.summarized() for lead in leads])
     await world.publish(
-        [
-            approved.reviewed("approved", "a draft"),
-            edited.reviewed("edited", "better words"),
-            rejected.reviewed("rejected", "a draft"),
-        ]
+        approved.reviewed("approved", "a draft"),
+        edited.reviewed("edited", "better words"),
+        rejected.reviewed("rejected", "a draft"),
     )
     async with world.running():
         await world.wait_until_equal(leads)
@@ -384,7 +285,7 @@ async def test_an_approval_that_does_not_cover_its_text_is_a_dead_letter_and_no_
     lying = SummaryReviewed(
         **{**{name: getattr(lying, name) for name in lying.to_avro()}, "text": "other words"}
     )
-    await world.publish([lead.created(), lying])
+    await world.publish(lead.created(), lying)
     async with world.running():
         await until(lambda: asyncio.to_thread(lambda: bool(world.letters([lead]))), "no letter")
         await world.wait_until_equal([lead])
@@ -398,9 +299,9 @@ async def test_a_note_that_is_approved_before_the_lead_is_known_creates_the_cont
 ) -> None:
     (lead,) = new_leads(tenant_id, 1)
     async with world.running():
-        await world.publish([lead.reviewed("approved", "words")])
+        await world.publish(lead.reviewed("approved", "words"))
         await until(lambda: _has_note(world, lead), "the note is not there")
-        await world.publish([lead.created()])
+        await world.publish(lead.created())
         await world.wait_until_equal([lead])
 
 
@@ -418,7 +319,7 @@ async def test_quarantined_leads_stay_out_of_the_crm(world: World, tenant_id: st
             "status": "quarantined",
         }
     )
-    await world.publish([held, lead.created()])
+    await world.publish(held, lead.created())
     async with world.running():
         await world.wait_until_equal([lead])
     assert await world.contact(spam) is None
@@ -435,11 +336,11 @@ async def test_killed_workers_and_a_failing_crm_leave_the_crm_equal_and_in_order
     settings = {"LEADFLOW_CRM_BATCH": "30"}
 
     async def calls() -> int:
-        items = (await world.crm.get("/faults")).json()["items"]
+        items = (await world.sandbox.get("/faults")).json()["items"]
         return int(items[0]["seen"])
 
     for part in range(3):
-        await world.publish(records[part * 100 : (part + 1) * 100])
+        await world.publish(*records[part * 100 : (part + 1) * 100])
         wanted = await calls() + chance.randint(1, 6)
 
         async def has_called(least: int = wanted) -> bool:
@@ -449,7 +350,7 @@ async def test_killed_workers_and_a_failing_crm_leave_the_crm_equal_and_in_order
             await until(has_called, "no calls are made")
             worker.kill()
             await worker.wait()
-    await world.publish(records[300:])
+    await world.publish(*records[300:])
     async with world.running(**settings), world.running(**settings):
         await world.wait_until_equal(leads)
     await assert_nothing_older_followed(world, leads)

@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
 import sys
-from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from leadflow import database
-from leadflow.codec import Codec
-from leadflow.kafka.confluent import ConfluentProducer
-from leadflow.kafka.port import Outgoing
-from leadflow.records import LeadRecord
-
-from .crm_leads import RETRIES, SOURCES, TOPIC_OF, Lead, new_leads
-from .reading import start_at_the_end
+from .crm_leads import Lead, new_leads
+from .crm_syncing import ACCOUNT_SECRET, CrmSync, around_crm_sync, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.either_server]
 
-SECRET = b64encode(b"integration accounts of the test").decode()
 # A lead that becomes qualified is refused for good: the account has no word for it.
 MAPPING = {"stages": {"qualified": None}}
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    try:
-        async with asyncio.timeout(60):
-            while not await condition():  # noqa: ASYNC110 - it becomes true in another process
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise AssertionError(what) from None
 
 
 @dataclass
@@ -54,47 +32,18 @@ class Verified:
 
 
 @dataclass
-class World:
-    url: str
-    environ: dict[str, str]
-    sandbox: httpx.AsyncClient
-    engine: AsyncEngine
-    producer: ConfluentProducer
-    tenant: str
-    portal: str
-    logs: Path
-
-    async def publish(self, *records: LeadRecord) -> None:
-        codec = Codec()
-        await self.producer.send(
-            [
-                Outgoing(TOPIC_OF[type(each)], each.lead_id.encode(), codec.encode(each))
-                for each in records
-            ]
-        )
-
-    async def crm_sync(self, *arguments: str, told: str = "") -> tuple[int, str]:
-        """Exit code and standard output of one of crm-sync's commands."""
-        asked = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "crm_sync", *arguments),
-            env=self.environ,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await asked.communicate(told.encode())
-        assert asked.returncode is not None
-        return asked.returncode, said.decode().strip()
+class World(CrmSync):
+    tenant: str = field(default_factory=lambda: f"tenant-{uuid4()}")
+    portal: str = field(default_factory=lambda: f"portal{uuid4().hex[:8]}")
 
     async def add_account(self) -> str:
         mapping = self.logs / "mapping.json"
         mapping.write_text(json.dumps(MAPPING))
-        code, account_id = await self.crm_sync(
-            *("account", "add", self.tenant, "hubspot", "--url", f"{self.url}/hubspot"),
+        return await self.account(
+            *("add", self.tenant, "hubspot", "--url", f"{self.url}/hubspot"),
             *("--mapping", str(mapping)),
             told=f"pat-na1-{self.portal}",
         )
-        assert code == 0
-        return account_id
 
     async def verify(self, *options: str) -> Verified:
         code, said = await self.crm_sync("verify", "--tenant", self.tenant, "--json", *options)
@@ -134,10 +83,6 @@ class World:
             found += (await self.sandbox.get(path)).json()["total"]
         return found
 
-    async def count(self, query: str, **values: Any) -> int:
-        async with self.engine.begin() as connection:
-            return int(await connection.scalar(text(query), values))
-
     async def park(self, lead: Lead) -> None:
         """As a call that failed would."""
         async with self.engine.begin() as connection:
@@ -166,68 +111,21 @@ class World:
                 values,
             )
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """crm-sync as a process."""
-        with (self.logs / "crm-sync.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "crm_sync", env=self.environ, stderr=log
-            )
-            try:
-                yield
-                process.terminate()
-                assert await asyncio.wait_for(process.wait(), 30) == 0
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-
 
 @pytest.fixture
 async def world(
     kafka_bootstrap: str, admin_url: str, secret: str, tmp_path: Path
 ) -> AsyncIterator[World]:
-    group = f"crm-sync-{uuid4()}"
-    start_at_the_end(kafka_bootstrap, group, [topic.name for topic in SOURCES])
-    for topic in RETRIES:
-        start_at_the_end(kafka_bootstrap, group + topic.name.removeprefix("crm-sync"), [topic.name])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    database_url = database.role_url(admin_url, "crm_sync", secret)
-    await asyncio.to_thread(database.migrate, "crm_sync", database_url)
-    environ = {
-        **os.environ,
-        "LEADFLOW_SANDBOX_PORT": str(port),
-        "LEADFLOW_SMTP_SINK_PORT": "0",
-        "LEADFLOW_KAFKA_BOOTSTRAP": kafka_bootstrap,
-        "LEADFLOW_DATABASE_URL": database_url,
-        "LEADFLOW_CRM_URL": f"{url}/crm",
-        "LEADFLOW_GROUP": group,
-        "LEADFLOW_HEALTH_PORT": "0",
-        "LEADFLOW_CRM_RETRY_DELAYS": "0.2,0.3,0.5",
-        "LEADFLOW_ACCOUNT_SECRET": SECRET,
-    }
-    async with AsyncExitStack() as stack:
-        sandbox = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sandbox", env=environ, stderr=asyncio.subprocess.PIPE
-        )
-
-        async def end() -> None:
-            sandbox.kill()
-            await sandbox.communicate()
-
-        stack.push_async_callback(end)
-        assert sandbox.stderr is not None
-        async with asyncio.timeout(20):
-            assert b"listening" in await sandbox.stderr.readline()
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
-        engine = database.engine(database_url, pool_size=2)
-        stack.push_async_callback(engine.dispose)
-        producer = ConfluentProducer(kafka_bootstrap, "test")
-        stack.push_async_callback(producer.close)
-        tenant, portal = f"tenant-{uuid4()}", f"portal{uuid4().hex[:8]}"
-        yield World(url, environ, client, engine, producer, tenant, portal, tmp_path)
+    async with around_crm_sync(
+        World,
+        kafka_bootstrap,
+        admin_url,
+        secret,
+        tmp_path,
+        LEADFLOW_CRM_RETRY_DELAYS="0.2,0.3,0.5",
+        LEADFLOW_ACCOUNT_SECRET=ACCOUNT_SECRET,
+    ) as made:
+        yield made
 
 
 async def test_drift_made_in_five_ways_is_found_told_apart_and_repaired(world: World) -> None:
@@ -347,8 +245,7 @@ async def test_a_repair_that_dies_in_the_middle_is_repeated_and_a_new_account_ge
         assert await world.duplicates() == 0
 
     # Removed: the next one gets all of them too.
-    code, _ = await world.crm_sync("account", "remove", account_id)
-    assert code == 0
+    await world.account("remove", account_id)
     world.portal = f"portal{uuid4().hex[:8]}"
     await world.add_account()
     assert (await world.verify("--repair", "--rate", "100")).code == 0
