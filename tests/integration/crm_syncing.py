@@ -111,11 +111,14 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def until(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = 90) -> None:
-    """Return once it holds; fails, saying `what`, if it does not."""
+async def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> None:
+    """Return once it holds; fails, saying `what`, if it does not. It may be awaitable."""
     try:
         async with asyncio.timeout(seconds):
-            while not await condition():  # noqa: ASYNC110 - it becomes true in other processes
+            while True:
+                found = condition()
+                if await found if isinstance(found, Awaitable) else found:
+                    return
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise AssertionError(what) from None

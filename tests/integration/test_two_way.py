@@ -26,7 +26,8 @@ from leadflow.clock import SystemClock
 from leadflow.codec import Codec
 from leadflow.records import LeadUpdated
 
-from .two_way import BOSS, HUBSPOT, STANDARD, World, running, until
+from .crm_syncing import until
+from .two_way import BOSS, HUBSPOT, STANDARD, World, running
 
 # One set of processes for all: each takes seconds to begin.
 pytestmark = [
@@ -111,7 +112,7 @@ async def test_hubspots_people_move_deals_and_what_cannot_stand_is_a_conflict(
     world: World,
 ) -> None:
     tenant_id = f"acme-{uuid4().hex[:8]}"
-    await world.account(tenant_id, "hubspot", "hubspot", f"pat-na1-{tenant_id}")
+    await world.add_account(tenant_id, "hubspot", "hubspot", f"pat-na1-{tenant_id}")
     webhook = {"url": f"{world.portal_url}/webhooks/crm/hubspot/{tenant_id}", "secret": HUBSPOT}
     account = f"/accounts/hubspot/{tenant_id}"
     (await world.sandbox.post(account, json={"webhook": webhook})).raise_for_status()
@@ -179,7 +180,7 @@ async def test_an_edit_that_a_newer_change_of_the_log_has_overwritten_is_a_confl
     world: World,
 ) -> None:
     tenant_id = f"acme-{uuid4().hex[:8]}"
-    await world.account(tenant_id, "hubspot", "hubspot", f"pat-na1-{tenant_id}")
+    await world.add_account(tenant_id, "hubspot", "hubspot", f"pat-na1-{tenant_id}")
     lead_id = await world.tell(tenant_id, ADA)
 
     account = f"/accounts/hubspot/{tenant_id}"
@@ -216,7 +217,7 @@ async def test_an_edit_that_a_newer_change_of_the_log_has_overwritten_is_a_confl
 
 async def test_follow_up_boss_names_only_the_person(world: World) -> None:
     tenant_id = f"acme-{uuid4().hex[:8]}"
-    await world.account(tenant_id, "followupboss", "followupboss/v1", f"fka_{tenant_id}")
+    await world.add_account(tenant_id, "followupboss", "followupboss/v1", f"fka_{tenant_id}")
     webhook = {"url": f"{world.portal_url}/webhooks/crm/followupboss/{tenant_id}", "secret": BOSS}
     account = f"/accounts/followupboss/{tenant_id}"
     (await world.sandbox.post(account, json={"webhook": webhook})).raise_for_status()
@@ -259,7 +260,7 @@ async def test_a_crm_that_cannot_be_read_is_believed(world: World) -> None:
     tenant_id = f"acme-{uuid4().hex[:8]}"
     # The secret of the sandbox's receiver (sandbox/README.md).
     secret = "whsec_bGVhZGZsb3cgc2FuZGJveCB3ZWJob29rcw=="
-    await world.account(tenant_id, "webhook", f"webhook-crm/{tenant_id}", secret, mapping={})
+    await world.add_account(tenant_id, "webhook", f"webhook-crm/{tenant_id}", secret, mapping={})
     account = f"/accounts/webhook/{tenant_id}"
     webhook = {"url": f"{world.portal_url}/webhooks/crm/webhook/{tenant_id}", "secret": STANDARD}
     (await world.sandbox.post(account, json={"webhook": webhook})).raise_for_status()
@@ -309,7 +310,8 @@ async def test_a_worker_that_dies_before_the_row_is_gone_tells_the_same_again(
     tenant_id = f"acme-{uuid4().hex[:8]}"
     lead_id = await world.tell(tenant_id, ADA)
     await until(lambda: world.written(lead_id), "the lead was not written")
-    await world.kill("crm_sync")
+    world.worker.kill()
+    await world.worker.wait()
     edited = await world.sandbox.patch(f"/crm/contacts/{lead_id}", json={"stage": "qualified"})
     edited.raise_for_status()
 
@@ -340,12 +342,12 @@ async def test_a_worker_that_dies_before_the_row_is_gone_tells_the_same_again(
             await looker.round()
     await connections.close()
     query = "SELECT attempts FROM notices WHERE crm_id = :id"
-    assert [row.attempts for row in await world.rows(world.engine, query, id=lead_id)] == [2]
+    assert [row.attempts for row in await world.rows(query, id=lead_id)] == [2]
 
     await world.start("crm_sync")
 
     async def gone() -> bool:
-        return await world.rows(world.engine, query, id=lead_id) == []
+        return await world.rows(query, id=lead_id) == []
 
     await until(gone, "nobody took over")
     await until(lambda: world.stages(lead_id) == ["qualified"], "the change is not in the log")

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
-import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,50 +19,27 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from leadflow import database, ids, topics
-from leadflow.codec import Codec
-from leadflow.kafka.confluent import ConfluentProducer
 from leadflow.kafka.port import Outgoing
 from leadflow.records import CrmChangeSettled, RawEvent, StageChanged
 
+from .crm_syncing import ACCOUNT_SECRET, CrmSync, around_crm_sync, until
+from .dispatching import free_port
 from .reading import Reader, start_at_the_end
 
-SECRET = b64encode(b"integration accounts of the test").decode()
 STANDARD = "whsec_" + b64encode(b"a CRM that signs what it says").decode()
 HUBSPOT, BOSS = "hubspot-client-secret-0001", "followupboss-system-key-01"
 OWNERS: Mapping[str, Any] = {"owners": {"dana": "41", "otto": "42"}}
 
 
 @dataclass
-class World:
-    url: str
-    portal_url: str
-    logs: Path
-    environ: dict[str, str]
-    sandbox: httpx.AsyncClient
-    engine: AsyncEngine
-    portal_engine: AsyncEngine
-    producer: ConfluentProducer
-    events: Reader
-    raw: Reader
-    stack: AsyncExitStack
-    codec: Codec = field(default_factory=Codec)
-    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+class World(CrmSync):
+    worker: asyncio.subprocess.Process = field(init=False)
+    portal_url: str = field(init=False)
+    portal_engine: AsyncEngine = field(init=False)
+    events: Reader = field(init=False)
+    raw: Reader = field(init=False)
 
-    async def start(self, package: str, **more: str) -> None:
-        with (self.logs / f"{package}.log").open("ab") as file:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", package, env={**self.environ, **more}, stderr=file
-            )
-        self.processes[package] = process
-        self.stack.push_async_callback(self.kill, package)
-
-    async def kill(self, package: str) -> None:
-        process = self.processes[package]
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-    async def account(
+    async def add_account(
         self,
         tenant_id: str,
         provider: str,
@@ -76,17 +50,11 @@ class World:
         """An account whose mapping names two owners, unless another is given."""
         differs = self.logs / "mapping.json"
         differs.write_text(json.dumps(mapping))
-        url = f"{self.url}/{path}"
-        asked = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "crm_sync", "account", "add", tenant_id, provider),
-            *("--url", url, "--mapping", str(differs)),
-            env=self.environ,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+        return await self.account(
+            *("add", tenant_id, provider, "--url", f"{self.url}/{path}"),
+            *("--mapping", str(differs)),
+            told=told,
         )
-        said, _ = await asked.communicate(told.encode())
-        assert asked.returncode == 0
-        return said.decode().strip()
 
     async def tell(
         self, tenant_id: str, payload: Mapping[str, Any], kind: str = "lead", person: str = "ada"
@@ -147,41 +115,20 @@ class World:
         found = await self.sandbox.get(kind)
         return next((e for e in found.json()["items"] if e["values"].get(key) == lead_id), {})
 
-    async def rows(self, engine: AsyncEngine, query: str, **values: Any) -> list[Any]:
-        async with engine.connect() as connection:
-            return list(await connection.execute(text(query), values))
-
     async def shown(self, lead_id: str) -> list[bool]:
         """Changes that the portal shows of a lead, and whether they are conflicts."""
         query = "SELECT conflict FROM crm_changes WHERE lead_id = :lead ORDER BY settled_at"
-        return [row.conflict for row in await self.rows(self.portal_engine, query, lead=lead_id)]
+        async with self.portal_engine.connect() as connection:
+            return list(await connection.scalars(text(query), {"lead": lead_id}))
 
     async def written(self, lead_id: str) -> bool:
         """Whether what was last written of a lead is known to have arrived."""
         query = "SELECT pending FROM contacts WHERE lead_id = :lead"
-        rows = await self.rows(self.engine, query, lead=lead_id)
+        rows = await self.rows(query, lead=lead_id)
         return bool(rows) and rows[0].pending is None
 
     async def all_looked_at(self) -> bool:
-        return not await self.rows(self.engine, "SELECT 1 FROM notices")
-
-
-async def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                found = condition()
-                if await found if isinstance(found, Awaitable) else found:
-                    return
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise AssertionError(what) from None
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+        return not await self.rows("SELECT 1 FROM notices")
 
 
 @asynccontextmanager
@@ -190,59 +137,47 @@ async def running(
 ) -> AsyncIterator[World]:
     """The processes, once they are ready; their groups begin at the end of every topic."""
     mark = uuid4().hex[:8]
-    sync, intake, portal = (f"{name}-{mark}" for name in ("crm-sync", "intake", "portal"))
+    intake, portal = f"intake-{mark}", f"portal-{mark}"
     consumed = {
-        sync: ("lead-events", "enrollment-events", "message-events", "summaries"),
-        f"{sync}-notices": ("crm-notices",),
-        **{
-            f"{sync}{tier}": (f"crm-sync{tier}",)
-            for tier in ("-retry-30s", "-retry-5m", "-retry-1h")
-        },
         intake: ("raw-events",),
         f"{intake}-messages": ("messages",),
         portal: tuple(each.name for each in topics.ALL if "portal-api" in each.consumers),
     }
     for group, names in consumed.items():
         start_at_the_end(kafka_bootstrap, group, names)
-    ports = free_port(), free_port()
-    url, portal_url = (f"http://127.0.0.1:{port}" for port in ports)
     urls = {
         role: database.role_url(admin_url, role, secret)
-        for role in ("crm_sync", "intake", "portal", "portal_client")
+        for role in ("intake", "portal", "portal_client")
     }
-    environ = {
-        **os.environ,
-        "LEADFLOW_SANDBOX_PORT": str(ports[0]),
-        "LEADFLOW_SMTP_SINK_PORT": "0",
-        "LEADFLOW_KAFKA_BOOTSTRAP": kafka_bootstrap,
-        "LEADFLOW_DATABASE_URL": urls["crm_sync"],
-        "LEADFLOW_CRM_URL": f"{url}/crm",
-        "LEADFLOW_GROUP": sync,
-        "LEADFLOW_HEALTH_PORT": "0",
-        "LEADFLOW_CRM_RETRY_DELAYS": "0.2,0.3,0.5",
-        "LEADFLOW_CRM_NOTICE_SECONDS": "0.3",
-        "LEADFLOW_ACCOUNT_SECRET": SECRET,
-    }
-    async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
-        engines = [database.engine(urls[role], pool_size=2) for role in ("crm_sync", "portal")]
-        for engine in engines:
-            stack.push_async_callback(engine.dispose)
-        producer = ConfluentProducer(kafka_bootstrap, "test")
-        stack.push_async_callback(producer.close)
-        readers = [Reader(kafka_bootstrap, name) for name in ("lead-events", "raw-events")]
-        for reader in readers:
-            stack.callback(reader.close)
-        made = World(url, portal_url, folder, environ, client, *engines, producer, *readers, stack)
-        await made.start("sandbox")
-        await made.start("crm_sync")
+    async with around_crm_sync(
+        World,
+        kafka_bootstrap,
+        admin_url,
+        secret,
+        folder,
+        LEADFLOW_CRM_RETRY_DELAYS="0.2,0.3,0.5",
+        LEADFLOW_CRM_NOTICE_SECONDS="0.3",
+        LEADFLOW_ACCOUNT_SECRET=ACCOUNT_SECRET,
+    ) as made:
+        notices = f"{made.environ['LEADFLOW_GROUP']}-notices"
+        start_at_the_end(kafka_bootstrap, notices, ["crm-notices"])
+        made.portal_engine = database.engine(urls["portal"], pool_size=2)
+        made.stack.push_async_callback(made.portal_engine.dispose)
+        made.events, made.raw = (
+            Reader(kafka_bootstrap, name) for name in ("lead-events", "raw-events")
+        )
+        for reader in (made.events, made.raw):
+            made.stack.callback(reader.close)
+        port = free_port()
+        made.portal_url = f"http://127.0.0.1:{port}"
+        made.worker = await made.start("crm_sync")
         await made.start("intake", LEADFLOW_DATABASE_URL=urls["intake"], LEADFLOW_GROUP=intake)
         await made.start(
             "portal_api",
             LEADFLOW_DATABASE_URL=urls["portal"],
             LEADFLOW_CLIENT_DATABASE_URL=urls["portal_client"],
             LEADFLOW_GROUP=portal,
-            LEADFLOW_PORTAL_PORT=str(ports[1]),
+            LEADFLOW_PORTAL_PORT=str(port),
             LEADFLOW_SECRET=secret,
             LEADFLOW_LINK_SECRET="only for tests",
             LEADFLOW_WEBHOOK_SECRET_STANDARD=STANDARD,
@@ -252,13 +187,10 @@ async def running(
 
         async def ready() -> bool:
             try:
-                found = [
-                    await client.get("/healthz"),
-                    await client.get(f"{portal_url}/readyz"),
-                ]
+                answer = await made.sandbox.get(f"{made.portal_url}/readyz")
             except httpx.TransportError:
                 return False
-            return all(answer.status_code == 200 for answer in found)
+            return answer.status_code == 200
 
-        await until(ready, "the sandbox or the portal did not start")
+        await until(ready, "the portal did not start")
         yield made
