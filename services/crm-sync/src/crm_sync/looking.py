@@ -15,6 +15,7 @@ from crm_sync.crm.base import Crm, CrmError, CrmNever, CrmSignIn, CrmUnreadable,
 from crm_sync.metrics import NOTICES
 from crm_sync.notice_store import Known, Notice, NoticeStore
 from crm_sync.routing import CANARY, Connections, ask
+from crm_sync.together import together
 from leadflow.clock import Clock
 from leadflow.errors import LeadflowError, SettingError, is_retryable, public_reason
 
@@ -79,14 +80,9 @@ class Looker:
         by_account: dict[str, list[Notice]] = {}
         for notice in taken:
             by_account.setdefault(notice.account_id, []).append(notice)
-        # All come to their end before an error counts: none goes on behind the caller's back.
-        ended = await asyncio.gather(
-            *(self._look(rows[account_id], mine) for account_id, mine in by_account.items()),
-            return_exceptions=True,
+        await together(
+            self._look(rows[account_id], mine) for account_id, mine in by_account.items()
         )
-        for each in ended:
-            if isinstance(each, BaseException):
-                raise each
         return len(taken)
 
     async def _look(self, row: Registered, notices: Sequence[Notice]) -> None:

@@ -28,6 +28,7 @@ from crm_sync.model import DEFAULT_ACCOUNT, Account, Contact, Item
 from crm_sync.sealing import Sealer
 from crm_sync.store import Store
 from crm_sync.sync import Synchronizer, work_of
+from crm_sync.together import together
 from crm_sync.work import LeadWork
 from leadflow.clock import Clock
 from leadflow.errors import SettingError, is_retryable, public_reason
@@ -155,17 +156,10 @@ class Router:
         by_account: dict[Account, dict[str, list[Item]]] = {}
         for lead_id, mine in items.items():
             by_account.setdefault(mine[0].account, {})[lead_id] = mine
-        # All come to their end before an error counts: none goes on behind the caller's back.
-        ended = await asyncio.gather(
-            *(self._run(account, contacts, mine) for account, mine in by_account.items()),
-            return_exceptions=True,
+        ended = await together(
+            self._run(account, contacts, mine) for account, mine in by_account.items()
         )
-        works: list[LeadWork] = []
-        for each in ended:
-            if isinstance(each, BaseException):
-                raise each
-            works += each
-        return works
+        return [work for works in ended for work in works]
 
     async def _run(
         self, account: Account, contacts: dict[str, Contact], items: dict[str, list[Item]]

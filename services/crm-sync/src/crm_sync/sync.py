@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
 from crm_sync.crm.base import ContactWrite, Crm, CrmError
@@ -10,6 +9,7 @@ from crm_sync.decide import contact_fields, idempotency_key
 from crm_sync.metrics import CALLS
 from crm_sync.model import Contact, Item, Note, Task
 from crm_sync.store import Store
+from crm_sync.together import together
 from crm_sync.work import Call, LeadWork, WriteContact, WriteNote
 from leadflow.errors import LeadflowError
 
@@ -37,7 +37,7 @@ class Synchronizer:
             await self._save(going, stored)
             contact_calls = [(work, call) for work, call in calls if isinstance(call, WriteContact)]
             note_calls = [(work, call) for work, call in calls if isinstance(call, WriteNote)]
-            await asyncio.gather(self._write_contacts(contact_calls), self._write_notes(note_calls))
+            await together((self._write_contacts(contact_calls), self._write_notes(note_calls)))
             going = [work for work, call in calls if call is not None]
         return works
 
@@ -59,8 +59,8 @@ class Synchronizer:
                 work.succeeded(call, answer)
 
     async def _write_notes(self, calls: Sequence[tuple[LeadWork, WriteNote]]) -> None:
-        answers = await asyncio.gather(
-            *(self._write_note(work.contact.lead_id, call.note) for work, call in calls)
+        answers = await together(
+            self._write_note(work.contact.lead_id, call.note) for work, call in calls
         )
         for (work, call), error in zip(calls, answers, strict=True):
             what = "note" if isinstance(call.note, Note) else "task"

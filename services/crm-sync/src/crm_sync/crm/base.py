@@ -101,6 +101,14 @@ class CrmGivenUp(CrmError):
     KIND = "given_up"
 
 
+class GateFailed(Exception):
+    """Our own side failed before the call: `error` is no answer of the CRM."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 @dataclass(frozen=True, slots=True)
 class ContactWrite:
     """The whole value of a contact. Two writes with one key are the same write.

@@ -10,7 +10,6 @@ for: a person by our id, a note or a task by the mark that ours end with.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from crm_sync.crm.followupboss_answers import gone_or_moved, listed
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate, refusal, retry_after
 from crm_sync.crm.mapping import CrmMapping, translated, value_at
 from crm_sync.model import PERSONAL, Note, Task
+from crm_sync.together import together
 from leadflow.errors import SettingError
 
 URL = "https://api.followupboss.com/v1"
@@ -86,7 +86,7 @@ class FollowUpBossCrm:
         )
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
-        return await asyncio.gather(*(self._answer(write) for write in writes))
+        return await together(self._answer(write) for write in writes)
 
     async def _answer(self, write: ContactWrite) -> str | CrmError:
         try:
@@ -228,7 +228,7 @@ class FollowUpBossCrm:
         }
 
     async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
-        people = await asyncio.gather(*(self._lead_of(each) for each in crm_ids))
+        people = await together(self._lead_of(each) for each in crm_ids)
         return {name: lead for name, lead in zip(crm_ids, people, strict=True) if lead}
 
     async def _lead_of(self, crm_id: str) -> str | None:
@@ -251,7 +251,7 @@ class FollowUpBossCrm:
         return self._mapping.told(ours, kept[place])
 
     async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
-        found = await asyncio.gather(*(self._find(each) for each in external_ids))
+        found = await together(self._find(each) for each in external_ids)
         names = self._mapping.contact.values()
         empty = {name: "" for name in names if name.startswith(FOLLOW_UP_BOSS_OWN)}
         return {

@@ -10,19 +10,11 @@ from typing import Any
 
 import structlog
 
-from crm_sync.crm.base import ContactWrite, Crm, CrmError, CrmUnavailable, Kept
+from crm_sync.crm.base import ContactWrite, Crm, CrmError, CrmUnavailable, GateFailed, Kept
 from crm_sync.crm.http import Gate
 from crm_sync.model import Note, Task
 
 log = structlog.get_logger()
-
-
-class GateFailed(Exception):
-    """Our own side failed before the call: `error` is no answer of the CRM."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
 
 
 def guarded(gate: Gate) -> Gate:

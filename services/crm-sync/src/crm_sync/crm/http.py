@@ -41,7 +41,8 @@ class Caller:
     """Calls to one account of a CRM at `url`; at most `at_once` at a time.
 
     `timeout_seconds` bounds a call as a whole. `transport` replaces the network. When the account
-    refuses our credential, or stays silent, calls that wait for room by then are not made.
+    refuses our credential, or stays silent, calls that wait for room by then are not made; nor are
+    they when the gate itself has failed.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Caller:
         self._gate = gate
         self._silent = 0
         self._stops = 0
-        self._why: CrmSignIn | CrmSilent = CrmSilent("not called yet")
+        self._why: Exception = CrmSilent("not called yet")
 
     async def call(self, method: str, path: str, what: str, **request: Any) -> httpx.Response:
         """The answer, whatever its status; `what` names the call in errors.
@@ -82,7 +83,7 @@ class Caller:
         stops = self._stops
         async with self._room:
             self._go_on(stops)
-            await self._gate()
+            await self._ask_the_gate()
             self._go_on(stops)
             try:
                 async with asyncio.timeout(self._timeout):
@@ -97,14 +98,25 @@ class Caller:
             self._stop(CrmSignIn(f"not called: others got HTTP {response.status_code}"))
         return response
 
-    def _stop(self, why: CrmSignIn | CrmSilent) -> None:
+    async def _ask_the_gate(self) -> None:
+        try:
+            await self._gate()
+        except CrmError:
+            raise
+        except Exception as error:
+            # All that was asked for with it is asked for again: the less of it is made, the better.
+            self._stop(error)
+            raise
+
+    def _stop(self, why: Exception) -> None:
         """Calls that were asked for before now and are not under way are not made."""
         self._stops += 1
         self._silent, self._why = 0, why
 
     def _go_on(self, stops: int) -> None:
         if stops != self._stops:
-            raise type(self._why)(str(self._why))
+            why = self._why
+            raise type(why)(str(why)) if isinstance(why, CrmError) else why
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -12,7 +12,6 @@ and no lead becomes the lead's; if it is another lead's, ours is written without
 
 from __future__ import annotations
 
-import asyncio
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +34,7 @@ from crm_sync.crm.http import Caller, Gate, json_object, open_gate
 from crm_sync.crm.hubspot_answers import AddressTaken, by_item, by_pair, halves, item_error, refused
 from crm_sync.crm.mapping import CrmMapping, translated
 from crm_sync.model import PERSONAL, Note, Task
+from crm_sync.together import together
 
 URL = "https://api.hubapi.com"
 BATCH = 100
@@ -69,7 +69,7 @@ class HubSpotCrm:
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
         chunks = [writes[start : start + BATCH] for start in range(0, len(writes), BATCH)]
-        found = await asyncio.gather(*(self._upsert_chunk(chunk) for chunk in chunks))
+        found = await together(self._upsert_chunk(chunk) for chunk in chunks)
         return [answer for chunk in found for answer in chunk]
 
     async def _upsert_chunk(self, chunk: Sequence[ContactWrite]) -> list[str | CrmError]:
@@ -177,9 +177,7 @@ class HubSpotCrm:
             if len(inputs) == 1:
                 return dict.fromkeys(inputs, error)
             # One of them may be to blame for all: look for it by halves.
-            answers = await asyncio.gather(
-                *(self._batch(kind, verb, key, half) for half in halves(inputs))
-            )
+            answers = await together(self._batch(kind, verb, key, half) for half in halves(inputs))
             return answers[0] | answers[1]
         except CrmError as error:
             return dict.fromkeys(inputs, error)
@@ -196,7 +194,7 @@ class HubSpotCrm:
             found = by_pair(await self._call("POST", path, what, {"inputs": inputs}), pairs, what)
         except (CrmNever, CrmMissing, CrmConflict) as error:
             if len(pairs) > 1:
-                answers = await asyncio.gather(*map(self._apart, halves(pairs)))
+                answers = await together(map(self._apart, halves(pairs)))
                 return answers[0] | answers[1]
             found = dict.fromkeys(pairs, error)
         except CrmError as error:

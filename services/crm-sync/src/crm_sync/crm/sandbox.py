@@ -14,6 +14,7 @@ import httpx
 from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmNever, CrmUnavailable, Kept
 from crm_sync.crm.http import Gate, open_gate, refusal, retry_after
 from crm_sync.model import BOTH_WAYS, Note, Task
+from crm_sync.together import together
 
 BATCH = 100
 CALLS_AT_ONCE = 4
@@ -48,7 +49,7 @@ class SandboxCrm:
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
         chunks = [writes[start : start + BATCH] for start in range(0, len(writes), BATCH)]
-        answers = await asyncio.gather(*(self._upsert_chunk(chunk) for chunk in chunks))
+        answers = await together(self._upsert_chunk(chunk) for chunk in chunks)
         return [answer for chunk in answers for answer in chunk]
 
     async def _upsert_chunk(self, chunk: Sequence[ContactWrite]) -> list[str | CrmError]:
@@ -68,7 +69,7 @@ class SandboxCrm:
             if len(chunk) == 1:
                 return [error]
             # One of them may be to blame for all: ask for each alone.
-            answers = await asyncio.gather(*(self._upsert_chunk([write]) for write in chunk))
+            answers = await together(self._upsert_chunk([write]) for write in chunk)
             return [answer for single in answers for answer in single]
         except CrmError as error:
             return [error] * len(chunk)
@@ -104,7 +105,7 @@ class SandboxCrm:
         await self._call(self._note_calls, "POST", f"{_path(external_id)}/tasks", wanted)
 
     async def read(self, external_ids: Sequence[str]) -> dict[str, Kept]:
-        found = await asyncio.gather(*(self._read_one(each) for each in external_ids))
+        found = await together(self._read_one(each) for each in external_ids)
         return {name: kept for name, kept in zip(external_ids, found, strict=True) if kept}
 
     async def _read_one(self, external_id: str) -> Kept | None:

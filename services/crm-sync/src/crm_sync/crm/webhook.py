@@ -6,7 +6,6 @@ standard it is what the receiver tells a repeat by. A receiver has nothing to re
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 import hashlib
 import hmac
@@ -21,6 +20,7 @@ import httpx
 from crm_sync.crm.base import ContactWrite, CrmError, CrmSignIn, CrmUnreadable, Kept
 from crm_sync.crm.http import Caller, Gate, open_gate, refusal, retry_after
 from crm_sync.model import BOTH_WAYS, Note, Task
+from crm_sync.together import together
 from leadflow.clock import Clock
 from leadflow.errors import SettingError
 
@@ -59,7 +59,7 @@ class WebhookCrm:
         )
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
-        return await asyncio.gather(*(self._upsert(write) for write in writes))
+        return await together(self._upsert(write) for write in writes)
 
     async def _upsert(self, write: ContactWrite) -> str | CrmError:
         data = {"external_id": write.external_id, "contact": write.fields}
