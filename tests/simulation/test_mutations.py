@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import dispatcher.worker
 import sequencer.processor
 from crm_sync.model import Contact, Item
 from crm_sync.sync import Synchronizer
@@ -151,6 +152,10 @@ def counts_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(timing, "count", lambda *_: None)
 
 
+def asks_no_cap_of_what_waited(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(dispatcher.worker, "full", lambda *_: None)
+
+
 def another_arm_each_step(patch: pytest.MonkeyPatch) -> None:
     """Draws by the step's own name."""
     patch.setattr(
@@ -211,6 +216,9 @@ def nothing(patch: pytest.MonkeyPatch) -> None:
             Parts(), ignores_the_hours, ("AT THE WRONG HOUR",), "hours", id="hours-unasked"
         ),
         pytest.param(Parts(), counts_nothing, ("MORE THAN THE CAP",), "cap", id="cap-not-counted"),
+        pytest.param(
+            Parts(), asks_no_cap_of_what_waited, ("SENT OVER",), "cap", id="cap-asked-once"
+        ),
         pytest.param(Parts(), another_arm_each_step, ("ARMS",), "arms", id="arm-by-step"),
         pytest.param(Parts(), asks_for_nothing, ("UNMEANT",), "conditions", id="condition-unasked"),
         pytest.param(

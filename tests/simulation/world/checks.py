@@ -16,8 +16,9 @@ from leadflow.records import EnrollmentStopped, LeadRecord, SequencePublished
 
 from . import hours
 from .disk import CHANGELOG
-from .dispatcher import ENROLLMENT_EVENTS, FakeProvider, Tables, Taken
+from .dispatcher import ENROLLMENT_EVENTS, FakeProvider, Taken
 from .durable import PARTITIONS, Durable
+from .ledger import Tables
 from .model import LeadModel
 from .passage import Passage, owner_task
 from .sequences import REACTIVATE, Features, key_of
@@ -93,6 +94,7 @@ def check(outcome: Outcome) -> list[str]:
     wrong += outcome.watch.too_soon
     wrong += _once(outcome)
     wrong += _accepted(outcome)
+    wrong += _capped(outcome)
     wrong += _sent(outcome, list(told.values()))
     return [*outcome.durable.errors, *wrong]
 
@@ -237,6 +239,24 @@ def _accepted(outcome: Outcome) -> Iterator[str]:
                 and (fact.stop == "opt_out" or fact.stop in arrival.stop_on)
             ):
                 yield f"SENT although {fact.stop} was known: {taken.message_id}"
+
+
+def _capped(outcome: Outcome) -> Iterator[str]:
+    """Whenever something was accepted the lead had had less than its cap within a day, whatever
+    had kept it waiting; what a person had sent again was asked when the person asked."""
+    cap, accepted = outcome.features.cap, outcome.provider.accepted
+    for taken in accepted if cap else ():
+        if outcome.tables.lines[taken.message_id].arrival.first_message_id is not None:
+            continue
+        within = {
+            each.message_id
+            for each in accepted
+            if each.lead_id == taken.lead_id
+            and taken.at - timedelta(days=1) < each.at
+            and each.count <= taken.count
+        }
+        if len(within) > cap:
+            yield f"SENT OVER THE CAP: {taken.message_id} of lead {taken.lead_id[:8]}"
 
 
 def _halted(tables: Tables, taken: Taken, arrival: Arrival) -> Iterator[str]:

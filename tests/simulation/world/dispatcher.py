@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from dispatcher.content import Identity, Writer
 from dispatcher.controls import Controls
 from dispatcher.decide import Retries
-from dispatcher.facts import Consent, Fact, Stop, Suppression, address_key, facts_of
-from dispatcher.halts import Halted, halted, is_wanted
-from dispatcher.ledger import Settled
-from dispatcher.model import (
-    NOT_HALTED,
-    TRANSITIONS,
-    Accepted,
-    Answer,
-    Arrival,
-    Content,
-    Entry,
-    Halt,
-    Known,
-    State,
-)
+from dispatcher.facts import facts_of
+from dispatcher.halts import halted, is_wanted
+from dispatcher.model import Accepted, Answer, State
 from dispatcher.pace import Wakeup
 from dispatcher.providers.base import Busy, NoAnswer, Outbound
 from dispatcher.worker import Pace, Route, Sender
@@ -33,174 +20,20 @@ from leadflow.health import Health
 from leadflow.kafka.loop import Received
 from leadflow.kafka.port import Outgoing, TopicPartition
 from leadflow.records import MessageQueued
-from leadflow.tokens import Sealer
+from leadflow.tenants import Tenant
 
 from .durable import PARTITIONS, Durable, Process
+from .ledger import FakeLedger, Tables
 from .story import CODEC, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES
 
 GROUP = "dispatcher"
 ENROLLMENT_EVENTS = topics.ENROLLMENT_EVENTS.name
-WRITER = Writer(Identity(), Sealer("only for the simulation"))
 PLACES = tuple(
     TopicPartition(topic, number)
     for topic in (LEAD_EVENTS, ENROLLMENT_EVENTS, MESSAGES)
     for number in range(PARTITIONS)
 )
-OPEN = (State.QUEUED, State.CLAIMED)
 LEASE_SECONDS = 60.0
-
-
-@dataclass(eq=False)
-class Line:
-    """A row of the ledger."""
-
-    arrival: Arrival
-    content: Content
-    ready_at: datetime
-    state: State = State.QUEUED
-    epoch: int = 0
-    attempts: int = 0
-    in_doubt: bool = False
-    provider: str | None = None
-    scope: str = ""
-
-
-@dataclass
-class Tables:
-    """The dispatcher's database: survives every crash."""
-
-    lines: dict[str, Line] = field(default_factory=dict)
-    stops: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
-    suppressions: dict[tuple[str, str], str] = field(default_factory=dict)
-    outbox: list[tuple[bytes, bytes]] = field(default_factory=list)
-    claims: dict[tuple[str, int], int] = field(default_factory=dict)  # id and epoch: the effect
-    heard: list[tuple[int, Fact]] = field(default_factory=list)  # with the effect's number
-    halts: dict[str, Halted] = field(default_factory=dict)
-    halts_heard: list[tuple[int, Halted]] = field(default_factory=list)  # with the effect's number
-
-    def halt(self, count: int, words: Sequence[Halted]) -> None:
-        for each in words:
-            self.halts_heard.append((count, each))
-            before = self.halts.get(each.enrollment_id)
-            self.halts[each.enrollment_id] = each if before is None else before.and_then(each)
-
-    def halt_of(self, enrollment_id: str | None) -> Halt:
-        found = self.halts.get(enrollment_id or "")
-        return NOT_HALTED if found is None else found.halt
-
-    def remember(self, count: int, facts: Sequence[Fact]) -> None:
-        for fact in facts:
-            self.heard.append((count, fact))
-            match fact:
-                case Stop():
-                    place = (fact.lead_id, fact.stop)
-                    self.stops[place] = max(self.stops.get(place, fact.at), fact.at)
-                case Consent():
-                    old = self.consents.get((fact.lead_id, fact.channel))
-                    if old is None or fact.at >= old.at:
-                        self.consents[fact.lead_id, fact.channel] = fact
-                case Suppression():
-                    self.suppressions[fact.channel, fact.address] = fact.reason
-
-    def arrive(self, record: MessageQueued) -> None:
-        """On conflict do nothing."""
-        arrival = WRITER.arrive(record)
-        assert arrival.content is not None
-        line = Line(arrival, arrival.content, arrival.due_at)
-        self.lines.setdefault(arrival.message_id, line)
-
-    def known(self, arrival: Arrival) -> Known:
-        consent = self.consents.get((arrival.lead_id, arrival.channel))
-        address = address_key(arrival.channel, arrival.recipient)
-        return Known(
-            suppressed_by=self.suppressions.get((arrival.channel, address)),
-            stops={stop: at for (lead, stop), at in self.stops.items() if lead == arrival.lead_id},
-            consent=None if consent is None else consent.granted,
-            halt=self.halt_of(arrival.enrollment_id),
-        )
-
-
-class _Ledger:
-    """Claim and settle, as the statements of `dispatcher.ledger` say."""
-
-    def __init__(self, durable: Durable, process: Process, tables: Tables) -> None:
-        self._durable = durable
-        self._process = process
-        self._tables = tables
-
-    async def claim(
-        self, channel: str, provider: str, *, limit: int, lease_seconds: float
-    ) -> list[Entry]:
-        def effect() -> list[Entry]:
-            now = self._durable.clock.now()
-            claimed: list[Entry] = []
-            first: set[str] = set()
-            for line in self._tables.lines.values():
-                arrival = line.arrival
-                if arrival.channel != channel or line.state not in OPEN:
-                    continue
-                if arrival.lead_id in first:
-                    continue  # of one lead only the earliest
-                first.add(arrival.lead_id)
-                if line.ready_at <= now and len(claimed) < limit:
-                    claimed.append(self._claim(line, provider, now, lease_seconds))
-            return claimed
-
-        found: list[Entry] = await self._durable.gate(self._process, f"claims {channel}", effect)
-        return found
-
-    def _claim(self, line: Line, provider: str, now: datetime, lease_seconds: float) -> Entry:
-        in_doubt = line.in_doubt or line.state is State.CLAIMED
-        last_provider = line.provider
-        if not in_doubt:
-            line.provider = provider
-        line.state, line.in_doubt = State.CLAIMED, True
-        line.epoch += 1
-        line.ready_at = now + timedelta(seconds=lease_seconds)
-        arrival = line.arrival
-        self._tables.claims[arrival.message_id, line.epoch] = self._durable.count
-        return Entry(
-            message_id=arrival.message_id,
-            tenant_id=arrival.tenant_id,
-            lead_id=arrival.lead_id,
-            owner=arrival.owner,
-            enrollment_id=arrival.enrollment_id,
-            sequence_id=arrival.sequence_id,
-            step_id=arrival.step_id,
-            channel=arrival.channel,
-            recipient=arrival.recipient,
-            enrolled_at=arrival.enrolled_at,
-            stop_on=arrival.stop_on,
-            content=line.content,
-            epoch=line.epoch,
-            attempts=line.attempts,
-            resent=arrival.first_message_id is not None,
-            in_doubt=in_doubt,
-            provider=last_provider,
-            known=self._tables.known(arrival),
-        )
-
-    async def settle(self, outcomes: Sequence[Settled]) -> int:
-        def effect() -> int:
-            return sum(self._settle(outcome) for outcome in outcomes)
-
-        count: int = await self._durable.gate(self._process, "settles", effect)
-        return count
-
-    def _settle(self, outcome: Settled) -> bool:
-        line, decision = self._tables.lines[outcome.entry.message_id], outcome.decision
-        if line.epoch != outcome.entry.epoch or line.state is not State.CLAIMED:
-            return False
-        assert decision.state in TRANSITIONS[line.state]
-        line.state, line.in_doubt = decision.state, decision.in_doubt
-        line.scope = decision.inputs.get("scope", "")
-        line.ready_at = self._durable.clock.now() + timedelta(seconds=decision.delay_seconds)
-        line.attempts += decision.presented
-        if outcome.event is not None:
-            key = outcome.entry.lead_id.encode()
-            self._tables.outbox.append((key, outcome.event))
-        return True
 
 
 @dataclass(frozen=True)
@@ -211,6 +44,7 @@ class Taken:
     lead_id: str
     claimed_at: int
     count: int
+    at: datetime
 
 
 class FakeProvider:
@@ -241,7 +75,8 @@ class FakeProvider:
             first = self._payloads.setdefault(message.message_id, message.content.payload)
             assert first == message.content.payload, "the same key with other bytes"
             claimed_at = self._tables.claims[message.message_id, message.epoch]
-            taken = Taken(message.message_id, message.lead_id, claimed_at, self._durable.count)
+            count, at = self._durable.count, self._durable.clock.now()
+            taken = Taken(message.message_id, message.lead_id, claimed_at, count, at)
             if not self.keyed or all(x.message_id != taken.message_id for x in self.accepted):
                 self.accepted.append(taken)
             return NoAnswer("none") if chance < 0.15 else Accepted(provider_id="p", response="ok")
@@ -260,7 +95,12 @@ class Dispatcher:
     """One life of the process: reads, sends and publishes when the world says so."""
 
     def __init__(
-        self, durable: Durable, tables: Tables, provider: FakeProvider, controls: Controls
+        self,
+        durable: Durable,
+        tables: Tables,
+        provider: FakeProvider,
+        controls: Controls,
+        tenants: Mapping[str, Tenant],
     ) -> None:
         self.process = provider.process = Process("dispatcher")
         self._durable = durable
@@ -270,7 +110,7 @@ class Dispatcher:
         self._reading: set[TopicPartition] = set()
         self._rounds = 0
         self._publishing = False
-        ledger: Any = _Ledger(durable, self.process, tables)
+        ledger: Any = FakeLedger(durable, self.process, tables)
         self._senders = [
             Sender(
                 Route(channel=channel, provider=served),
@@ -286,6 +126,7 @@ class Dispatcher:
                 ),
                 to_send=Wakeup(),
                 to_publish=Wakeup(),
+                tenants=tenants,
             )
             for channel, served in (("email", provider), ("task", None), ("call", None))
         ]

@@ -18,9 +18,10 @@ from .checks import Outcome
 from .crew import Crew
 from .crm import CrmSync, CrmTables, FakeCrm
 from .disk import CHANGELOG
-from .dispatcher import OPEN, Dispatcher, FakeProvider, Tables
+from .dispatcher import Dispatcher, FakeProvider
 from .durable import PARTITIONS, Durable, note_owner
 from .intake import Intake, IntakeTables
+from .ledger import OPEN, Tables
 from .loop import Loop
 from .outside import Outside
 from .people import PATIENCE
@@ -117,7 +118,8 @@ class World:
         return wrong
 
     def _dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.durable, self.tables, self.provider, self.outside.controls)
+        controls, tenants = self.outside.controls, self.setting.tenants
+        return Dispatcher(self.durable, self.tables, self.provider, controls, tenants)
 
     def _intake(self) -> Intake:
         tenants = self.setting.tenants

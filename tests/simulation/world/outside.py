@@ -21,9 +21,10 @@ from leadflow.records import (
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
 
-from .dispatcher import FakeProvider, Tables
+from .dispatcher import FakeProvider
 from .durable import Durable
 from .intake import IntakeTables
+from .ledger import Tables
 from .people import People
 from .sequencer import Views
 from .sequences import REACTIVATE, Features, first_versions, key_of, second_version

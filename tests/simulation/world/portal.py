@@ -31,8 +31,8 @@ from portal_api.projections.handler import Projection
 from portal_api.projections.tables import ENROLLMENTS, LEADS
 
 from .batches import Reader
-from .dispatcher import WRITER
 from .durable import Durable, LogProducer, Process
+from .ledger import WRITER
 from .portal_tables import Database, Jobs, Keys, PortalTables
 from .sequences import NURTURE, TENANT
 from .story import CODEC, COMMANDS, LEAD_EVENTS, MESSAGE_EVENTS, MESSAGES, RAW_EVENTS
