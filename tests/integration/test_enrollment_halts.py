@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -359,6 +360,15 @@ def word(number: int, paused_by: str | None, offset: int, stopped: bool = False)
         stopped_at=datetime.now(UTC) if stopped else None,
         word=Word(paused_by=paused_by, partition=0, offset=offset),
     )
+
+
+async def test_an_end_of_its_own_lifts_a_pause_and_is_not_kept_by_itself(
+    engine: AsyncEngine,
+) -> None:
+    await remember(engine, word(1, "manual", 1))
+    await remember(engine, *(replace(word(each, None, 2), news=False) for each in (1, 2)))
+    kept = await rows(engine, "SELECT enrollment_id, paused_by, word_offset FROM halts")
+    assert kept == [("e-1", None, 2)]
 
 
 async def test_what_is_held_goes_on_when_its_pause_ends_also_where_that_came_unseen(

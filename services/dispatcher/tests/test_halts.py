@@ -135,6 +135,28 @@ def test_a_paused_enrollment_goes_on_when_that_pause_is_over_and_not_another() -
     assert halt_of(merged, said(EnrollmentResumed, "lead_active", 2)).paused_by is None
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        said(EnrollmentCompleted, offset=2),
+        said(EnrollmentStopped, "stop_step", 2),
+        said(EnrollmentStopped, "condition", 2),
+    ],
+)
+def test_an_enrollment_that_ended_by_itself_is_not_paused_any_more(end: Received) -> None:
+    # The sequencer died after its word on the pause, and decided otherwise when it was due.
+    paused = said(EnrollmentPaused, "manual", 1)
+    assert halt_of(paused, end) == NOT_HALTED
+    assert together(*halted([end]), *halted([paused])).halt == NOT_HALTED, "read in another order"
+    assert halt_of(end, said(EnrollmentStopped, "manual", 3)).stopped_by == "manual"
+
+
+def test_the_end_of_an_enrollment_of_which_nothing_was_said_is_no_news() -> None:
+    end, paused = said(EnrollmentCompleted, offset=2), said(EnrollmentPaused, "manual", 1)
+    assert [each.news for each in halted([end])] == [False]
+    assert [each.news for each in halted([paused, end])] == [True]
+
+
 def test_of_two_words_the_later_counts_however_they_are_read() -> None:
     """A reader that stood still may put down old words after the newer ones of another."""
     words = [
@@ -159,7 +181,12 @@ def test_the_first_stop_is_told_and_no_resume_lifts_it() -> None:
 
 def test_most_of_the_topic_is_passed_over() -> None:
     wanted = {each.TYPE for each in topics.ENROLLMENT_EVENTS.records if is_wanted(each)}
-    assert wanted == {"EnrollmentStopped", "EnrollmentPaused", "EnrollmentResumed"}
+    assert wanted == {
+        "EnrollmentStopped",
+        "EnrollmentPaused",
+        "EnrollmentResumed",
+        "EnrollmentCompleted",
+    }
 
 
 def before(entry: Entry) -> Any:

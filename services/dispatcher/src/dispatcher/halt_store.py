@@ -14,7 +14,8 @@ from dispatcher.halts import Halted, halted
 from dispatcher.model import NOT_HALTED, Halt
 from leadflow.kafka.loop import Received, Stateless
 
-# `halts.Halted.and_then` says why.
+# `halts.Halted.and_then` says why. What is no news changes a row and makes none: whoever reads the
+# end of an enrollment has read before it what was said of that.
 REMEMBER = text("""
     INSERT INTO halts AS h (enrollment_id, lead_id, stopped_by, stopped_at, inputs, paused_by,
         word_partition, word_offset, noted_at)
@@ -22,7 +23,8 @@ REMEMBER = text("""
         word_offset, now()
     FROM json_to_recordset(CAST(:rows AS json)) AS r (
         enrollment_id text, lead_id text, stopped_by text, stopped_at timestamptz, inputs json,
-        paused_by text, word_partition integer, word_offset bigint)
+        paused_by text, word_partition integer, word_offset bigint, news boolean)
+    WHERE r.news OR EXISTS (SELECT FROM halts k WHERE k.enrollment_id = r.enrollment_id)
     ORDER BY enrollment_id
     ON CONFLICT (enrollment_id) DO UPDATE SET
         (stopped_by, stopped_at, inputs) = (
@@ -112,4 +114,5 @@ def _row(each: Halted) -> dict[str, Any]:
         "paused_by": None if word is None else word.paused_by,
         "word_partition": None if word is None else word.partition,
         "word_offset": None if word is None else word.offset,
+        "news": each.news,
     }

@@ -2,6 +2,10 @@
 
 What is queued of a stopped enrollment does not go out any more, what is queued of a paused one
 waits. But not every stop and pause is about what is queued already (PASSED_OVER).
+
+An end of the sequence's own says that nothing is paused any more. A sequencer may die between its
+word on a pause and its row (design.md, "Guarantees"), and find the last step due when it decides
+that again: then the enrollment is completed, and no resume will be told.
 """
 
 from __future__ import annotations
@@ -13,7 +17,12 @@ from types import MappingProxyType
 
 from dispatcher.model import Halt
 from leadflow.kafka.loop import Received
-from leadflow.records import EnrollmentPaused, EnrollmentResumed, EnrollmentStopped
+from leadflow.records import (
+    EnrollmentCompleted,
+    EnrollmentPaused,
+    EnrollmentResumed,
+    EnrollmentStopped,
+)
 from leadflow.records.base import Record
 
 # The rules by which the sequencer stops, pauses and resumes for the sake of what comes next: what
@@ -31,6 +40,7 @@ PASSED_OVER: Mapping[type[Record], frozenset[str]] = MappingProxyType(
         EnrollmentResumed: frozenset({"automation_resumed", "task_done"}),
     }
 )
+OWN_ENDS = PASSED_OVER[EnrollmentStopped]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +55,8 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halted:
-    """All that is known of what halts an enrollment. `word` is None while no pause was told of."""
+    """All that is known of what halts an enrollment. `word` is None while no pause was told of.
+    `news`: False of an end of its own, which says nothing where nothing was said before."""
 
     enrollment_id: str
     lead_id: str
@@ -53,6 +64,7 @@ class Halted:
     stopped_at: datetime | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     word: Word | None = None
+    news: bool = True
 
     @property
     def halt(self) -> Halt:
@@ -73,6 +85,7 @@ class Halted:
             stopped_at=stop.stopped_at,
             inputs=stop.inputs,
             word=_later(self.word, newer.word),
+            news=self.news or newer.news,
         )
 
 
@@ -85,7 +98,7 @@ def _later(old: Word | None, new: Word | None) -> Word | None:
 
 def is_wanted(record_type: type[Record]) -> bool:
     """Whether records of a type say anything to the dispatcher."""
-    return record_type in PASSED_OVER
+    return record_type in PASSED_OVER or record_type is EnrollmentCompleted
 
 
 def halted(received: Iterable[Received]) -> list[Halted]:
@@ -101,6 +114,13 @@ def halted(received: Iterable[Received]) -> list[Halted]:
 
 def _said(received: Received) -> Halted | None:
     record = received.record
+    if isinstance(record, EnrollmentCompleted) or (
+        isinstance(record, EnrollmentStopped) and record.rule in OWN_ENDS
+    ):
+        word = _word(received, None)
+        return Halted(
+            enrollment_id=record.enrollment_id, lead_id=record.lead_id, word=word, news=False
+        )
     if not isinstance(record, (EnrollmentStopped, EnrollmentPaused, EnrollmentResumed)):
         return None
     if record.rule in PASSED_OVER[type(record)]:
@@ -113,11 +133,10 @@ def _said(received: Received) -> Halted | None:
             stopped_at=record.recorded_at,
             inputs=dict(record.inputs),
         )
-    return replace(
-        said,
-        word=Word(
-            paused_by=record.rule if isinstance(record, EnrollmentPaused) else None,
-            partition=received.message.partition,
-            offset=received.message.offset,
-        ),
-    )
+    paused_by = record.rule if isinstance(record, EnrollmentPaused) else None
+    return replace(said, word=_word(received, paused_by))
+
+
+def _word(received: Received, paused_by: str | None) -> Word:
+    message = received.message
+    return Word(paused_by=paused_by, partition=message.partition, offset=message.offset)
