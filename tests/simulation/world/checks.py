@@ -85,7 +85,7 @@ def check(outcome: Outcome) -> list[str]:
     for model in models.values():
         queued = [q for q in outcome.watch.queued if q.record.lead_id == model.lead]
         again = [q for q in outcome.watch.again if q.record.lead_id == model.lead]
-        wrong += _queued(model, queued, outcome.features)
+        wrong += _queued(model, queued, durable, outcome.features)
         wrong += _meant(model, queued, durable)
         wrong += model.wrong
         if outcome.features.silence:
@@ -114,7 +114,9 @@ def _meant(model: LeadModel, queued: Sequence[Queued], durable: set[int]) -> Ite
             yield f"UNMEANT: {each.record.step_id} of lead {model.lead[:8]}"
 
 
-def _queued(model: LeadModel, queued: Sequence[Queued], features: Features) -> Iterator[str]:
+def _queued(
+    model: LeadModel, queued: Sequence[Queued], durable: set[int], features: Features
+) -> Iterator[str]:
     """`messages` holds what the model says, nothing early and nothing after a stop."""
     # What a decision sent that was lost with its worker may have no place in the next version,
     # or not meet its condition any more.
@@ -144,8 +146,10 @@ def _queued(model: LeadModel, queued: Sequence[Queued], features: Features) -> I
                     each.decided.serial >= count and index >= start and each.decided.at < until
                     for count, start, until in passage.holds
                 )
-                # A decision that was lost with its worker may have gone by another version.
+                # A decision that was lost with its worker may have gone by another version, or
+                # found the step before it to be left out.
                 mine = version in each.decided.published and not passage.moved
+                mine = mine and (not asking or id(each.decided) in durable)
                 if mine and (held or each.decided.at < earliest[index]):
                     yield f"EARLY: {step.step_id} of {_name(passage)}"
                 if passage.ended_at and each.decided.serial >= passage.ended_at:

@@ -86,9 +86,12 @@ class LeadModel:
         """The lead did something itself."""
         acts = {"LeadCreated", "ReplyReceived", "BookingMade", "ConsentChanged"}
         if self._created and record.TYPE in acts and not getattr(record, "automatic", False):
-            at = min(record.recorded_at, now)
-            if self.silent_since is None or at > self.silent_since:
-                self.silent_since, self.woken = at, False
+            self._be_silent(min(record.recorded_at, now))
+
+    def _be_silent(self, at: datetime) -> None:
+        """Its silence counts from `at`, unless from later already."""
+        if self.silent_since is None or at > self.silent_since:
+            self.silent_since, self.woken = at, False
 
     def wake(
         self, enrolled_at: datetime, now: datetime, published: frozenset[str], count: int
@@ -104,6 +107,7 @@ class LeadModel:
         since = self.silent_since
         return (
             since is not None
+            and self._created
             and not self.woken
             and not self.live
             and self._stage[1] != CLOSING_STAGE
@@ -220,7 +224,7 @@ class LeadModel:
             self.away = None
         match record.TYPE:
             case "LeadCreated" | "LeadUpdated" | "StageChanged":
-                self._follow(record, published, count)
+                self._follow(record, now, published, count)
             case "EnrollRequested":
                 if self._created and all(
                     each.sequence.sequence_id != NURTURE for each in self.live
@@ -312,11 +316,14 @@ class LeadModel:
         names = [each.step_id for each in passage.sequence.steps[passage.index :]]
         passage.done |= {each for each in names if passage.message_id(each) == message_id}
 
-    def _follow(self, record: Any, published: frozenset[str], count: int) -> None:
+    def _follow(self, record: Any, now: datetime, published: frozenset[str], count: int) -> None:
         """A profile or a stage: the highest revision is the newest, whenever it comes."""
         stage = record.to_stage if record.TYPE == "StageChanged" else record.stage
         news = record.revision > self._stage[0]
         entered = stage if news and stage != self._stage[1] else ""
+        begins = record.TYPE == "LeadCreated" and not self._created
+        if entered and self._stage[1] == CLOSING_STAGE and not begins:
+            self._be_silent(min(record.recorded_at, now))  # somebody takes it back
         if news:
             self._stage = (record.revision, stage)
         if record.TYPE != "StageChanged" and record.revision > self._revision:
