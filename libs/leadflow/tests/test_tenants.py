@@ -46,6 +46,13 @@ def test_the_demos_tenants_can_be_read() -> None:
         ('[tenants.acme]\nanswers_keywords = "sms"\n', "acme: answers_keywords is a list of sms"),
         ('[tenants.acme]\nanswers_keywords = ["fax"]\n', "acme: answers_keywords is a list of sms"),
         ("[tenants.acme]\nhelp_text = 1\n", "tenant acme: help_text is a text"),
+        (
+            "[tenants.acme]\nmessage_cap = -1\n",
+            "acme: message_cap is a whole number from 0 to 1000",
+        ),
+        ('[tenants.acme]\nmessage_cap = "4"\n', "acme: message_cap is a whole number from 0"),
+        ("[tenants.acme]\ncap_days = 0\n", "acme: cap_days is a whole number from 1 to 1000"),
+        ("[tenants.acme]\ncap_days = 0.5\n", "acme: cap_days is a whole number from 1 to 1000"),
         ("[tenants.acme\n", "is not TOML"),
     ],
 )

@@ -117,7 +117,8 @@ def _tenant(tenant_id: str, entry: dict[str, Any]) -> Tenant:
             raise SettingError(
                 f"tenant {tenant_id}: send_hours of {channel}: {hours!r} is not HH:MM-HH:MM"
             )
-    for name, least in (("soft_bounces", 0), ("soft_bounce_days", 1)):
+    whole = (("soft_bounces", 0), ("soft_bounce_days", 1), ("message_cap", 0), ("cap_days", 1))
+    for name, least in whole:
         number = entry.get(name, least)
         if type(number) is not int or not least <= number <= 1_000:
             raise SettingError(
