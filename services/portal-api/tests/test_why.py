@@ -408,6 +408,12 @@ def test_what_the_dispatcher_suppressed_says_by_which_rule(
             "its template has no value for booking_link, and no fallback",
         ),
         ("review", {}, "a person has to approve it first"),
+        (
+            "cap",
+            {"messages": "4", "days": "7", "until": "2026-11-23T10:00:00+00:00"},
+            "the lead had its 4 messages in 7 days, over all sequences, and may get the next from "
+            "23 10:00 on",
+        ),
     ],
 )
 def test_what_the_dispatcher_holds_says_what_it_waits_for(

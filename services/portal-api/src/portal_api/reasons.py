@@ -106,6 +106,8 @@ def because(rule: str, inputs: Mapping[str, str], say: Say) -> str:
         return f"an automatic answer said that the person is back on {told['returns_on']}"
     if rule == "out_of_office" and "back_at" in told:
         return f"an automatic answer said that the person is away until {told['back_at']}"
+    if rule == "cap" and "until" in told:
+        return f"{_WORDS[rule].format_map(told)}, and may get the next from {told['until']} on"
     if rule == "enrollment_over":
         return "it was over before" + (f" ({told['outcome']})" if "outcome" in told else "")
     if rule == "not_paused":
