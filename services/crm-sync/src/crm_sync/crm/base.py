@@ -2,6 +2,7 @@
 
     CrmError            retryable says whether the same call can succeed later
     ├── CrmUnavailable  no answer, an answer lost, or a failure of its own    (retryable)
+    │   ├── CrmOdd      an answer that cannot be read                         (retryable)
     │   └── CrmSilent   others have got no answer: no call was made           (retryable)
     ├── CrmLimited      too many calls; retry_after says for how long         (retryable)
     ├── CrmConflict     somebody else is changing the same thing              (retryable)
@@ -50,6 +51,14 @@ class CrmError(LeadflowError):
 class CrmUnavailable(CrmError):
     retryable = True
     KIND = "retry"
+
+
+class CrmOdd(CrmUnavailable):
+    """`at` is the line of ours that could not read it."""
+
+    def __init__(self, reason: str, at: str = "") -> None:
+        super().__init__(reason)
+        self.at = at
 
 
 class CrmSilent(CrmUnavailable):

@@ -28,7 +28,8 @@ from crm_sync.crm.base import (
 )
 from crm_sync.crm.defaults import FOLLOW_UP_BOSS, FOLLOW_UP_BOSS_OWN
 from crm_sync.crm.followupboss_answers import gone_or_moved, listed
-from crm_sync.crm.http import Caller, Gate, json_object, open_gate, refusal, retry_after
+from crm_sync.crm.guarded import answers
+from crm_sync.crm.http import Caller, Gate, id_in, json_object, open_gate, refusal, retry_after
 from crm_sync.crm.mapping import CrmMapping, translated, value_at
 from crm_sync.model import PERSONAL, Note, Task
 from crm_sync.together import together
@@ -86,27 +87,22 @@ class FollowUpBossCrm:
         )
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
-        return await together(self._answer(write) for write in writes)
-
-    async def _answer(self, write: ContactWrite) -> str | CrmError:
-        try:
-            return await self._upsert(write)
-        except CrmError as error:
-            return error
+        return await answers(map(self._upsert, writes))
 
     async def _upsert(self, write: ContactWrite) -> str:
         wanted = self._person(write)
         person = await self._known(write) or await self._find(write.external_id)
         if person is None:
             person = await self._create(write, wanted)
+        crm_id = id_in(person, "upsert")
         changes = _changes(person, wanted)
         if changes:
             try:
-                await self._call("PUT", f"/people/{person['id']}", "update of a person", changes)
+                await self._call("PUT", f"/people/{crm_id}", "update of a person", changes)
             except CrmMissing as error:
                 # A new person cannot be reached before it is assigned (reference/common-issues).
                 raise CrmUnavailable(f"{error}, though it was found") from error
-        return str(person["id"])
+        return crm_id
 
     def _person(self, write: ContactWrite) -> Person:
         written = write.fields

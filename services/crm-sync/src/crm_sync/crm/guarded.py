@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from crm_sync.crm.base import ContactWrite, Crm, CrmError, CrmUnavailable, GateFailed, Kept
+from crm_sync.crm.base import ContactWrite, Crm, CrmError, CrmOdd, GateFailed, Kept
 from crm_sync.crm.http import Gate
 from crm_sync.model import Note, Task
+from crm_sync.together import together
 
 log = structlog.get_logger()
 
@@ -31,12 +32,65 @@ def guarded(gate: Gate) -> Gate:
     return asked
 
 
+@contextmanager
+def reading(method: str) -> Iterator[None]:
+    """Whatever is raised inside by an answer that is not what it should be becomes CrmOdd.
+
+    Its text has the method and the exception's type, as the exception's own words may hold what
+    was in the answer. What a gate raises stays as it is.
+    """
+    try:
+        yield
+    except (CrmError, GateFailed):
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        at = f"{Path(last.filename).name}:{last.lineno}"
+        raise CrmOdd(f"{method}: {type(error).__name__}", at) from error
+
+
+async def answers(calls: Iterable[Awaitable[str | CrmError]]) -> list[str | CrmError]:
+    """What each write came to, made at once: one's odd answer is no trouble of the others."""
+
+    async def answer(call: Awaitable[str | CrmError]) -> str | CrmError:
+        try:
+            with reading("upsert"):
+                return await call
+        except CrmError as error:
+            return error
+
+    return await together(map(answer, calls))
+
+
+async def answers_in_batches(
+    writes: Sequence[ContactWrite],
+    size: int,
+    upsert: Callable[[Sequence[ContactWrite]], Awaitable[list[str | CrmError]]],
+) -> list[str | CrmError]:
+    """What `writes` came to, made so many a call: one batch's odd answer is no trouble of the
+    others."""
+
+    async def batch(writes: Sequence[ContactWrite]) -> list[str | CrmError]:
+        try:
+            with reading("upsert"):
+                found = await upsert(writes)
+                if len(found) != len(writes):
+                    raise CrmOdd("upsert: not an answer for each write")
+                return found
+        except CrmError as error:
+            return [error] * len(writes)
+
+    found = await together(
+        batch(writes[start : start + size]) for start in range(0, len(writes), size)
+    )
+    return [answer for batch in found for answer in batch]
+
+
 class GuardedCrm:
     """A CRM whose answers can end nothing but its own account's work.
 
-    Every exception of `crm` that is no CrmError becomes CrmUnavailable; its text has the method
-    and the exception's type, as the exception's own words may hold what was in the answer. So
-    does an answer to `upsert` or `read` of the wrong shape. What a gate raises stays as it is.
+    Every exception of `crm` that is no CrmError becomes CrmOdd (see `reading`). So does an answer
+    to `upsert` or `read` of the wrong shape. What a gate raises stays as it is.
     """
 
     def __init__(self, crm: Crm) -> None:
@@ -49,14 +103,11 @@ class GuardedCrm:
             return self._crm.both_ways
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
-        try:
-            with _guard("upsert"):
-                answers = await self._crm.upsert(writes)
-                if len(answers) != len(writes):
-                    raise CrmUnavailable("upsert: not an answer for each write")
-                return answers
-        except CrmError as error:
-            return [error] * len(writes)
+        with _guard("upsert"):
+            found = await answers_in_batches(writes, max(1, len(writes)), self._crm.upsert)
+        if odd := [each for each in found if isinstance(each, CrmOdd)]:
+            _tell(odd[0], "upsert", len(odd))
+        return found
 
     async def add_note(self, external_id: str, note: Note) -> None:
         with _guard("add_note"):
@@ -70,7 +121,7 @@ class GuardedCrm:
         with _guard("read"):
             found = await self._crm.read(external_ids)
             if not all(isinstance(kept, Mapping) for kept in found.values()):
-                raise CrmUnavailable("read: a contact that is no object")
+                raise CrmOdd("read: a contact that is no object")
             return found
 
     async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
@@ -105,14 +156,20 @@ class GuardedCrm:
 @contextmanager
 def _guard(method: str) -> Iterator[None]:
     try:
-        yield
-    except CrmError:
+        with reading(method):
+            yield
+    except CrmOdd as odd:
+        _tell(odd, method, 1)
         raise
     except GateFailed as failed:
         raise failed.error from None
-    except Exception as error:
-        reason = type(error).__name__
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        at = f"{Path(last.filename).name}:{last.lineno}"
-        log.error("an answer of a CRM cannot be read", method=method, reason=reason, at=at)
-        raise CrmUnavailable(f"{method}: {reason}") from error
+
+
+def _tell(odd: CrmOdd, method: str, answers: int) -> None:
+    log.error(
+        "an answer of a CRM cannot be read",
+        method=method,
+        reason=str(odd),
+        at=odd.at,
+        answers=answers,
+    )

@@ -17,6 +17,7 @@ from crm_sync.crm.base import (
     CrmLimited,
     CrmMissing,
     CrmNever,
+    CrmOdd,
     CrmSignIn,
     CrmSilent,
     CrmUnavailable,
@@ -31,6 +32,7 @@ Gate: TypeAlias = Callable[[], Awaitable[None]]
 REFUSES_ALL = (401, 402, 407)
 # So many calls in a row without an answer say it of those that wait for room too.
 SILENT = 3
+LONGEST_ID = 255
 
 
 async def open_gate() -> None:
@@ -155,6 +157,16 @@ def retry_after(response: httpx.Response) -> timedelta:
         return min(max(timedelta(0), then - now), LONGEST_WAIT)
     except (ValueError, TypeError, OverflowError):
         return timedelta(0)
+
+
+def id_in(answer: Mapping[str, Any], what: str) -> str:
+    """The id of what the answer is about. Raises CrmOdd where it has none that can be kept."""
+    found = answer.get("id") if isinstance(answer, dict) else None
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    if not (isinstance(found, str) and found.isprintable() and 0 < len(found) <= LONGEST_ID):
+        raise CrmOdd(f"{what}: the answer has no id")
+    return found
 
 
 def json_object(response: httpx.Response, what: str) -> dict[str, Any]:

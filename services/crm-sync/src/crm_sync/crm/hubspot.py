@@ -30,6 +30,7 @@ from crm_sync.crm.base import (
     Kept,
 )
 from crm_sync.crm.defaults import HUBSPOT, HUBSPOT_OWN
+from crm_sync.crm.guarded import answers_in_batches, reading
 from crm_sync.crm.http import Caller, Gate, json_object, open_gate
 from crm_sync.crm.hubspot_answers import AddressTaken, by_item, by_pair, halves, item_error, refused
 from crm_sync.crm.mapping import CrmMapping, translated
@@ -68,9 +69,7 @@ class HubSpotCrm:
         )
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
-        chunks = [writes[start : start + BATCH] for start in range(0, len(writes), BATCH)]
-        found = await together(self._upsert_chunk(chunk) for chunk in chunks)
-        return [answer for chunk in found for answer in chunk]
+        return await answers_in_batches(writes, BATCH, self._upsert_chunk)
 
     async def _upsert_chunk(self, chunk: Sequence[ContactWrite]) -> list[str | CrmError]:
         """Three calls: the contacts, their deals, and that they belong together."""
@@ -79,9 +78,10 @@ class HubSpotCrm:
         deals: dict[str, dict[str, str]] = {}
         for write in chunk:
             try:
-                deals[write.external_id] = self._deal(write)
-                contacts[write.external_id] = self._contact(write.fields)
-            except CrmNever as error:
+                with reading("upsert"):
+                    deals[write.external_id] = self._deal(write)
+                    contacts[write.external_id] = self._contact(write.fields)
+            except CrmError as error:
                 deals.pop(write.external_id, None)
                 answers[write.external_id] = error
         answers |= await self._contacts(contacts)
@@ -120,7 +120,8 @@ class HubSpotCrm:
         taken = {name: e.existing for name, e in found.items() if isinstance(e, AddressTaken)}
         if taken:
             try:
-                found |= await self._share_addresses(taken, wanted)
+                with reading("upsert"):
+                    found |= await self._share_addresses(taken, wanted)
             except CrmError as error:
                 found |= dict.fromkeys(taken, error)
         return found

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from crm_sync.crm.base import CrmConflict, CrmError, CrmLimited, CrmSignIn, CrmUnavailable
-from crm_sync.crm.http import refusal, retry_after
+from crm_sync.crm.http import id_in, refusal, retry_after
 
 # https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: the daily limit
 # ends at midnight where the account is, which we do not know; asked again each hour.
@@ -54,9 +54,10 @@ def by_item(
 ) -> dict[str, str | CrmError]:
     """A batch's answer, a 207 too, by our ids. Of what it does not name nothing is known."""
     found: dict[str, str | CrmError] = {}
-    for each in answer.get("results") or ():
-        name = each.get("properties", {}).get(key) or each.get("objectWriteTraceId")
-        found[str(name)] = str(each["id"])
+    for each in _objects(answer.get("results")):
+        properties = each.get("properties")
+        named = properties.get(key) if isinstance(properties, dict) else None
+        found[str(named or each.get("objectWriteTraceId"))] = _id_or_error(each, what)
     for each in _objects(answer.get("errors")):
         context = each.get("context")
         context = context if isinstance(context, dict) else {}
@@ -64,6 +65,13 @@ def by_item(
         found |= dict.fromkeys(map(str, named), item_error(each, what))
     silent = CrmUnavailable(f"{what}: the answer does not name the item")
     return {name: found.get(name, silent) for name in inputs}
+
+
+def _id_or_error(each: Mapping[str, Any], what: str) -> str | CrmError:
+    try:
+        return id_in(each, what)
+    except CrmError as error:
+        return error
 
 
 def by_pair(

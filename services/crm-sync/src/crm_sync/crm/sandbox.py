@@ -12,7 +12,8 @@ from urllib.parse import quote
 import httpx
 
 from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmNever, CrmUnavailable, Kept
-from crm_sync.crm.http import Gate, open_gate, refusal, retry_after
+from crm_sync.crm.guarded import answers, answers_in_batches, reading
+from crm_sync.crm.http import Gate, id_in, open_gate, refusal, retry_after
 from crm_sync.model import BOTH_WAYS, Note, Task
 from crm_sync.together import together
 
@@ -48,9 +49,7 @@ class SandboxCrm:
         self._note_calls = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
-        chunks = [writes[start : start + BATCH] for start in range(0, len(writes), BATCH)]
-        answers = await together(self._upsert_chunk(chunk) for chunk in chunks)
-        return [answer for chunk in answers for answer in chunk]
+        return await answers_in_batches(writes, BATCH, self._upsert_chunk)
 
     async def _upsert_chunk(self, chunk: Sequence[ContactWrite]) -> list[str | CrmError]:
         try:
@@ -69,8 +68,7 @@ class SandboxCrm:
             if len(chunk) == 1:
                 return [error]
             # One of them may be to blame for all: ask for each alone.
-            answers = await together(self._upsert_chunk([write]) for write in chunk)
-            return [answer for single in answers for answer in single]
+            return await answers(map(self._upsert_one, chunk))
         except CrmError as error:
             return [error] * len(chunk)
         return [_item_answer(item) for item in answer["results"]]
@@ -83,7 +81,7 @@ class SandboxCrm:
             write.fields,
             write.key,
         )
-        return str(answer["id"])
+        return id_in(answer, "upsert")
 
     async def add_note(self, external_id: str, note: Note) -> None:
         await self._call(
@@ -173,7 +171,11 @@ def _path(external_id: str) -> str:
 
 
 def _item_answer(item: dict[str, Any]) -> str | CrmError:
-    if item["status"] == 200:
-        return str(item["id"])
-    wait = timedelta(seconds=item.get("retry_after_seconds", 0))
-    return refusal(item["status"], f"POST of a contact: HTTP {item['status']}", wait)
+    try:
+        with reading("upsert"):
+            if item["status"] == 200:
+                return id_in(item, "upsert")
+            wait = timedelta(seconds=item.get("retry_after_seconds", 0))
+            return refusal(item["status"], f"POST of a contact: HTTP {item['status']}", wait)
+    except CrmError as error:
+        return error

@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 
 from crm_sync.crm.base import ContactWrite, CrmError, CrmSignIn, CrmUnreadable, Kept
+from crm_sync.crm.guarded import answers
 from crm_sync.crm.http import Caller, Gate, open_gate, refusal, retry_after
 from crm_sync.model import BOTH_WAYS, Note, Task
-from crm_sync.together import together
 from leadflow.clock import Clock
 from leadflow.errors import SettingError
 
@@ -59,14 +59,11 @@ class WebhookCrm:
         )
 
     async def upsert(self, writes: Sequence[ContactWrite]) -> list[str | CrmError]:
-        return await together(self._upsert(write) for write in writes)
+        return await answers(map(self._upsert, writes))
 
-    async def _upsert(self, write: ContactWrite) -> str | CrmError:
+    async def _upsert(self, write: ContactWrite) -> str:
         data = {"external_id": write.external_id, "contact": write.fields}
-        try:
-            await self._send("contact.upserted", f"contact_{write.key}", data)
-        except CrmError as error:
-            return error
+        await self._send("contact.upserted", f"contact_{write.key}", data)
         return write.external_id
 
     async def add_note(self, external_id: str, note: Note) -> None:
