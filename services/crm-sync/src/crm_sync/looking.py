@@ -11,7 +11,7 @@ import structlog
 from crm_sync.account_store import ACTIVE, PAUSED, AccountStore, Registered
 from crm_sync.changes import CrmChange, changes_of, look_at
 from crm_sync.compare import compare
-from crm_sync.crm.base import Crm, CrmError, CrmNever, CrmSignIn, CrmUnreadable, Kept
+from crm_sync.crm.base import Crm, CrmError, CrmNever, CrmOdd, CrmSignIn, CrmUnreadable, Kept
 from crm_sync.metrics import NOTICES
 from crm_sync.notice_store import Known, Notice, NoticeStore
 from crm_sync.routing import CANARY, Connections, ask
@@ -103,7 +103,7 @@ class Looker:
         if isinstance(error, CrmSignIn) and (answer := await ask(crm)) is not None:
             refused = answer if isinstance(answer, CrmSignIn) else error
             await self._pause(row, str(refused))
-        elif not error.retryable and len(notices) > 1:
+        elif len(notices) > 1 and (isinstance(error, CrmOdd) or not error.retryable):
             # One of them may be to blame for all.
             for notice in notices:
                 try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -22,6 +22,7 @@ from crm_sync.crm.base import (
     CrmError,
     CrmMissing,
     CrmNever,
+    CrmOdd,
     CrmSignIn,
     CrmUnavailable,
     Kept,
@@ -38,6 +39,8 @@ from leadflow.errors import SettingError
 URL = "https://api.followupboss.com/v1"
 LEAD = "customLeadflowLeadId"
 PAGE = 100
+# More notes than a person has, in a second or two.
+MOST_PAGES = 30
 NAME_CHARS = 200
 CANARY = "read of custom fields"
 ADDRESS = {
@@ -203,16 +206,24 @@ class FollowUpBossCrm:
         return int(person["id"])
 
     async def _has(self, kind: str, person: int, field: str, mark: str) -> bool:
-        offset = 0
-        while True:
-            params = {"personId": str(person), "limit": str(PAGE), "offset": str(offset)}
-            answer = await self._call("GET", f"/{kind}", f"search for {kind}", params=params)
-            found = listed(answer, kind, f"search for {kind}")
+        about, what = {"personId": str(person)}, f"search for {kind}"
+        async for found in self._pages(f"/{kind}", kind, what, about):
             if any(str(each.get(field) or "").endswith(mark) for each in found):
                 return True
-            offset += len(found)
+        return False
+
+    async def _pages(
+        self, path: str, kind: str, what: str, about: Mapping[str, str] = {}
+    ) -> AsyncIterator[list[Person]]:
+        """All that there is of a kind, page by page. An answer that never comes to its end, as
+        one that heeds no offset, raises CrmOdd."""
+        for page in range(MOST_PAGES):
+            params = {**about, "limit": str(PAGE), "offset": str(page * PAGE)}
+            found = listed(await self._call("GET", path, what, params=params), kind, what)
+            yield found
             if len(found) < PAGE:
-                return False
+                return
+        raise CrmOdd(f"{what}: pages without end")
 
     @property
     def both_ways(self) -> Mapping[str, str]:
@@ -280,15 +291,11 @@ class FollowUpBossCrm:
     async def _lacking(self) -> list[str]:
         """The custom fields that writes need and that the account does not have."""
         names = {LEAD, *(n for n in self._mapping.contact.values() if n.startswith("custom"))}
-        offset = 0
-        while True:
-            params = {"limit": str(PAGE), "offset": str(offset)}
-            answer = await self._call("GET", "/customFields", CANARY, params=params)
-            found = answer.get("customfields") or []
-            names -= {str(each.get("name")) for each in found}
-            offset += len(found)
-            if len(found) < PAGE or not names:
-                return sorted(names)
+        async for fields in self._pages("/customFields", "customfields", CANARY):
+            names -= {str(each.get("name")) for each in fields}
+            if not names:
+                break
+        return sorted(names)
 
     async def close(self) -> None:
         await self._caller.close()

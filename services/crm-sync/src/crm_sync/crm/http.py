@@ -32,6 +32,10 @@ Gate: TypeAlias = Callable[[], Awaitable[None]]
 REFUSES_ALL = (401, 402, 407)
 # So many calls in a row without an answer say it of those that wait for room too.
 SILENT = 3
+# In bytes: a hundred objects with all that people have written into them take a tenth of it.
+LARGEST_ANSWER = 16 * 2**20
+# What is encoded may be a thousand times as large once it is decoded.
+AS_IT_IS = {"Accept-Encoding": "identity"}
 LONGEST_ID = 255
 
 
@@ -39,12 +43,49 @@ async def open_gate() -> None:
     """The gate of an account without a budget."""
 
 
+async def answered(
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    what: str,
+    seconds: float,
+    *,
+    reads: bool = True,
+    **request: Any,
+) -> httpx.Response:
+    """The answer to a call that takes no longer than `seconds` as a whole, its last byte included.
+
+    `client` asks for AS_IT_IS. Where nobody `reads` the answer, its content is left out, and may be
+    anything. Raises CrmUnavailable for one that is encoded or larger than LARGEST_ANSWER, neither
+    of which is read to its end; httpx.RequestError and TimeoutError without an answer.
+    """
+    async with asyncio.timeout(seconds), client.stream(method, path, **request) as response:
+        headers = response.headers.copy()
+        encoding = headers.pop("Content-Encoding", "identity")
+        if reads and encoding.strip().lower() not in ("", "identity"):
+            raise CrmUnavailable(f"{what}: the answer is encoded, which nobody asked for")
+        content, size = bytearray(), 0
+        stream = response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)
+        async for part in stream:
+            size += len(part)
+            if size > LARGEST_ANSWER:
+                if not reads:
+                    break
+                raise CrmUnavailable(f"{what}: the answer is larger than {LARGEST_ANSWER} bytes")
+            if reads:
+                content += part
+    return httpx.Response(
+        response.status_code, headers=headers, content=bytes(content), request=response.request
+    )
+
+
 class Caller:
     """Calls to one account of a CRM at `url`; at most `at_once` at a time.
 
-    `timeout_seconds` bounds a call as a whole. `transport` replaces the network. When the account
-    refuses our credential, or stays silent, calls that wait for room by then are not made; nor are
-    they when the gate itself has failed.
+    `timeout_seconds` bounds a call as a whole; `reads` as in `answered`. `transport` replaces the
+    network. When the account refuses our credential, or stays silent, calls that wait for room by
+    then are not made; nor are they when the gate itself has failed.
     """
 
     def __init__(
@@ -55,6 +96,7 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         auth: httpx.BasicAuth | None = None,
         at_once: int = 4,
+        reads: bool = True,
         gate: Gate = open_gate,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -62,7 +104,7 @@ class Caller:
         self._client = httpx.AsyncClient(
             base_url=url,
             timeout=timeout_seconds,
-            headers={"User-Agent": "leadflow", **(headers or {})},
+            headers={"User-Agent": "leadflow", **AS_IT_IS, **(headers or {})},
             auth=auth,
             transport=transport,
             trust_env=False,
@@ -70,6 +112,7 @@ class Caller:
             limits=httpx.Limits(max_connections=at_once, keepalive_expiry=3.0),
         )
         self._timeout = timeout_seconds
+        self._reads = reads
         self._room = asyncio.Semaphore(at_once)
         self._gate = gate
         self._silent = 0
@@ -79,8 +122,8 @@ class Caller:
     async def call(self, method: str, path: str, what: str, **request: Any) -> httpx.Response:
         """The answer, whatever its status; `what` names the call in errors.
 
-        Raises CrmUnavailable without an answer, and what the gate raises; CrmSignIn and CrmSilent
-        where the call was not made because of others.
+        Raises CrmUnavailable without an answer that can be read, and what the gate raises;
+        CrmSignIn and CrmSilent where the call was not made because of others.
         """
         stops = self._stops
         async with self._room:
@@ -88,8 +131,9 @@ class Caller:
             await self._ask_the_gate()
             self._go_on(stops)
             try:
-                async with asyncio.timeout(self._timeout):
-                    response = await self._client.request(method, path, **request)
+                response = await answered(
+                    self._client, method, path, what, self._timeout, reads=self._reads, **request
+                )
             except (httpx.RequestError, TimeoutError) as error:
                 self._silent += 1
                 if self._silent >= SILENT:

@@ -13,7 +13,7 @@ import httpx
 
 from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmNever, CrmUnavailable, Kept
 from crm_sync.crm.guarded import answers, answers_in_batches, reading
-from crm_sync.crm.http import Gate, id_in, open_gate, refusal, retry_after
+from crm_sync.crm.http import AS_IT_IS, Gate, answered, id_in, open_gate, refusal, retry_after
 from crm_sync.model import BOTH_WAYS, Note, Task
 from crm_sync.together import together
 
@@ -37,10 +37,12 @@ class SandboxCrm:
         gate: Gate = open_gate,
     ) -> None:
         self._gate = gate
+        self._timeout = timeout_seconds
         # The address is given in full: proxies of the environment are not meant for it.
         self._client = httpx.AsyncClient(
             base_url=url,
             timeout=timeout_seconds,
+            headers=AS_IT_IS,
             transport=transport,
             trust_env=False,
             limits=httpx.Limits(max_connections=2 * CALLS_AT_ONCE),
@@ -154,8 +156,16 @@ class SandboxCrm:
         async with room:
             await self._gate()
             try:
-                answer = await self._client.request(method, path, content=content, headers=headers)
-            except httpx.TransportError as error:
+                answer = await answered(
+                    self._client,
+                    method,
+                    path,
+                    call,
+                    self._timeout,
+                    content=content,
+                    headers=headers,
+                )
+            except (httpx.RequestError, TimeoutError) as error:
                 raise CrmUnavailable(f"{call}: {type(error).__name__}") from error
         if answer.status_code >= 300:
             reason = f"{call}: HTTP {answer.status_code}"

@@ -54,6 +54,8 @@ class WebhookCrm:
             timeout_seconds,
             headers={"Content-Type": "application/json"},
             at_once=8,
+            # What a receiver says beside the status is nothing to us.
+            reads=False,
             gate=gate,
             transport=transport,
         )
