@@ -16,6 +16,7 @@ from crm_sync.crm.base import (
     CrmLimited,
     CrmMissing,
     CrmNever,
+    CrmOdd,
     CrmSignIn,
     CrmUnavailable,
 )
@@ -310,3 +311,17 @@ async def test_an_account_without_our_fields_cannot_be_written_before_they_are_m
     recorded.respond(201, {"id": 9, "name": "customLeadflowLeadId", "type": "text"})
     await crm.prepare()
     assert recorded.body(2) == {"label": "Leadflow Lead Id", "type": "text"}
+
+
+@pytest.mark.parametrize("what", ["fields", "notes"])
+async def test_an_address_that_gives_page_after_page_is_not_asked_for_ever(
+    what: str, crm: FollowUpBossCrm, recorded: Any
+) -> None:
+    page = [{"name": "customElse", "body": "Of somebody else"}] * 100
+    if what == "notes":
+        recorded.answer(FOUND)
+    for _ in range(1000):
+        recorded.respond(200, {"customfields": page, "notes": page})
+    with pytest.raises(CrmOdd, match="without end"):
+        await (crm.canary() if what == "fields" else crm.add_note("lead-1", NOTE))
+    assert len(recorded.requests) < 50

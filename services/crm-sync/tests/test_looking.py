@@ -13,7 +13,15 @@ import pytest
 from crm_sync.account_store import ACTIVE, PAUSED, Registered
 from crm_sync.changes import CrmChange
 from crm_sync.compare import Heard
-from crm_sync.crm.base import CrmError, CrmLimited, CrmSignIn, CrmUnavailable, CrmUnreadable, Kept
+from crm_sync.crm.base import (
+    CrmError,
+    CrmLimited,
+    CrmOdd,
+    CrmSignIn,
+    CrmUnavailable,
+    CrmUnreadable,
+    Kept,
+)
 from crm_sync.crm.defaults import HUBSPOT
 from crm_sync.crm.hubspot import HubSpotCrm
 from crm_sync.looking import Looker
@@ -338,11 +346,12 @@ async def test_an_answer_that_cannot_be_read_holds_up_nobody_else(error: Excepti
     assert store.waiting == [(deal(), timedelta(seconds=5))]
 
 
-async def test_of_several_only_the_one_that_cannot_be_read_waits() -> None:
+@pytest.mark.parametrize("error", [RecursionError(), CrmOdd("read: KeyError")])
+async def test_of_several_only_the_one_that_cannot_be_read_waits(error: Exception) -> None:
     class Odd(Crm):
         async def whose(self, kind: str, crm_ids: Sequence[str]) -> dict[str, str]:
             if "13" in crm_ids:
-                raise RecursionError
+                raise error
             return {}
 
     odd, well = deal(crm_id="13"), deal(crm_id="999")
