@@ -247,7 +247,8 @@ def _accepted(outcome: Outcome) -> Iterator[str]:
 
 def _capped(outcome: Outcome) -> Iterator[str]:
     """Whenever something was accepted the lead had had less than its cap within a day, whatever
-    had kept it waiting; what a person had sent again was asked when the person asked."""
+    had kept it waiting; what a person had sent again was asked when the person asked. A call that
+    nobody waited for any more may arrive later: it counts from when it was given up."""
     cap, accepted = outcome.features.cap, outcome.provider.accepted
     for taken in accepted if cap else ():
         if outcome.tables.lines[taken.message_id].arrival.first_message_id is not None:
@@ -256,11 +257,16 @@ def _capped(outcome: Outcome) -> Iterator[str]:
             each.message_id
             for each in accepted
             if each.lead_id == taken.lead_id
-            and taken.at - timedelta(days=1) < each.at
+            and taken.at - timedelta(days=1) < _counts_from(outcome.tables, each)
             and each.count <= taken.count
         }
         if len(within) > cap:
             yield f"SENT OVER THE CAP: {taken.message_id} of lead {taken.lead_id[:8]}"
+
+
+def _counts_from(tables: Tables, taken: Taken) -> datetime:
+    line = tables.lines[taken.message_id]
+    return min(taken.at, line.changed_at) if line.state is State.UNKNOWN else taken.at
 
 
 def _halted(tables: Tables, taken: Taken, arrival: Arrival) -> Iterator[str]:
