@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from dispatcher.model import Accepted, Entry
-from dispatcher.providers.base import ProviderError
+from dispatcher.providers.base import ProviderError, Rejected
+from dispatcher.providers.http import LARGEST_ANSWER, http_client
 from dispatcher.providers.webhook import Webhook, WebhookAccount, signature
 from leadflow.clock import SystemClock
 from leadflow.errors import SettingError
@@ -112,3 +113,32 @@ def test_the_secret_is_in_no_repr() -> None:
 def test_a_secret_that_is_none_names_its_setting(secret: str) -> None:
     with pytest.raises(SettingError, match="LEADFLOW_WEBHOOK_SECRET"):
         account(secret)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, Accepted), (422, Rejected)])
+async def test_an_answer_without_end_is_its_status_alone(
+    status: int, kind: type, make_entry: Make
+) -> None:
+    taken = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 2**16
+            yield b" " * 2**16
+
+    on = httpx.MockTransport(lambda _: httpx.Response(status, content=endless()))
+    async with httpx.AsyncClient(transport=on) as client:
+        webhook = Webhook(account(), client, Clock(), 5.0)
+        if kind is Accepted:
+            (answered,) = await webhook.send([make_entry()])
+            assert isinstance(answered, Accepted)
+        else:
+            with pytest.raises(Rejected):
+                await webhook.send([make_entry()])
+    assert taken <= LARGEST_ANSWER + 2**16
+
+
+async def test_no_answer_is_asked_for_packed() -> None:
+    async with http_client(1.0) as client:
+        assert client.headers["Accept-Encoding"] == "identity"

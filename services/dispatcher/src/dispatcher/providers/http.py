@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -24,6 +25,8 @@ from dispatcher.providers.base import (
 from rendering.cleaning import cleaned
 
 MAX_KEPT_CHARS = 1_000
+# In bytes; a batch's answer takes a hundredth of it.
+LARGEST_ANSWER = 16 * 2**20
 # None of these is about the message: a wrong address, key or method is wrong for all of them.
 NOT_THE_MESSAGE = frozenset({401, 402, 403, 404, 405, 407, 410, 415})
 
@@ -41,7 +44,12 @@ def http_client(timeout_seconds: float, connections: int = 32) -> httpx.AsyncCli
             max_keepalive_connections=connections,
             keepalive_expiry=3.0,
         ),
-        headers={"Content-Type": "application/json", "User-Agent": "leadflow"},
+        headers={
+            "Content-Type": "application/json",
+            "User-Agent": "leadflow",
+            # What is packed may be a thousand times as large once it is unpacked.
+            "Accept-Encoding": "identity",
+        },
         trust_env=False,
     )
 
@@ -57,11 +65,13 @@ class Caller:
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """The answer, whatever its status. Raises Unreachable or NoAnswer."""
+        """The answer, whatever its status; without its content where that is larger than
+        LARGEST_ANSWER. Raises Unreachable or NoAnswer."""
+        call = self._client.stream("POST", url, content=body, headers=headers)
         try:
             # The client's own timeouts are for each read and write; this one is for the call.
-            async with asyncio.timeout(self._timeout):
-                return await self._client.post(url, content=body, headers=headers)
+            async with asyncio.timeout(self._timeout), call as response:
+                return await _bounded(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Unreachable(f"{self.name}: {type(error).__name__}") from error
         except (httpx.RequestError, TimeoutError) as error:
@@ -69,6 +79,23 @@ class Caller:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+async def _bounded(response: httpx.Response) -> httpx.Response:
+    content = bytearray()
+    # What is left is let go of at once: a part may have been packed a thousandfold.
+    parts = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+    async with aclosing(parts):
+        async for part in parts:
+            if len(content) + len(part) > LARGEST_ANSWER:
+                content.clear()
+                break
+            content += part
+    headers = response.headers.copy()
+    headers.pop("Content-Encoding", None)
+    return httpx.Response(
+        response.status_code, headers=headers, content=bytes(content), request=response.request
+    )
 
 
 def refusal(
