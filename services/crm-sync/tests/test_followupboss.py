@@ -206,7 +206,7 @@ OWN_404 = {"errorMessage": "This resource does not exist."}
 
 @pytest.mark.parametrize("crm_id", [None, "1381"])
 @pytest.mark.parametrize("body", [None, {"message": "Not Found"}])
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 404, 405, 410, 415])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 405, 406, 410, 415, 421, 426])
 async def test_an_address_that_is_gone_or_moved_is_about_the_account(
     crm: FollowUpBossCrm, recorded: Any, crm_id: str | None, body: Any, status: int
 ) -> None:

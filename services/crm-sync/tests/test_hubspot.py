@@ -167,7 +167,7 @@ async def test_what_is_about_the_account_is_asked_once_for_all(
 
 
 @pytest.mark.parametrize("body", [None, {"message": "Not Found"}])
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 404, 405, 410, 415])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 404, 405, 406, 410, 415, 421, 426])
 async def test_an_address_that_is_gone_or_moved_is_about_the_account(
     crm: HubSpotCrm, recorded: Any, status: int, body: Any
 ) -> None:

@@ -129,7 +129,18 @@ async def test_a_note_carries_the_summarys_id() -> None:
 
 async def test_a_note_on_a_contact_that_is_not_there_says_so() -> None:
     with pytest.raises(CrmMissing):
-        await crm(lambda _: httpx.Response(404)).add_note("lead-1", NOTE)
+        await crm(lambda _: httpx.Response(404, json={"error": "no such contact"})).add_note(
+            "lead-1", NOTE
+        )
+
+
+@pytest.mark.parametrize("status", [301, 302, 308, 400, 404, 405, 406, 410, 415, 421, 426])
+async def test_an_address_that_is_gone_or_moved_is_about_the_account(status: int) -> None:
+    gone = crm(lambda _: httpx.Response(status, text="<html>nginx</html>"))
+    with pytest.raises(CrmSignIn):
+        await gone.canary()
+    for error in await gone.upsert(writes(2)):
+        assert type(error) is CrmSignIn
 
 
 @pytest.mark.parametrize(

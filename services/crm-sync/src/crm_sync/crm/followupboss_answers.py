@@ -10,8 +10,7 @@ import httpx
 from crm_sync.crm.base import CrmMissing, CrmSignIn, CrmUnavailable
 from crm_sync.crm.http import json_object
 
-# None of these statuses, and no 404 of these paths, is about a person.
-NOT_THE_CONTENT = frozenset({405, 415})
+# No 404 of these paths is about a person.
 ENDPOINTS = frozenset({"/people", "/events", "/customFields"})
 
 
@@ -24,13 +23,11 @@ def gone_or_moved(
     (https://docs.followupboss.com/reference/error-responses).
     """
     status = response.status_code
-    if status in NOT_THE_CONTENT or 300 <= status < 400:
-        return CrmSignIn(reason)
-    if status not in (404, 410):
+    if status not in (400, 404, 410):
         return None
-    if path in ENDPOINTS or not _in_its_form(response):
+    if not _in_its_form(response) or (status != 400 and path in ENDPOINTS):
         return CrmSignIn(reason)
-    return CrmMissing(reason)
+    return None if status == 400 else CrmMissing(reason)
 
 
 def _in_its_form(response: httpx.Response) -> bool:

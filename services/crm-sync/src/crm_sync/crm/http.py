@@ -30,6 +30,8 @@ Gate: TypeAlias = Callable[[], Awaitable[None]]
 
 # Statuses that say of every call what they say of one. A 403 may be about one person.
 REFUSES_ALL = (401, 402, 407)
+# With those of 3xx what an address says that is gone, moved or not what we take it for.
+NOT_THE_CONTENT = frozenset({405, 406, 410, 415, 421, 426})
 # So many calls in a row without an answer say it of those that wait for room too.
 SILENT = 3
 # In bytes: a hundred objects with all that people have written into them take a tenth of it.
@@ -176,7 +178,7 @@ def refusal(status: int, reason: str, wait: timedelta = timedelta(0)) -> CrmErro
         return CrmUnavailable(reason, wait)
     if status in (409, 423):
         return CrmConflict(reason, wait)
-    if status in (401, 402, 403, 407):
+    if status in (401, 402, 403, 407) or status in NOT_THE_CONTENT or 300 <= status < 400:
         return CrmSignIn(reason)
     if status == 404:
         return CrmMissing(reason)
@@ -211,6 +213,14 @@ def id_in(answer: Mapping[str, Any], what: str) -> str:
     if not (isinstance(found, str) and found.isprintable() and 0 < len(found) <= LONGEST_ID):
         raise CrmOdd(f"{what}: the answer has no id")
     return found
+
+
+def is_object(response: httpx.Response) -> bool:
+    """Whether the answer is an object: an API's own refusals are, a proxy's or a firewall's not."""
+    try:
+        return bool(json_object(response, ""))
+    except CrmUnavailable:
+        return False
 
 
 def json_object(response: httpx.Response, what: str) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from crm_sync.crm.http import id_in, refusal, retry_after
 # ends at midnight where the account is, which we do not know; asked again each hour.
 DAILY_WAIT = timedelta(hours=1)
 BURST_WAIT = timedelta(seconds=10)
-# With those of 3xx what an address says that is gone or moved; of an object none is known.
-NOT_THE_CONTENT = frozenset({405, 410, 415})
 
 # What an error of one item of a batch is, by its category; others may pass.
 CATEGORIES = {
@@ -146,9 +144,9 @@ def refused(response: httpx.Response, what: str) -> CrmError:
     if status == 477:
         # The account is being moved to another data centre; Retry-After is up to 24 hours.
         return CrmLimited(f"{what}: HTTP 477", wait or DAILY_WAIT)
-    # A 404 is about an object only where HubSpot's API says so, in the form of its errors.
+    # These are about an object only where HubSpot's API says so, in the form of its errors.
     nobodys = status == 404 and body.get("status") != "error" and "category" not in body
-    if nobodys or status in NOT_THE_CONTENT or 300 <= status < 400:
+    if nobodys or (status == 400 and not body):
         return CrmSignIn(f"{what}: HTTP {status}")
     return _error(status, body, f"{what}: HTTP {status}", wait)
 

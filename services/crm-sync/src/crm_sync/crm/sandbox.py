@@ -11,9 +11,26 @@ from urllib.parse import quote
 
 import httpx
 
-from crm_sync.crm.base import ContactWrite, CrmError, CrmMissing, CrmNever, CrmUnavailable, Kept
+from crm_sync.crm.base import (
+    ContactWrite,
+    CrmError,
+    CrmMissing,
+    CrmNever,
+    CrmSignIn,
+    CrmUnavailable,
+    Kept,
+)
 from crm_sync.crm.guarded import answers, answers_in_batches, reading
-from crm_sync.crm.http import AS_IT_IS, Gate, answered, id_in, open_gate, refusal, retry_after
+from crm_sync.crm.http import (
+    AS_IT_IS,
+    Gate,
+    answered,
+    id_in,
+    is_object,
+    open_gate,
+    refusal,
+    retry_after,
+)
 from crm_sync.model import BOTH_WAYS, Note, Task
 from crm_sync.together import together
 
@@ -169,6 +186,8 @@ class SandboxCrm:
                 raise CrmUnavailable(f"{call}: {type(error).__name__}") from error
         if answer.status_code >= 300:
             reason = f"{call}: HTTP {answer.status_code}"
+            if answer.status_code in (400, 404) and not is_object(answer):
+                raise CrmSignIn(reason)
             raise refusal(answer.status_code, reason, retry_after(answer))
         try:
             return answer.json()

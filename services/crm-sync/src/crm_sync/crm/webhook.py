@@ -28,7 +28,6 @@ PREFIX = "whsec_"
 # The standard's own bounds for a secret, in bytes.
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64
 # None of these is about what was sent: a wrong address is wrong for all of it.
-NOT_THE_CONTENT = frozenset({404, 405, 410, 415})
 
 
 class WebhookCrm:
@@ -138,7 +137,7 @@ class WebhookCrm:
         if response.is_success:
             return
         reason = f"{kind}: HTTP {status}"
-        if status in NOT_THE_CONTENT or 300 <= status < 400:
+        if status == 404:
             raise CrmSignIn(reason)
         raise refusal(status, reason, retry_after(response))
 
