@@ -27,7 +27,6 @@ from leadflow.errors import SettingError
 PREFIX = "whsec_"
 # The standard's own bounds for a secret, in bytes.
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64
-# None of these is about what was sent: a wrong address is wrong for all of it.
 
 
 class WebhookCrm:
