@@ -97,7 +97,7 @@ async def test_a_persons_changes_go_the_whole_circle_and_end_there(world: World)
         assert told.json()["told"] == 204
     await asyncio.sleep(QUIET_SECONDS)
     # A call that fails is made again after five seconds.
-    await until(world.all_looked_at, "notices were not looked at")
+    await until(lambda: world.looked_at(tenant_id), "notices were not looked at")
     assert sorted(name for name, _ in world.told_of(lead_id)) == ["owner", "phone", "stage"]
     assert world.stages(lead_id) == ["qualified"]
     assert sorted(world.settled(lead_id)) == [

@@ -127,8 +127,10 @@ class World(CrmSync):
         rows = await self.rows(query, lead=lead_id)
         return bool(rows) and rows[0].pending is None
 
-    async def all_looked_at(self) -> bool:
-        return not await self.rows("SELECT 1 FROM notices")
+    async def looked_at(self, tenant_id: str) -> bool:
+        """Whether nothing is left that a tenant's CRM has told."""
+        query = "SELECT 1 FROM notices WHERE tenant_id = :tenant"
+        return not await self.rows(query, tenant=tenant_id)
 
 
 @asynccontextmanager
