@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,8 +18,9 @@ from crm_sync.sync import Synchronizer
 from crm_sync.work import LeadWork
 from dispatcher.halts import Halted
 from dispatcher.model import NOT_HALTED
-from leadflow.kafka.port import Outgoing, TopicPartition
+from leadflow.kafka.port import TopicPartition
 from leadflow.records import LeadRecord
+from sequencer import rowcodec
 from sequencer.decide import (
     ahead,
     calendar,
@@ -37,7 +38,7 @@ from sequencer.due import DueIndex
 from sequencer.model import Decision, LeadRow, ReadUpTo, Setting
 from sequencer.offsets import Offsets, Reading
 from sequencer.pipeline import Pipeline
-from sequencer.processor import LeadProcessor
+from sequencer.processor import TIMER, Cause, Draft, Durable, LeadProcessor
 
 from .world.intake import MemoryStore
 from .world.run import first_seed
@@ -64,17 +65,27 @@ class OffsetFirst(Pipeline):
 class RowFirst(LeadProcessor):
     """Writes the row, then sends the effects."""
 
-    async def _make_durable(
-        self,
-        partition: int,
-        key: bytes,
-        row: LeadRow,
-        effects: list[Outgoing],
-        encoded: bytes | None,
-    ) -> None:
-        await super()._make_durable(partition, key, row, [], encoded)
+    async def _make_durable(self, draft: Draft, encoded: bytes | None) -> None:
+        effects, draft.effects = draft.effects, []
+        await super()._make_durable(draft, encoded)
         if effects:
             await self._producer.send(effects)
+
+
+class AllAtOnce(LeadProcessor):
+    """Writes one row for several decisions that tell of something."""
+
+    def decide(
+        self, partition: int, key: bytes, causes: Sequence[Cause]
+    ) -> tuple[int, Durable | None]:
+        draft = self.begin(partition, key)
+        for cause in causes:
+            if cause is TIMER:
+                self.due(draft)
+            else:
+                self.event(draft, cause)
+        row = draft.decoded() if draft.changed else None
+        return len(causes), self._make_durable(draft, None if row is None else rowcodec.encode(row))
 
 
 class EveryEntry(DueIndex):
@@ -208,6 +219,7 @@ def nothing(patch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(Parts(pipeline=OffsetFirst), nothing, ("LOST", "ROW"), "", id="offset-first"),
         pytest.param(Parts(processor=RowFirst), nothing, ("LOST",), "", id="row-before-effect"),
+        pytest.param(Parts(processor=AllAtOnce), nothing, ("NOBODY'S",), "", id="one-row-for-all"),
         pytest.param(Parts(index=EveryEntry), fired_early, ("EARLY",), "", id="index-not-checked"),
         pytest.param(
             Parts(), forgets_what_it_applied, ("NOBODY'S", "ROW"), "", id="no-applied-ids"

@@ -151,6 +151,62 @@ async def test_events_of_a_lead_wait_for_each_other(bench: Bench, story: Any) ->
     assert bench.committable() == 2
 
 
+async def test_what_came_of_a_lead_in_the_meantime_is_decided_together_and_written_once(
+    bench: Bench, story: Any
+) -> None:
+    bench.broker.gate.clear()
+    await bench.happens(story.event("LeadCreated"))
+    await asyncio.sleep(0)
+    await bench.happens(story.event("LeadUpdated", 1, first_name="Ada", revision=2))
+    await bench.happens(story.event("ReplyReceived", 2))
+    bench.broker.gate.set()
+    await bench.pipeline.drain()
+    assert bench.broker.log.count("row") == 2
+    assert bench.broker.log[-2:] == ["enrollment-events", "row"]
+    (row,) = (rowcodec.decode(key, value) for key, value in bench.rows.rows.items())
+    assert (row.profile_revision, row.live) == (2, ())
+    assert bench.committable() == 3
+
+
+async def test_of_what_is_decided_together_only_who_makes_a_row_unwritable_is_buried(
+    bench: Bench, story: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = rowcodec.encode
+
+    def picky(row: Any) -> bytes:
+        if row.profile.first_name == "unwritable":
+            raise ValueError("no such row")
+        return encode(row)
+
+    monkeypatch.setattr(rowcodec, "encode", picky)
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("LeadUpdated", 1, first_name="unwritable", revision=2))
+    await bench.happens(story.event("ReplyReceived", 2))
+    await bench.pipeline.drain()
+    letters = [each for each in bench.broker.sent if each.topic == "sequencer-dlq"]
+    assert [dict(each.headers)["dlq-offset"] for each in letters] == [b"1"]
+    (row,) = (rowcodec.decode(key, value) for key, value in bench.rows.rows.items())
+    assert (row.profile_revision, row.live) == (1, ())
+    assert len({each.value for each in bench.broker.sent}) == len(bench.broker.sent)
+    assert bench.committable() == 3
+
+
+async def test_a_timer_that_came_too_soon_is_kept_when_poison_comes_with_it(
+    bench: Bench, story: Any, words: Any
+) -> None:
+    await bench.happens(story.event("LeadCreated"))
+    await bench.pipeline.drain()
+    now_ms, later_ms = (rowcodec.to_ms(words.at(each)) for each in (0, 60))
+    bench.index.put(0, words.LEAD.encode(), now_ms, held=False)
+    bench.pipeline.tick(Message("sequencer-ticks", 0, 7, b"0", b"tick", (), -1), now_ms)
+    await asyncio.sleep(0)
+    await bench.feed(b"poison", words.LEAD.encode())
+    await bench.pipeline.drain()
+    assert bench.broker.log[-1] == "sequencer-dlq"
+    assert bench.broker.log.count("row") == 1
+    assert bench.index.due(0, later_ms)
+
+
 @pytest.mark.parametrize("refused", ["messages", "leads-changelog"])
 async def test_what_the_broker_does_not_take_ends_the_pipeline_without_a_commit(
     bench: Bench, story: Any, refused: str
@@ -245,7 +301,7 @@ async def test_nothing_is_begun_once_nothing_is_taken_any_more(bench: Bench, sto
     bench.broker.gate.set()
     await bench.pipeline.drain()
     await bench.happens(story.event("ReplyReceived", 1))
-    assert bench.pipeline._running == set()
+    assert bench.pipeline._lanes == {}
     assert bench.rows.rows.keys() == {bench.broker.sent[0].key}
     assert bench.committable() == 1
 
@@ -273,14 +329,14 @@ async def test_a_burst_of_what_is_due_leaves_room_for_events(
     await bench.pipeline.drain()
     bench.clock.time = words.at(60)
     bench.broker.gate.clear()
-    begun = len(bench.pipeline._running)
+    begun = len(bench.pipeline._lanes)
     tick = Message("sequencer-ticks", 0, 7, b"0", b"tick", (), -1)
     bench.pipeline.tick(tick, rowcodec.to_ms(words.at(60)))
     for _ in range(FIRING):
         await asyncio.sleep(0)
-    assert len(bench.pipeline._running) - begun == FIRING
+    assert len(bench.pipeline._lanes) - begun == FIRING
     await asyncio.wait_for(bench.happens(story.event("LeadCreated", 60, lead_id="another")), 1)
-    assert len(bench.pipeline._running) - begun == FIRING + 1
+    assert len(bench.pipeline._lanes) - begun == FIRING + 1
     bench.broker.gate.set()
     for _ in range(20 * FIRING):
         await asyncio.sleep(0)

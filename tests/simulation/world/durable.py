@@ -238,8 +238,7 @@ class LogProducer:
                 del queues[topic]
 
     async def _send(self, record: Outgoing) -> None:
-        key = record.key or b""
-        about = self._about(key)
+        about = self._about(record)
 
         def effect() -> None:
             self._durable.append(record)
@@ -248,7 +247,7 @@ class LogProducer:
         label = f"sends to {record.topic}"
         await self._durable.gate(self._process, label, effect, may_fail=True)
 
-    def _about(self, key: bytes) -> Any:
+    def _about(self, record: Outgoing) -> Any:
         """What is handed on to `_sent`, as it is when the record is given to the producer."""
 
     def _sent(self, record: Outgoing, about: Any) -> None:

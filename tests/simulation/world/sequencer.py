@@ -20,8 +20,7 @@ from sequencer.once import OncePerMessage
 from sequencer.owned import OwnedRows
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
-from sequencer.processor import Durable as Work
-from sequencer.processor import LeadProcessor
+from sequencer.processor import Draft, LeadProcessor
 from sequencer.resuming import Resuming
 from sequencer.sequences import PublishedSequences
 
@@ -81,8 +80,8 @@ class _Producer(LogProducer):
         self._worker.given |= {id(each) for each in batch}
         await super().send(batch)
 
-    def _about(self, key: bytes) -> Decided | None:
-        return self._worker.deciding.get(key)
+    def _about(self, record: Outgoing) -> Decided | None:
+        return self._worker.about.get(id(record))
 
     def _sent(self, record: Outgoing, about: Decided | None) -> None:
         if record.topic == MESSAGES and record.value is not None and about is not None:
@@ -102,13 +101,14 @@ class _Changelog:
 
     async def send_one(self, record: Outgoing) -> int:
         key, worker = record.key or b"", self._worker
-        decided = worker.deciding[key]
+        applied = worker.drafts[key].applied
 
         def effect() -> int:
             message = self._durable.append(record)
-            gone = record.value is None
-            applied = Applied(key, message.partition, decided, self._durable.count, gone)
-            worker.watch.applied.append(applied)
+            for decided, gone in applied:
+                worker.watch.applied.append(
+                    Applied(key, message.partition, decided, self._durable.count, gone)
+                )
             return message.offset
 
         label = "deletes a row" if record.value is None else "puts a row"
@@ -145,7 +145,8 @@ class Sequencer:
         self.process = Process(f"sequencer-{machine.number}")
         self.machine = machine
         self.watch = watch
-        self.deciding: dict[bytes, Decided] = {}
+        self.drafts: dict[bytes, WatchedDraft] = {}
+        self.about: dict[int, Decided] = {}  # of records that are on their way
         self.given: set[int] = set()
         self.group = group
         self._durable = durable
@@ -194,9 +195,9 @@ class Sequencer:
 
     async def send(self, batch: Sequence[Outgoing]) -> None:
         """Implements `leadflow.kafka.port.Producer`: what is queued once more is noted, too."""
-        abouts = [(each, self.deciding.get(each.key or b"")) for each in batch]
         await self._once.send(batch)
-        for record, about in abouts:
+        for record in batch:
+            about = self.about.pop(id(record), None)
             given = id(record) in self.given
             self.given.discard(id(record))
             if record.topic == MESSAGES and about is not None and not given:
@@ -276,8 +277,8 @@ class Sequencer:
         """Whoever is told what became of a message knows of its enrollment."""
         record: Any = CODEC.decode(answer.value or b"")
         enrollment_id = self.watch.enrollments.get(record.message_id)
-        stored = self.rows.get(answer.partition, answer.key or b"")
-        if enrollment_id is None or enrollment_id in known(answer.key or b"", stored):
+        row = self.drafts[answer.key or b""].decoded()
+        if enrollment_id is None or enrollment_id in known(row):
             return
         self.watch.too_soon.append(f"BEFORE ITS CAUSE: {record.TYPE} of {record.message_id}")
 
@@ -326,35 +327,48 @@ class Sequencer:
         return True
 
 
+@dataclass(slots=True)
+class WatchedDraft(Draft):
+    """A draft, and the decisions that its row is of; True with those after which there is none."""
+
+    worker: Sequencer = field(kw_only=True)
+    deciding: Decided = field(init=False)
+    applied: list[tuple[Decided, bool]] = field(default_factory=list)
+
+    def add(self, decision: Decision, effects: Sequence[Outgoing]) -> None:
+        self.deciding = self.deciding._replace(woken=woken(decision))
+        self.worker.about |= {id(each): self.deciding for each in effects}
+        if decision.changed or decision.gone:
+            self.applied.append((self.deciding, decision.gone))
+        Draft.add(self, decision, effects)
+
+
 def _watched(
     processor: type[LeadProcessor], worker: Sequencer, durable: Durable
 ) -> type[LeadProcessor]:
     """The processor, telling what it decides about, and when."""
 
-    def note(key: bytes, cause: Message | None) -> None:
+    def note(draft: WatchedDraft, cause: Message | None) -> None:
         record: Any = None if cause is None else CODEC.decode(cause.value or b"")
         watch = worker.watch
-        worker.deciding[key] = Decided(
+        draft.deciding = Decided(
             cause, record, durable.clock.now(), watch.paused, watch.published, durable.count
         )
 
     class Watched(processor):  # type: ignore[valid-type, misc]
-        def event(self, message: Message) -> Work | None:
-            note(message.key or b"", message)
+        def begin(self, partition: int, key: bytes) -> WatchedDraft:
+            row = super().begin(partition, key).row
+            draft = worker.drafts[key] = WatchedDraft(partition, key, row, worker=worker)
+            return draft
+
+        def event(self, draft: WatchedDraft, message: Message) -> None:
+            note(draft, message)
             if message.topic == MESSAGE_EVENTS:
                 worker.look_for_cause(message)
-            work: Work | None = super().event(message)
-            return work
+            super().event(draft, message)
 
-        def _follow(self, partition: int, key: bytes, decision: Decision) -> Work | None:
-            if (since := woken(decision)) is not None:
-                worker.deciding[key] = worker.deciding[key]._replace(woken=since)
-            work: Work | None = super()._follow(partition, key, decision)
-            return work
-
-        def due(self, partition: int, key: bytes) -> Work | None:
-            note(key, None)
-            work: Work | None = super().due(partition, key)
-            return work
+        def due(self, draft: WatchedDraft) -> None:
+            note(draft, None)
+            super().due(draft)
 
     return Watched

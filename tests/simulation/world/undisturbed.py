@@ -108,11 +108,9 @@ async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
     for key, partition, decided, _, _ in outcome.watch.applied:
         clock.time, pauses.scopes = decided.at, decided.paused
         sequences.published = decided.published
-        if decided.cause is None or decided.record is None:
-            work = processor.due(partition, key)
-        else:
+        if decided.record is not None:
             seen.add(decided.record.event_id)
-            work = processor.event(decided.cause)
+        _, work = processor.decide(partition, key, (decided.cause,))
         if work is not None:
             await work
     pauses.scopes, sequences.published = frozenset(), frozenset(outcome.definitions)
@@ -121,7 +119,8 @@ async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
             log = outcome.durable.logs.get(TopicPartition(topic, number), ())
             for message in log:
                 if CODEC.decode(message.value or b"").event_id not in seen:
-                    work = processor.event(replace(message, offset=len(log) + message.offset))
+                    later = replace(message, offset=len(log) + message.offset)
+                    _, work = processor.decide(number, message.key or b"", (later,))
                     if work is not None:
                         await work
     return rows.rows

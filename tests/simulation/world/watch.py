@@ -8,8 +8,7 @@ from typing import NamedTuple
 from leadflow import ids
 from leadflow.kafka.port import Message
 from leadflow.records import Enrolled, LeadRecord, MessageQueued
-from sequencer import rowcodec
-from sequencer.model import Decision, Enrollment
+from sequencer.model import Decision, Enrollment, LeadRow
 
 from .sequences import REACTIVATE
 
@@ -59,11 +58,10 @@ class Watch:
         self.too_soon: list[str] = []  # answers that were handled before what they answer
 
 
-def known(key: bytes, stored: bytes | None) -> set[str]:
+def known(row: LeadRow | None) -> set[str]:
     """The enrollments that a row tells of."""
-    if stored is None:
+    if row is None:
         return set()
-    row = rowcodec.decode(key, stored)
     over = {
         ids.enrollment_id(row.lead_id, line.sequence_id, entry)
         for line in row.finished

@@ -1,27 +1,35 @@
 """The keyed pipeline: many leads at a time, one after the other for each lead.
 
 Events, commands, results and timers of a lead wait for each other in the order in which they
-were read; other leads do not wait. How many are under way is bounded.
+were read; other leads do not wait. What has come of a lead in the meantime may be decided
+together and its row written once (ADR 34). How many records are under way is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass, field
 
 from leadflow.kafka.port import Message
 from sequencer.due import DueIndex
 from sequencer.offsets import Offsets, Reading
-from sequencer.processor import Durable, LeadProcessor
-
-Decide = Callable[[], Durable | None]
+from sequencer.processor import TIMER, Cause, Durable, LeadProcessor
 
 IN_FLIGHT = 1_000
 """Bounds memory and what a crash repeats; a hundred cost a tenth of the rate."""
 FIRING = 100
 """Of what is due, fewer at a time: a burst of it must not keep events waiting."""
 BREATH = 20
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """A lead of which something is under way, or begins in a moment, and what waits behind it."""
+
+    partition: int
+    key: bytes
+    waiting: list[tuple[Cause, Reading | None]] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
 
 
 class Pipeline:
@@ -37,8 +45,7 @@ class Pipeline:
         self._deal = 0
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._firing_room = asyncio.Semaphore(FIRING)
-        self._chains: dict[bytes, asyncio.Task[None]] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._lanes: dict[bytes, _Lane] = {}
         self._ticking: dict[int, asyncio.Task[None]] = {}
 
     async def event(self, message: Message) -> None:
@@ -52,7 +59,7 @@ class Pipeline:
         if deal != self._deal:
             self._room.release()  # read before the partitions were dealt out anew
             return
-        self._begin(message.key or b"", partial(self._processor.event, message), reading)
+        self._begin(message.partition, message.key or b"", message, reading)
 
     def tick(self, message: Message, now_ms: int) -> None:
         """Begin with what is due on the tick's partition. A tick is only a clock: what is due
@@ -69,8 +76,11 @@ class Pipeline:
         self._deal += 1
         for task in self._ticking.values():
             task.cancel()
-        while self._running or self._ticking:
-            await asyncio.wait({*self._running, *self._ticking.values()})
+        while self._lanes or self._ticking:
+            await asyncio.sleep(0)  # what has just been put in begins
+            lanes = {lane.task for lane in self._lanes.values() if lane.task is not None}
+            if under_way := {*lanes, *self._ticking.values()}:
+                await asyncio.wait(under_way)
 
     async def _fire(self, partition: int, now_ms: int) -> None:
         taken = 0
@@ -81,63 +91,62 @@ class Pipeline:
             if key is None:
                 self._firing_room.release()
                 return
-            self._begin(key, partial(self._processor.due, partition, key), None)
+            self._begin(partition, key, TIMER, None)
             taken += 1
             if taken % BREATH == 0:  # leads of which nothing follows leave their room at once
                 await asyncio.sleep(0)
 
-    def _begin(self, key: bytes, decide: Decide, reading: Reading | None) -> None:
-        """Decide at once if nothing of the lead is under way, else after that. The room for
-        one has been taken. No task is made for a record from which nothing follows."""
-        room = self._room_for(reading)
-        before = self._chains.get(key)
-        if before is None:
+    def _begin(self, partition: int, key: bytes, cause: Cause, reading: Reading | None) -> None:
+        """Put it behind what waits of the lead. The room for one has been taken."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(partition, key)
+            # Not at once: what was fetched together is decided together, and written once.
+            asyncio.get_running_loop().call_soon(self._go, lane)
+        lane.waiting.append((cause, reading))
+
+    def _go(self, lane: _Lane) -> None:
+        """Decide what waits. No task is made for records from which nothing follows."""
+        readings, work = self._decide(lane)
+        if work is None:
+            self._ended(lane, readings)
+        else:
+            lane.task = asyncio.create_task(self._finish(lane, work, readings))
+
+    def _decide(self, lane: _Lane) -> tuple[list[Reading | None], Durable | None]:
+        """What waits of the lead, as much of it as may become durable at once, and what is to be
+        awaited then."""
+        taken, work = len(lane.waiting), None
+        if not self.failed.done():
             try:
-                work = None if self.failed.done() else decide()
+                causes = [cause for cause, _ in lane.waiting]
+                taken, work = self._processor.decide(lane.partition, lane.key, causes)
             except Exception as error:
                 self.fail(error)
-                room.release()
-                return
-            if work is None:
-                room.release()
-                self._done(reading)
-                return
-            task = asyncio.create_task(self._finish(key, work, reading))
-        else:
-            task = asyncio.create_task(self._follow(key, before, decide, reading))
-        self._chains[key] = task
-        self._running.add(task)
+        begun, lane.waiting = lane.waiting[:taken], lane.waiting[taken:]
+        return [reading for _, reading in begun], work
 
-    async def _follow(
-        self,
-        key: bytes,
-        before: asyncio.Task[None],
-        decide: Decide,
-        reading: Reading | None,
+    async def _finish(
+        self, lane: _Lane, work: Durable | None, readings: list[Reading | None]
     ) -> None:
-        await before
-        work: Durable | None = None
-        try:
-            if not self.failed.done():
-                work = decide()
-        except Exception as error:
-            self.fail(error)
-        await self._finish(key, work, reading)
+        while True:
+            try:
+                if work is not None:
+                    await work
+            except Exception as error:
+                self.fail(error)
+            if self._ended(lane, readings):
+                return
+            readings, work = self._decide(lane)
 
-    async def _finish(self, key: bytes, work: Durable | None, reading: Reading | None) -> None:
-        try:
-            if work is not None:
-                await work
+    def _ended(self, lane: _Lane, readings: list[Reading | None]) -> bool:
+        """These are done; whether nothing of the lead is left."""
+        for reading in readings:
             self._done(reading)
-        except Exception as error:
-            self.fail(error)
-        finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self._running.discard(task)
-            if self._chains.get(key) is task:
-                del self._chains[key]
             self._room_for(reading).release()
+        if not lane.waiting:
+            del self._lanes[lane.key]
+        return not lane.waiting
 
     def _room_for(self, reading: Reading | None) -> asyncio.Semaphore:
         """Where a record has its room; what is due comes of no record."""
