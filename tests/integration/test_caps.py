@@ -20,6 +20,7 @@ from dispatcher.content import Identity, Writer
 from dispatcher.decide import Decision
 from dispatcher.ledger import Ledger, Settled, arrive
 from dispatcher.model import Entry, State
+from dispatcher.releases import Releases
 from leadflow import database, ids
 from leadflow.records import AutomationPaused, AutomationResumed, ConsentChanged, MessageQueued
 from leadflow.records.base import changed
@@ -146,6 +147,38 @@ async def test_of_two_that_wait_in_doubt_the_earlier_doubt_has_the_place(
     had = await ledger.others({each.message_id: CAP for each in (early, late)})
     assert [had[each.message_id].doubts for each in (early, late)] == [0, 1]
     assert all(each.claimed == 0 for each in had.values())
+
+
+async def test_what_may_be_out_is_asked_about_before_others_of_its_lead_in_whatever_order_they_came(
+    engine: AsyncEngine,
+) -> None:
+    """The first waits for what becomes of the others: they must not stand behind it."""
+    ledger = Ledger(engine, "w")
+    await enter(engine, *(message("acme", "ann", number) for number in range(3)))
+    order = []
+    for _ in range(3):
+        [entry] = await claimed(ledger, "email")
+        order.append(entry.message_id)
+        await become(ledger, [entry], State.HELD, rule="paused", in_doubt=len(order) != 1)
+    # The pause ends. The first is in no doubt, the other two are.
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE ledger SET state = 'queued', ready_at = now()"))
+    again = []
+    for _ in range(3):
+        [entry] = await claimed(ledger, "email")
+        again.append(entry.message_id)
+        assert await claimed(ledger, "email") == []
+        if len(again) == 1:
+            # Put off, it puts off who stands behind it, and nobody else.
+            await become(ledger, [entry], State.QUEUED, in_doubt=True, delay_seconds=60.0)
+            assert await claimed(ledger, "email") == []
+            assert await Releases(engine, WRITER).postponed() == 2
+            async with engine.begin() as connection:
+                await connection.execute(text("UPDATE ledger SET ready_at = now()"))
+            [entry] = await claimed(ledger, "email")
+            assert entry.message_id == again[0]
+        await become(ledger, [entry], State.SENT)
+    assert again == [order[1], order[2], order[0]]
 
 
 async def test_what_left_the_window_does_not_count(engine: AsyncEngine) -> None:

@@ -56,6 +56,19 @@ def test_it_is_enrolled_once_for_each_silence(story: Any, words: Any) -> None:
     assert words.steps_sent(story.until(390 * DAY)) == ["back"]
 
 
+def test_a_reply_of_the_very_instant_of_a_stop_by_hand_begins_a_silence_of_its_own(
+    story: Any, words: Any
+) -> None:
+    story.publish("welcome", words.step("hello", 60))
+    story.when("LeadCreated")
+    welcome = ids.enrollment_id(words.LEAD, "acme.welcome", 1)
+    story.when("EnrollmentStopRequested", 5, enrollment_id=welcome)
+    assert words.steps_sent(story.until(60 * DAY + 5)) == ["back"]
+    # It was written then, and is read only now.
+    story.happens(story.event("ReplyReceived", 5), 61 * DAY)
+    assert words.steps_sent(story.until(62 * DAY)) == ["back"]
+
+
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [

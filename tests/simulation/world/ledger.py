@@ -39,6 +39,11 @@ class Line:
     changed_at: datetime = START
 
 
+def _turn(line: Line) -> tuple[bool, datetime]:
+    """What may be out already comes first, the earliest doubt before the others."""
+    return not line.in_doubt, line.doubt_since if line.in_doubt else START
+
+
 @dataclass
 class Tables:
     """The dispatcher's database: survives every crash."""
@@ -110,12 +115,12 @@ class FakeLedger:
             now = self._durable.clock.now()
             claimed: list[Entry] = []
             first: set[str] = set()
-            for line in self._tables.lines.values():
+            for line in sorted(self._tables.lines.values(), key=_turn):
                 arrival = line.arrival
                 if arrival.channel != channel or line.state not in OPEN:
                     continue
                 if arrival.lead_id in first:
-                    continue  # of one lead only the earliest
+                    continue  # of one lead only the first
                 first.add(arrival.lead_id)
                 if line.ready_at <= now and len(claimed) < limit:
                     claimed.append(self._claim(line, provider, now, lease_seconds))

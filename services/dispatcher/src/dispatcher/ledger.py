@@ -200,8 +200,9 @@ class Ledger:
     ) -> list[Entry]:
         """Claim up to `limit` messages that are due, in the order of their arrival.
 
-        Of one lead and channel only the earliest is given out. A message whose lease is over
-        is claimed anew, in doubt. What is known of their leads is to be looked up.
+        Of one lead and channel only the earliest is given out, what may be out already before all
+        others. A message whose lease is over is claimed anew, in doubt. What is known of their
+        leads is to be looked up.
         """
         async with self._engine.connect() as connection:
             result = await connection.execute(

@@ -100,13 +100,20 @@ def enroll(case: Case, due_at: datetime) -> None:
             continue
         case.row = changed(case.row, dormant_in=(*case.row.dormant_in, sequence.sequence_id))
         cause = Cause(
-            ids.derived_id("Dormant", case.row.lead_id, sequence.sequence_id, at.isoformat()),
+            _silence_id(case.row, sequence.sequence_id, at),
             occurred_at=at,
             recorded_at=max(at, due_at),
         )
         triggers.enroll(case, cause, sequence, by="trigger")
         if case.row.live or since(case.row) != silent:  # or it was stopped: it counts from now
             return
+
+
+def _silence_id(row: LeadRow, sequence_id: str, at: datetime) -> str:
+    """Names a silence of `row` that makes it dormant at `at`. Not by that alone: one that somebody
+    began by hand, and one that the lead itself began by an answer of that instant, are two."""
+    spoke = "" if row.responded_at is None else row.responded_at.isoformat()
+    return ids.derived_id("Dormant", row.lead_id, sequence_id, at.isoformat(), spoke)
 
 
 LONGEST = 36_500
