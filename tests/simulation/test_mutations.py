@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,7 +20,6 @@ from dispatcher.halts import Halted
 from dispatcher.model import NOT_HALTED
 from leadflow.kafka.port import TopicPartition
 from leadflow.records import LeadRecord
-from sequencer import rowcodec
 from sequencer.decide import (
     ahead,
     calendar,
@@ -38,7 +37,7 @@ from sequencer.due import DueIndex
 from sequencer.model import Decision, LeadRow, ReadUpTo, Setting
 from sequencer.offsets import Offsets, Reading
 from sequencer.pipeline import Pipeline
-from sequencer.processor import TIMER, Cause, Draft, Durable, LeadProcessor
+from sequencer.processor import Draft, LeadProcessor
 
 from .world.intake import MemoryStore
 from .world.run import first_seed
@@ -75,17 +74,8 @@ class RowFirst(LeadProcessor):
 class AllAtOnce(LeadProcessor):
     """Writes one row for several decisions that tell of something."""
 
-    def decide(
-        self, partition: int, key: bytes, causes: Sequence[Cause]
-    ) -> tuple[int, Durable | None]:
-        draft = self.begin(partition, key)
-        for cause in causes:
-            if cause is TIMER:
-                self.due(draft)
-            else:
-                self.event(draft, cause)
-        row = draft.decoded() if draft.changed else None
-        return len(causes), self._make_durable(draft, None if row is None else rowcodec.encode(row))
+    def _may_join(self, draft: Draft, decision: Decision) -> bool:
+        return True
 
 
 class EveryEntry(DueIndex):

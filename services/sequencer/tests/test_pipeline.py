@@ -18,6 +18,7 @@ from sequencer.processor import LeadProcessor
 
 CODEC = Codec()
 PLACE = TopicPartition("lead-events", 0)
+COMMANDS = TopicPartition("enrollment-commands", 0)
 TICKS = TopicPartition("sequencer-ticks", 0)
 
 
@@ -62,12 +63,20 @@ class FakeRows:
     def __init__(self, broker: Broker) -> None:
         self.rows: dict[bytes, bytes] = {}
         self.broker = broker
+        self._last_after = ("", 0)
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         return self.rows.get(key)
 
+    def last_row_after(self, topic: str) -> None:
+        """No row is taken any more once a record of that topic was sent."""
+        self._last_after = (topic, len(self.broker.sent))
+
     async def put(self, partition: int, key: bytes, row: bytes) -> None:
         await self.broker.gate.wait()
+        topic, start = self._last_after
+        if any(each.topic == topic for each in self.broker.sent[start:]):
+            raise BrokerError("dead")
         if self.name in self.broker.refuse:
             raise BrokerError("not acknowledged")
         self.rows[key] = row
@@ -86,19 +95,30 @@ class Bench:
         self.broker = Broker()
         self.rows = FakeRows(self.broker)
         self.clock = StillClock(words.at(0))
+        self.setting = story.setting
         self.index = DueIndex()
+        self.pipeline = self.made({PLACE: 0, COMMANDS: 0, TICKS: 7})
+        self.offset = 0
+
+    def made(self, places: dict[TopicPartition, int]) -> Pipeline:
         processor = LeadProcessor(
             codec=CODEC,
             rows=self.rows,
             producer=self.broker,
             dead_letters=DeadLetters("sequencer", self.broker, self.clock),
             due=self.index,
-            setting=story.setting,
+            setting=self.setting,
             clock=self.clock,
         )
-        self.pipeline = Pipeline(processor, self.index)
-        self.pipeline.offsets.start({PLACE: 0, TICKS: 7})
-        self.offset = 0
+        pipeline = Pipeline(processor, self.index)
+        pipeline.offsets.start(places)
+        return pipeline
+
+    def successor(self, places: dict[TopicPartition, int]) -> Pipeline:
+        """Who goes on after a death, with the rows that there are."""
+        self.rows.last_row_after("")
+        self.index = DueIndex()
+        return self.made(places)
 
     async def feed(self, value: bytes, key: bytes, headers: Headers = (("h", b"1"),)) -> None:
         message = Message("lead-events", 0, self.offset, key, value, headers, -1)
@@ -157,15 +177,78 @@ async def test_what_came_of_a_lead_in_the_meantime_is_decided_together_and_writt
     bench.broker.gate.clear()
     await bench.happens(story.event("LeadCreated"))
     await asyncio.sleep(0)
-    await bench.happens(story.event("LeadUpdated", 1, first_name="Ada", revision=2))
-    await bench.happens(story.event("ReplyReceived", 2))
+    for revision in (2, 3, 4):
+        await bench.happens(story.event("LeadUpdated", revision, revision=revision))
     bench.broker.gate.set()
     await bench.pipeline.drain()
     assert bench.broker.log.count("row") == 2
-    assert bench.broker.log[-2:] == ["enrollment-events", "row"]
     (row,) = (rowcodec.decode(key, value) for key, value in bench.rows.rows.items())
-    assert (row.profile_revision, row.live) == (2, ())
-    assert bench.committable() == 3
+    assert row.profile_revision == 4
+    assert bench.committable() == 4
+
+
+async def test_what_is_fetched_together_is_decided_together(bench: Bench, story: Any) -> None:
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("LeadUpdated", 1, revision=2))
+    await bench.pipeline.drain()
+    assert bench.broker.log.count("row") == 1
+    assert bench.committable() == 2
+
+
+async def test_what_is_told_rests_on_what_is_written(bench: Bench, story: Any) -> None:
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("LeadUpdated", 1, revision=2))
+    await bench.happens(story.event("ReplyReceived", 2))
+    await bench.pipeline.drain()
+    assert bench.broker.log[-3:] == ["row", "enrollment-events", "row"]
+    assert bench.broker.log.count("row") == 2
+    assert CODEC.decode(bench.broker.sent[-1].value).TYPE == "EnrollmentStopped"
+
+
+async def test_who_dies_between_effects_and_row_has_told_nothing_that_another_order_would_undo(
+    bench: Bench, story: Any, words: Any
+) -> None:
+    """A consent comes before a command that is older: a successor takes them by their times."""
+    story.publish("asked", words.step("hi"), trigger=("manual", ""))
+    bench.clock.time = words.at(5)
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("ConsentChanged", 1, channel="email", granted=False))
+    await bench.pipeline.drain()
+    told = len(bench.broker.sent)
+    granted = story.event("ConsentChanged", 3, channel="email", granted=True)
+    command = story.event("EnrollRequested", 2, sequence_id="acme.asked")
+    key = words.LEAD.encode()
+    consent = Message(PLACE.topic, 0, 2, key, CODEC.encode(granted), (), -1)
+    enroll = Message(COMMANDS.topic, 0, 0, key, CODEC.encode(command), (), -1)
+
+    bench.rows.last_row_after("messages")
+    for message in (consent, enroll):
+        await bench.pipeline.event(message)
+    await bench.pipeline.drain()
+    assert isinstance(bench.pipeline.failed.exception(), BrokerError)
+    successor = bench.successor({PLACE: 2, COMMANDS: 0})
+    for message in (enroll, consent):
+        await successor.event(message)
+    await successor.drain()
+    types = [CODEC.decode(each.value).TYPE for each in bench.broker.sent[told:]]
+    assert types.count("StepFired") == 2
+    assert "StepSkipped" not in types
+
+
+async def test_a_lane_that_is_cancelled_ends_the_pipeline_and_waits_for_nobody(
+    bench: Bench, story: Any
+) -> None:
+    bench.broker.gate.clear()
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("ReplyReceived", 1))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    (lane,) = bench.pipeline._lanes.values()
+    assert lane.task is not None
+    lane.task.cancel()
+    await asyncio.wait_for(bench.pipeline.drain(), 10)
+    assert bench.pipeline.failed.cancelled()
+    assert bench.committable() is None
 
 
 async def test_of_what_is_decided_together_only_who_makes_a_row_unwritable_is_buried(
@@ -191,8 +274,9 @@ async def test_of_what_is_decided_together_only_who_makes_a_row_unwritable_is_bu
     assert bench.committable() == 3
 
 
-async def test_a_timer_that_came_too_soon_is_kept_when_poison_comes_with_it(
-    bench: Bench, story: Any, words: Any
+@pytest.mark.parametrize("poison", [False, True])
+async def test_a_timer_that_came_too_soon_is_put_back(
+    bench: Bench, story: Any, words: Any, poison: bool
 ) -> None:
     await bench.happens(story.event("LeadCreated"))
     await bench.pipeline.drain()
@@ -200,9 +284,10 @@ async def test_a_timer_that_came_too_soon_is_kept_when_poison_comes_with_it(
     bench.index.put(0, words.LEAD.encode(), now_ms, held=False)
     bench.pipeline.tick(Message("sequencer-ticks", 0, 7, b"0", b"tick", (), -1), now_ms)
     await asyncio.sleep(0)
-    await bench.feed(b"poison", words.LEAD.encode())
+    if poison:
+        await bench.feed(b"poison", words.LEAD.encode())
     await bench.pipeline.drain()
-    assert bench.broker.log[-1] == "sequencer-dlq"
+    assert bench.broker.log[-1] == ("sequencer-dlq" if poison else "row")
     assert bench.broker.log.count("row") == 1
     assert bench.index.due(0, later_ms)
 

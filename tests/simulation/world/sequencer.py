@@ -20,7 +20,7 @@ from sequencer.once import OncePerMessage
 from sequencer.owned import OwnedRows
 from sequencer.pauses import AutomationPauses
 from sequencer.pipeline import Pipeline
-from sequencer.processor import Draft, LeadProcessor
+from sequencer.processor import TIMER, Draft, Item, LeadProcessor
 from sequencer.resuming import Resuming
 from sequencer.sequences import PublishedSequences
 
@@ -319,9 +319,10 @@ class Sequencer:
 
     def failed(self) -> bool:
         """Whether it has to end. Raises what it should not have met."""
-        if not self.pipeline.failed.done():
+        failed = self.pipeline.failed
+        if not failed.done() or failed.cancelled():
             return self.process.failed
-        error = self.pipeline.failed.exception()
+        error = failed.exception()
         if error is not None and not isinstance(error, BrokerError):
             raise error
         return True
@@ -348,7 +349,7 @@ def _watched(
 ) -> type[LeadProcessor]:
     """The processor, telling what it decides about, and when."""
 
-    def note(draft: WatchedDraft, cause: Message | None) -> None:
+    def note(draft: WatchedDraft, cause: Item) -> None:
         record: Any = None if cause is None else CODEC.decode(cause.value or b"")
         watch = worker.watch
         draft.deciding = Decided(
@@ -361,14 +362,11 @@ def _watched(
             draft = worker.drafts[key] = WatchedDraft(partition, key, row, worker=worker)
             return draft
 
-        def event(self, draft: WatchedDraft, message: Message) -> None:
-            note(draft, message)
-            if message.topic == MESSAGE_EVENTS:
-                worker.look_for_cause(message)
-            super().event(draft, message)
-
-        def due(self, draft: WatchedDraft) -> None:
-            note(draft, None)
-            super().due(draft)
+        def _take(self, draft: WatchedDraft, item: Item) -> bool:
+            note(draft, item)
+            if item is not TIMER and item.topic == MESSAGE_EVENTS:
+                worker.look_for_cause(item)
+            taken: bool = super()._take(draft, item)
+            return taken
 
     return Watched

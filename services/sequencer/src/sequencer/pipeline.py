@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from leadflow.kafka.port import Message
 from sequencer.due import DueIndex
 from sequencer.offsets import Offsets, Reading
-from sequencer.processor import TIMER, Cause, Durable, LeadProcessor
+from sequencer.processor import TIMER, Durable, Item, LeadProcessor
 
 IN_FLIGHT = 1_000
 """Bounds memory and what a crash repeats; a hundred cost a tenth of the rate."""
@@ -28,7 +28,7 @@ class _Lane:
 
     partition: int
     key: bytes
-    waiting: list[tuple[Cause, Reading | None]] = field(default_factory=list)
+    waiting: list[tuple[Item, Reading | None]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
 
@@ -93,34 +93,35 @@ class Pipeline:
                 return
             self._begin(partition, key, TIMER, None)
             taken += 1
-            if taken % BREATH == 0:  # leads of which nothing follows leave their room at once
+            if taken % BREATH == 0:  # leads of which nothing follows leave their room meanwhile
                 await asyncio.sleep(0)
 
-    def _begin(self, partition: int, key: bytes, cause: Cause, reading: Reading | None) -> None:
+    def _begin(self, partition: int, key: bytes, item: Item, reading: Reading | None) -> None:
         """Put it behind what waits of the lead. The room for one has been taken."""
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(partition, key)
-            # Not at once: what was fetched together is decided together, and written once.
+            # At the loop's next turn: what was fetched together is decided together.
             asyncio.get_running_loop().call_soon(self._go, lane)
-        lane.waiting.append((cause, reading))
+        lane.waiting.append((item, reading))
 
     def _go(self, lane: _Lane) -> None:
         """Decide what waits. No task is made for records from which nothing follows."""
         readings, work = self._decide(lane)
-        if work is None:
-            self._ended(lane, readings)
-        else:
+        if work is not None or lane.waiting:
             lane.task = asyncio.create_task(self._finish(lane, work, readings))
+        else:
+            self._end(readings)
+            del self._lanes[lane.key]
 
     def _decide(self, lane: _Lane) -> tuple[list[Reading | None], Durable | None]:
-        """What waits of the lead, as much of it as may become durable at once, and what is to be
-        awaited then."""
+        """What waits of the lead, as much of it as may share a write, and what is to be awaited
+        then."""
         taken, work = len(lane.waiting), None
         if not self.failed.done():
             try:
-                causes = [cause for cause, _ in lane.waiting]
-                taken, work = self._processor.decide(lane.partition, lane.key, causes)
+                items = [item for item, _ in lane.waiting]
+                taken, work = self._processor.decide(lane.partition, lane.key, items)
             except Exception as error:
                 self.fail(error)
         begun, lane.waiting = lane.waiting[:taken], lane.waiting[taken:]
@@ -133,20 +134,20 @@ class Pipeline:
             try:
                 if work is not None:
                     await work
+            except asyncio.CancelledError:
+                self.failed.cancel()
             except Exception as error:
                 self.fail(error)
-            if self._ended(lane, readings):
+            self._end(readings)
+            if not lane.waiting:
+                del self._lanes[lane.key]
                 return
             readings, work = self._decide(lane)
 
-    def _ended(self, lane: _Lane, readings: list[Reading | None]) -> bool:
-        """These are done; whether nothing of the lead is left."""
+    def _end(self, readings: list[Reading | None]) -> None:
         for reading in readings:
             self._done(reading)
             self._room_for(reading).release()
-        if not lane.waiting:
-            del self._lanes[lane.key]
-        return not lane.waiting
 
     def _room_for(self, reading: Reading | None) -> asyncio.Semaphore:
         """Where a record has its room; what is due comes of no record."""

@@ -1,4 +1,4 @@
-"""One event of one lead, from bytes to durable effects.
+"""What waits of one lead, from bytes to durable effects.
 
 The order is the guarantee (design.md, "Guarantees"): effects, then state, then the offset.
 Whoever dies in between leaves a successor to repeat the effects with the same ids.
@@ -32,8 +32,8 @@ RECENT_ROWS = 5_000
 
 Durable = Coroutine[Any, Any, None]
 """To be awaited: ends when what was decided is durable."""
-Cause = Message | None
-"""What is decided on: a record, or (`TIMER`) that the lead's time has come."""
+Item = Message | None
+"""What waits of a lead: a record, or (`TIMER`) that its time has come."""
 TIMER = None
 
 
@@ -57,7 +57,7 @@ class Rows(Protocol):
 
 @dataclass(slots=True)
 class Draft:
-    """What is decided for one lead, one cause after the other, and becomes durable together.
+    """What is decided for one lead, one item after the other, and becomes durable together.
 
     `row` is None where there is none, or none any more; bytes as long as nobody needed it.
     """
@@ -68,7 +68,8 @@ class Draft:
     effects: list[Outgoing] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     changed: bool = False
-    looked_at: bool = False
+    timed: bool = False
+    """Its timer was asked, so its time has to go into the index again."""
 
     def decoded(self) -> LeadRow | None:
         if isinstance(self.row, bytes):
@@ -76,7 +77,7 @@ class Draft:
         return self.row
 
     def add(self, decision: Decision, effects: Sequence[Outgoing]) -> None:
-        """What follows from one more decision."""
+        """What follows from one more decision; `effects` are its effects, encoded."""
         self.effects.extend(effects)
         if decision.gone:
             self.row, self.changed = None, True
@@ -85,8 +86,8 @@ class Draft:
 
 
 class LeadProcessor:
-    """Decides, and makes the decision durable. For one lead the next may only be decided when
-    the one before is durable; other leads need not wait.
+    """Decides, and makes durable what was decided. For one lead no more may be decided until
+    that is done; other leads need not wait.
 
     What cannot be processed goes to the dead-letter topic. Every error that it raises is one
     after which the process has to end: going on would skip a record.
@@ -114,30 +115,25 @@ class LeadProcessor:
         self._recent: dict[bytes, LeadRow] = {}
 
     def decide(
-        self, partition: int, key: bytes, causes: Sequence[Cause]
+        self, partition: int, key: bytes, items: Sequence[Item]
     ) -> tuple[int, Durable | None]:
         """Decide on what waits of a lead, one after the other, each upon the row that the one
-        before it left; as far as to the first from which effects follow (ADR 34). Returns how
-        many that are, and what is to be awaited: it ends when everything that follows is durable,
-        by one write of the row. None if nothing follows."""
+        before it left, as much as may share a write of the row (ADR 34). Returns how many items
+        that are, and what is to be awaited: it ends when everything that follows from them is
+        durable. None if nothing follows."""
         draft = self.begin(partition, key)
         taken = 0
-        while taken < len(causes) and not draft.effects:
-            cause = causes[taken]
+        while taken < len(items) and self._take(draft, items[taken]):
             taken += 1
-            if cause is TIMER:
-                self.due(draft)
-            else:
-                self.event(draft, cause)
         try:
             # Encoded before anything is sent: a row that cannot be written has no effects.
             row = draft.decoded() if draft.changed else None
             encoded = None if row is None else rowcodec.encode(row)
         except Exception as error:
             if taken > 1:
-                return taken, self._one_by_one(partition, key, causes[:taken])
+                return taken, self._one_by_one(partition, key, items[:taken])
             draft, encoded = self.begin(partition, key), None
-            self._refuse(draft, causes[0], error)
+            self._refuse(draft, items[0], error)
         if draft.changed or draft.effects or draft.letters:
             return taken, self._make_durable(draft, encoded)
         self._note_due(draft)
@@ -147,34 +143,41 @@ class LeadProcessor:
         """Nothing decided yet, upon the row as it is."""
         return Draft(partition, key, self._recent.get(key) or self._rows.get(partition, key))
 
-    def event(self, draft: Draft, message: Message) -> None:
-        """Decide on one record."""
-        if not is_for(message, LOOP):
-            return
+    def _take(self, draft: Draft, item: Item) -> bool:
+        """Decide on one more; False if that has to wait until the others are durable."""
         try:
-            event = self._codec.decode(message.value)
-            if not isinstance(event, LeadRecord):
-                raise RecordRefused("not_about_a_lead", f"a {event.TYPE} in {message.topic}")
-            if event.lead_id.encode() != draft.key:
-                raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
-            at = ReadUpTo(message.topic, message.offset, message.timestamp_ms)
-            decision = decide(draft.decoded(), event, self._clock.now(), self._setting, at)
+            decision = self._fire(draft) if item is TIMER else self._handle(draft, item)
+            if decision is None:
+                return True
+            if not self._may_join(draft, decision):
+                return False
             draft.add(decision, self._encode(draft.key, decision.effects))
+            draft.timed = draft.timed or item is TIMER
         except Exception as error:
-            self._refuse(draft, message, error)
+            self._refuse(draft, item, error)
+        return True
 
-    def due(self, draft: Draft) -> None:
-        """Fire what is due for the lead, in the same way."""
-        try:
-            row = draft.decoded()
-            if row is None:
-                return
-            decision = fire(row, self._clock.now(), self._setting)
-            draft.add(decision, self._encode(draft.key, decision.effects))
-            # It was taken out of the index; if not due after all, it has to go back.
-            draft.looked_at = True
-        except Exception as error:
-            self._refuse(draft, TIMER, error)
+    def _may_join(self, draft: Draft, decision: Decision) -> bool:
+        """What is told rests on what is written: after a crash the rest may be decided anew, and
+        otherwise."""
+        return not (decision.effects and draft.changed)
+
+    def _handle(self, draft: Draft, message: Message) -> Decision | None:
+        """What follows from a record; None if it is not for us."""
+        if not is_for(message, LOOP):
+            return None
+        event = self._codec.decode(message.value)
+        if not isinstance(event, LeadRecord):
+            raise RecordRefused("not_about_a_lead", f"a {event.TYPE} in {message.topic}")
+        if event.lead_id.encode() != draft.key:
+            raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
+        at = ReadUpTo(message.topic, message.offset, message.timestamp_ms)
+        return decide(draft.decoded(), event, self._clock.now(), self._setting, at)
+
+    def _fire(self, draft: Draft) -> Decision | None:
+        """What is due for the lead; None if it is gone."""
+        row = draft.decoded()
+        return None if row is None else fire(row, self._clock.now(), self._setting)
 
     def forget(self) -> None:
         """Partitions are being dealt out anew: what is remembered may be somebody else's."""
@@ -192,10 +195,10 @@ class LeadProcessor:
             for effect in effects
         ]
 
-    async def _one_by_one(self, partition: int, key: bytes, causes: Sequence[Cause]) -> None:
+    async def _one_by_one(self, partition: int, key: bytes, items: Sequence[Item]) -> None:
         """Together they make a row that cannot be written: only who makes it so is refused."""
-        for cause in causes:
-            _, work = self.decide(partition, key, (cause,))
+        for item in items:
+            _, work = self.decide(partition, key, (item,))
             if work is not None:
                 await work
 
@@ -221,7 +224,7 @@ class LeadProcessor:
             del self._recent[next(iter(self._recent))]
 
     def _note_due(self, draft: Draft) -> None:
-        if not (draft.changed or draft.looked_at):
+        if not (draft.changed or draft.timed):
             return
         row = draft.decoded()
         if row is None:
@@ -234,13 +237,13 @@ class LeadProcessor:
             due_ms = min(due_ms or rowcodec.to_ms(since), rowcodec.to_ms(since))
         self._due.put(draft.partition, draft.key, due_ms, held=row.is_held())
 
-    def _refuse(self, draft: Draft, cause: Cause, error: Exception) -> None:
+    def _refuse(self, draft: Draft, item: Item, error: Exception) -> None:
         if is_retryable(error):
             raise error
-        if cause is TIMER:
+        if item is TIMER:
             # The lead stays as it is until its next event; its row is kept for inspection.
             row_bytes = self._rows.get(draft.partition, draft.key)
-            cause = Message(self._rows.name, draft.partition, -1, draft.key, row_bytes, (), -1)
+            item = Message(self._rows.name, draft.partition, -1, draft.key, row_bytes, (), -1)
         if not isinstance(error, LeadflowError):
-            log.error("record failed", topic=cause.topic, exc_info=error)
-        draft.letters.append(DeadLetter(cause, error))
+            log.error("record failed", topic=item.topic, exc_info=error)
+        draft.letters.append(DeadLetter(item, error))
