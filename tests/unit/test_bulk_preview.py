@@ -26,14 +26,14 @@ from sequencer.sequences import PublishedSequences
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 CODEC = Codec()
-BASE: dict[str, Any] = {"tenant_id": "acme", "source": "web", "lead_id": "lead", "owner": None}
+BASE: dict[str, Any] = {"tenant_id": "acme", "source": "web", "lead_id": "lead", "owner": "dana"}
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from("abcde"),
         st.integers(0, 60),
         st.sampled_from(("enrollment", "previous")),
-        st.sampled_from(("email", "email", "wait")),
+        st.sampled_from(("email", "email", "wait", "task", "task")),
     ),
     min_size=2,
     max_size=5,
@@ -73,10 +73,21 @@ def version(number: int, steps: list[tuple[str, int, str, str]]) -> SequencePubl
                 template_name=name,
                 subject=name,
                 body=name,
+                blocks=channel == "task",
             )
             for name, minutes, delay_from, channel in steps
         ),
     )
+
+
+TOLD = (
+    "StepScheduled",
+    "StepFired",
+    "StepSkipped",
+    "EnrollmentMigrated",
+    "EnrollmentPaused",
+    "EnrollmentResumed",
+)
 
 
 class Story:
@@ -103,11 +114,7 @@ class Story:
     def _take(self, decision: Any) -> None:
         self.row = decision.row
         self.told = list(decision.effects)
-        kept = [
-            line(each, "enrollment-events")
-            for each in decision.effects
-            if each.TYPE in ("StepScheduled", "StepFired", "StepSkipped", "EnrollmentMigrated")
-        ]
+        kept = [line(each, "enrollment-events") for each in decision.effects if each.TYPE in TOLD]
         # As the query orders them.
         self.lines += sorted(
             kept, key=lambda each: (each["recorded_at"], each["type"] != "EnrollmentMigrated")
@@ -154,11 +161,13 @@ def test_the_preview_of_a_migration_is_what_the_sequencer_does(
         [live] = story.row.live
         standing = moving.standing(story.lines, 1, published)
         assert (standing.version, standing.index) == (live.version, live.step_index)
+        assert standing.waits_for == live.waits_for
         passage = Passage(
             enrollment_id=live.enrollment_id,
             sequence_id="acme.one",
             version=live.version,
-            status="active",
+            status="paused" if live.waits_for else "active",
+            held_by="task_open" if live.waits_for else "",
             enrolled_at=live.enrolled_at,
             next_due_at=live.due_at,
         )
@@ -182,9 +191,19 @@ def test_the_preview_of_a_migration_is_what_the_sequencer_does(
             if isinstance(each, records.StepSkipped) and each.rule == "left_behind"
         ]
         assert plan["left_behind"] == skipped
+        assert story.row is not None
+        # A task that goes out at once may hold it anew.
+        after = {each.waits_for for each in story.row.live}
+        held = live.waits_for != "" and live.waits_for in after
+        assert (plan["waits_for"] or plan["task_gone"] or "") == live.waits_for
+        assert (plan["waits_for"] is not None) == held
+        if plan["next_step"] is not None:
+            assert plan["paused"] == held
+        if held:
+            assert plan["about"] is None
+            continue
         scheduled = [each for each in story.told if isinstance(each, records.StepScheduled)]
         if scheduled:
             assert plan["about"] == scheduled[0].due_at.isoformat()
         elif plan["next_step"] is not None:
-            assert story.row is not None
             assert plan["about"] == story.row.live[0].due_at.isoformat()

@@ -116,8 +116,37 @@ def test_a_step_that_holds_the_next_until_a_task_is_done_is_behind_it(
     assert moving.standing(told, 1, {1: version(1, "a", "b")}).index == 1
 
 
+def task(t0: datetime, kind: str, rule: str, step: str) -> dict[str, Any]:
+    data = {"sequence_version": 1, "rule": rule, "inputs": {"step": step}}
+    return {"type": kind, "data": data, "recorded_at": t0}
+
+
+def test_it_waits_for_a_task_until_that_is_done_or_gone(version: Version, t0: datetime) -> None:
+    versions = {1: version(1, "a", "b", "c")}
+    begun = [*lines(t0, ("StepFired", 1, 0)), task(t0, "EnrollmentPaused", "task_open", "a")]
+    assert moving.standing(begun, 1, versions).waits_for == "a"
+    by_hand = [*begun, task(t0, "EnrollmentPaused", "manual", "")]
+    assert moving.standing(by_hand, 1, versions).waits_for == "a"
+    resumed = [*by_hand, task(t0, "EnrollmentResumed", "manual", "")]
+    assert moving.standing(resumed, 1, versions).waits_for == "a"
+    for rule in ("task_done", "task_gone"):
+        over = task(t0, "EnrollmentResumed", rule, "a")
+        assert moving.standing([*begun, over], 1, versions).waits_for == ""
+        # The next task may be open at the same moment, and is then told of in any order.
+        following = task(t0, "EnrollmentPaused", "task_open", "b")
+        assert moving.standing([*begun, over, following], 1, versions).waits_for == "b"
+        assert moving.standing([*begun, following, over], 1, versions).waits_for == "b"
+
+
 def expected(
-    version: Version, t0: datetime, new: SequencePublished, *, at: int = 1, **run: Any
+    version: Version,
+    t0: datetime,
+    new: SequencePublished,
+    *,
+    at: int = 1,
+    waits_for: str = "",
+    paused: tuple[str, ...] = (),
+    **run: Any,
 ) -> Outlook:
     old = version(1, "a", ("b", 60), "c")
     passage = Passage(
@@ -131,10 +160,10 @@ def expected(
             **run,
         }
     )
-    standing = moving.Standing(version=1, index=at)
+    standing = moving.Standing(version=1, index=at, waits_for=waits_for)
     now = t0 + timedelta(minutes=30)
     lead = Candidate(lead_id="l", status="active")
-    return moving.outlook(lead, passage, standing, new, {1: old, 2: new}, "", now)
+    return moving.outlook(lead, passage, standing, new, {1: old, 2: new}, "", now, paused)
 
 
 def test_a_step_that_did_not_change_keeps_its_time(version: Version, t0: datetime) -> None:
@@ -142,6 +171,52 @@ def test_a_step_that_did_not_change_keeps_its_time(version: Version, t0: datetim
     assert plan["time"] == "kept"
     assert plan["about"] == (t0 + timedelta(minutes=77)).isoformat()
     assert plan["removed"] is False
+
+
+def after_each_other(made: SequencePublished) -> SequencePublished:
+    steps = tuple(replace(each, delay_from="previous") for each in made.steps)
+    return replace(made, steps=steps)
+
+
+OPEN: dict[str, Any] = {"status": "paused", "held_by": "task_open", "waits_for": "a"}
+
+
+def test_who_waits_for_a_task_that_is_gone_goes_on_from_now(version: Version, t0: datetime) -> None:
+    now, past = t0 + timedelta(minutes=30), t0 - timedelta(minutes=5)
+    new = after_each_other(version(2, "new", ("b", 60)))
+    plan = expected(version, t0, new, next_due_at=past, **OPEN).plan
+    assert (plan["paused"], plan["time"], plan["next_step"]) == (False, "new", "b")
+    assert plan["about"] == (now + timedelta(minutes=60)).isoformat()
+    assert (plan["task_gone"], plan["waits_for"]) == ("a", None)
+    plan = expected(version, t0, version(2, "new", "c"), at=2, next_due_at=past, **OPEN).plan
+    assert (plan["paused"], plan["time"], plan["about"]) == (False, "new", now.isoformat())
+
+
+def test_a_task_that_lets_nobody_wait_any_more_is_gone_too(version: Version, t0: datetime) -> None:
+    plan = expected(version, t0, version(2, "a", ("b", 60)), **OPEN).plan
+    assert (plan["paused"], plan["task_gone"]) == (False, "a")
+
+
+def test_a_task_that_still_holds_the_next_step_has_no_time_yet(
+    version: Version, t0: datetime
+) -> None:
+    new = version(2, "a", ("b", 60))
+    new = replace(new, steps=(replace(new.steps[0], blocks=True), *new.steps[1:]))
+    plan = expected(version, t0, new, **OPEN).plan
+    assert (plan["paused"], plan["waits_for"], plan["task_gone"]) == (True, "a", None)
+    assert (plan["next_step"], plan["about"], plan["time"]) == ("b", None, "new")
+
+
+def test_what_else_holds_a_lead_holds_it_without_the_task(version: Version, t0: datetime) -> None:
+    new = after_each_other(version(2, "new", ("b", 60)))
+    by_hand = expected(version, t0, new, **{**OPEN, "held_by": "manual"}).plan
+    assert (by_hand["paused"], by_hand["task_gone"]) == (True, "a")
+    assert by_hand["about"] == (t0 + timedelta(minutes=90)).isoformat()
+    channel = f"channel:{new.tenant_id}:{new.steps[0].channel}"
+    assert expected(version, t0, new, paused=(channel,), **OPEN).plan["paused"] is True
+    assert expected(version, t0, new, paused=("tenant:nobody",), **OPEN).plan["paused"] is False
+    stopped = replace(new, status="paused")
+    assert expected(version, t0, stopped, **OPEN).plan["paused"] is True
 
 
 def test_another_delay_counts_from_the_enrollment_and_never_from_the_past(

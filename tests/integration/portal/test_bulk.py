@@ -357,6 +357,43 @@ def test_enrolled_leads_move_to_another_version_as_the_preview_said(
     assert finished(ops, back["id"], wait_until)["counts"]["done"] == 3
 
 
+def test_who_waits_for_a_task_that_is_gone_goes_on_as_the_preview_said(
+    story: Any, ops: httpx.Client, wait_until: Wait, arrive: Arrive
+) -> None:
+    task = step("two", 0, channel="task", blocks=True)
+    three = step("three", 60, delay_from="previous")
+    sequence = a_sequence(ops, "Tasks", step("one", 0), task, three)
+    who = leads(story, "tasks", 4)
+    arrive(4)
+    begun = bulk(ops, sequence, action="enroll", filter={"q": "tasks-", "stage": "new"})
+    assert finished(ops, begun["id"], wait_until)["counts"]["done"] == 4
+
+    def shown() -> dict[str, Any]:
+        found = ops.get(f"/sequences/{sequence}/enrollments?limit=200").json()["items"]
+        return {each["lead_id"]: each for each in found}
+
+    wait_until(lambda: [e["held_by"] for e in shown().values()] == ["task_open"] * 4, "the task")
+    held = bulk(ops, sequence, action="pause", lead_ids=who[:1])
+    assert finished(ops, held["id"], wait_until)["counts"]["done"] == 1
+    assert ops.delete(f"/sequences/{sequence}/steps/two").json()["version"] == 2
+
+    preview = bulk(ops, sequence, action="migrate", to_version=2, dry_run=True)
+    plans = {each["lead_id"]: each["expected"]["plan"] for each in items(ops, preview["id"])}
+    assert [plans[each]["paused"] for each in who] == [True, False, False, False]
+    assert {each["task_gone"] for each in plans.values()} == {"two"}
+    assert {each["next_step"] for each in plans.values()} == {"three"}
+    assert ops.post(f"/bulk/{preview['id']}/start").status_code == 202
+    assert finished(ops, preview["id"], wait_until)["counts"]["done"] == 4
+    wait_until(
+        lambda: [shown()[each]["status"] for each in who] == ["paused", *["active"] * 3],
+        "the leads that go on",
+    )
+    for lead_id in who[1:]:
+        about = datetime.fromisoformat(plans[lead_id]["about"])
+        at = datetime.fromisoformat(shown()[lead_id]["next_due_at"])
+        assert timedelta(0) <= at - about < timedelta(minutes=1)
+
+
 def test_a_cancelled_job_sends_nothing_more_and_says_how_much_it_sent(
     portal: Any, story: Any, ops: httpx.Client, wait_until: Wait, arrive: Arrive
 ) -> None:

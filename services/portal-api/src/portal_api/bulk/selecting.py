@@ -43,7 +43,8 @@ _TOLD = """
 SELECT type, data, recorded_at FROM timeline
 WHERE lead_id = ANY(CAST(:leads AS text[])) AND topic = 'enrollment-events'
   AND data->>'sequence_id' = :sequence
-  AND type IN ('Enrolled', 'StepScheduled', 'StepFired', 'StepSkipped', 'EnrollmentMigrated')
+  AND type IN ('Enrolled', 'StepScheduled', 'StepFired', 'StepSkipped', 'EnrollmentMigrated',
+               'EnrollmentPaused', 'EnrollmentResumed')
 ORDER BY recorded_at, type <> 'EnrollmentMigrated'
 """
 
@@ -86,7 +87,8 @@ async def items(
                 outlook = enrolling.outlook(lead, sequence, paused, now)
             elif job.action == MIGRATE:
                 at = None if run is None else _standing(told, run, versions)
-                outlook = moving.outlook(lead, run, at, sequence, versions, tenant.timezone, now)
+                zone = tenant.timezone
+                outlook = moving.outlook(lead, run, at, sequence, versions, zone, now, paused)
             else:
                 outlook = asking.outlook(job.action, run)
             made.append(_item(job, position, lead, run, outlook, now))

@@ -6,17 +6,21 @@
 
 Steps behind it, in this version or in those before, are passed over. Steps before that place which
 the lead never had are left behind for good.
+
+A task that it waits for, and that the new version has no more or lets nobody wait for, is waited
+for no longer: its next step counts its delay from the migration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from leadflow.records import SequencePublished, SequenceStep
+from portal_api.bulk.decide.enrolling import holding
 from portal_api.bulk.model import Candidate, Outlook, Passage
 
 SAME_STEP = "same_step"
@@ -24,6 +28,8 @@ NEXT_LEFT = "next_step_left"
 AFTER_LAST_BEHIND = "after_last_step_behind"
 NOTHING_LEFT = "nothing_left"
 LEFT_BEHIND = "left_behind"
+TASK_OPEN = "task_open"
+TASK_OVER = ("task_done", "task_gone")
 TIMING = (
     "step_id",
     "channel",
@@ -42,12 +48,13 @@ Versions = Mapping[int, SequencePublished]
 class Standing:
     """Where an enrollment stands: the index of its next step in `version`, and the ids of the
     steps that are behind it since before it was migrated there. `stepped_at` is when the step
-    above was done, None if none was."""
+    above was done, None if none was; `waits_for` the step whose task has to be done first."""
 
     version: int
     index: int
     passed: frozenset[str] = frozenset()
     stepped_at: datetime | None = None
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +76,19 @@ def standing(told: Iterable[Mapping[str, Any]], begun_in: int, versions: Version
     version, index = begun_in, 0
     passed: frozenset[str] = frozenset()
     stepped_at: datetime | None = None
+    tasks: list[str] = []
+    over: set[str] = set()
     planned = True  # whether the next step is; the first is from the enrollment on
     for each in told:
         data = each["data"]
-        if "resend_of" in (data.get("inputs") or {}):
+        inputs = data.get("inputs") or {}
+        if "resend_of" in inputs:
             continue  # a resend was refused: nobody moved
-        if each["type"] == "EnrollmentMigrated":
+        if each["type"] == "EnrollmentPaused" and data.get("rule") == TASK_OPEN:
+            tasks.append(inputs.get("step", ""))
+        elif each["type"] == "EnrollmentResumed" and data.get("rule") in TASK_OVER:
+            over.add(inputs.get("step", ""))
+        elif each["type"] == "EnrollmentMigrated":
             left = versions.get(version)
             passed |= {step.step_id for step in left.steps[:index]} if left else set()
             version = data["sequence_version"]
@@ -86,7 +100,13 @@ def standing(told: Iterable[Mapping[str, Any]], begun_in: int, versions: Version
         elif data["sequence_version"] == version and each["type"] in ("StepFired", "StepSkipped"):
             index = max(index, data["step_index"] + 1)
             planned = data.get("rule") == LEFT_BEHIND and planned
-    return Standing(version=version, index=index, passed=passed, stepped_at=stepped_at)
+    return Standing(
+        version=version,
+        index=index,
+        passed=passed,
+        stepped_at=stepped_at,
+        waits_for=next((each for each in tasks if each not in over), ""),
+    )
 
 
 def _index_of(sequence: SequencePublished | None, step_id: str | None) -> int:
@@ -121,8 +141,13 @@ def outlook(
     versions: Versions,
     tenant_zone: str,
     now: datetime,
+    paused: Collection[str] = (),
 ) -> Outlook:
-    """What to expect of a migration of this lead's enrollment to `new`."""
+    """What to expect of a migration of this lead's enrollment to `new`; `paused` are the scopes
+    that are.
+
+    Of a plan, `waits_for` is the step whose task goes on holding it, so that nobody knows a time;
+    `task_gone` the one whose task is waited for no longer."""
     if run is None or at is None:
         return Outlook(refused="not_enrolled", asked=False)
     if run.version == new.version:
@@ -132,14 +157,17 @@ def outlook(
         return Outlook(refused="unknown_version", inputs={"version": str(at.version)})
     stands_on = old.steps[at.index] if at.index < len(old.steps) else None
     goes_to = destination(old, new, at)
+    blocks = any(each.step_id == at.waits_for and each.blocks for each in new.steps)
+    waits_for, task_gone = (at.waits_for, "") if blocks else ("", at.waits_for)
     kept = (
-        goes_to.step is not None
+        not at.waits_for
+        and goes_to.step is not None
         and stands_on is not None
         and (old.window, *_timing(stands_on)) == (new.window, *_timing(goes_to.step))
     )
     due = run.next_due_at if kept else None
-    if goes_to.step is not None and due is None:
-        above = at.stepped_at or run.enrolled_at
+    if goes_to.step is not None and due is None and not waits_for:
+        above = now if task_gone else at.stepped_at or run.enrolled_at
         zone = lead.timezone or tenant_zone
         due = earliest(goes_to.step, run.enrolled_at, above, now, zone)
     return Outlook(
@@ -154,9 +182,24 @@ def outlook(
             "left_behind": list(goes_to.left_behind),
             "about": None if due is None else due.isoformat(),
             "time": "kept" if kept else "new",
-            "paused": run.status == "paused",
+            "paused": _stays_held(run, new, goes_to.step, paused)
+            if task_gone
+            else run.status == "paused",
+            "waits_for": waits_for or None,
+            "task_gone": task_gone or None,
         }
     )
+
+
+def _stays_held(
+    run: Passage, new: SequencePublished, step: SequenceStep | None, paused: Collection[str]
+) -> bool:
+    """Whether anything holds an enrollment once its task does no longer."""
+    if run.status == "paused" and run.held_by not in (TASK_OPEN, None):
+        return True
+    if step is None:
+        return False
+    return new.status == "paused" or holding(paused, new, step.channel) is not None
 
 
 def _timing(step: SequenceStep) -> tuple[object, ...]:

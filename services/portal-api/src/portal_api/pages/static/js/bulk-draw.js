@@ -42,8 +42,11 @@ function plan(now) {
   if (!now.rule) return now.skipped ? `first step skipped: ${words(now.skipped)}` : now.held_by ? "first step waits: paused" : `starts with ${words(now.next_step)}`;
   const from = now.stands_on ? `${words(now.stands_on)}${now.removed ? " (removed)" : ""}` : "the end";
   const without = now.left_behind?.length ? `; will not get ${now.left_behind.map(words).join(", ")}` : "";
-  if (!now.next_step) return `${from} → completed${without}`;
-  return `${from} → ${words(now.next_step)}, ${now.paused ? "paused; then " : ""}about ${soon(now.about)}${now.time === "kept" ? ", as before" : ""}${without}`;
+  const gone = now.task_gone ? `; ${words(now.task_gone)} is waited for no longer` : "";
+  const open = now.waits_for ? `once ${words(now.waits_for)} is done` : "";
+  if (!now.next_step) return `${from} → completed${open && ` ${open}`}${gone}${without}`;
+  const at = open || `${now.paused ? "paused; then " : ""}about ${soon(now.about)}${now.time === "kept" ? ", as before" : ""}`;
+  return `${from} → ${words(now.next_step)}, ${at}${gone}${without}`;
 }
 
 export function list(title, count, items, told) {
