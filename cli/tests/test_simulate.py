@@ -22,6 +22,7 @@ from leadflow.codec import Codec
 from leadflow.records import LeadCreated, ReplyReceived, SequencePublished
 from leadflow.tenants import Tenant
 from leadflow_cli import given_leads, trial
+from leadflow_cli.commands import simulate
 from leadflow_cli.commands.simulate import _live as live_all
 from leadflow_cli.errors import CliError
 from leadflow_cli.main import app
@@ -280,6 +281,27 @@ def test_two_runs_of_the_command_share_one_hash(tmp_path: Path, monkeypatch: Any
         assert ended.exit_code == 0, ended.output
         hashes.add(json.loads(ended.stdout)["hash"])
     assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_a_control_that_cannot_be_read_is_told_beside_the_data(
+    form: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    def running() -> tuple[None, AutomationPauses]:
+        pauses = AutomationPauses(Codec())
+        pauses.apply(b"everything", b"no record")
+        return None, pauses
+
+    monkeypatch.setattr(simulate, "running", running)
+    file = tmp_path / "leads.jsonl"
+    file.write_bytes(raw(1))
+    ended = run(monkeypatch, tmp_path, "--leads", str(file), "--from", "2026-11-20", form)
+    assert ended.exit_code == 0, ended.output
+    assert "automation control not readable: paused" in ended.stderr
+    if form == "--json":
+        assert json.loads(ended.stdout)["sequence"] == "first-touch"
+    else:
+        assert ended.stdout.startswith("at,local,what,")
 
 
 def test_where_the_leads_come_from_has_to_be_said() -> None:

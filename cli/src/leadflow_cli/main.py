@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from leadflow import logs
 from leadflow.errors import LeadflowError
 from leadflow_cli.commands.bench import bench
 from leadflow_cli.commands.crm import crm
@@ -28,9 +29,11 @@ from leadflow_cli.errors import CliError
 
 
 class Commands(TyperGroup):
-    """Ends a command that raised one of our errors with its sentence and exit code 1."""
+    """Ends a command that raised one of our errors with its sentence and exit code 1. Logs go to
+    stderr, whatever the command."""
 
     def invoke(self, ctx: Any) -> Any:
+        logs.configure_command()
         try:
             return super().invoke(ctx)
         except (CliError, LeadflowError) as error:

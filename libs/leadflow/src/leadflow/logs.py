@@ -110,3 +110,22 @@ def configure(service: str, level: str = "info") -> None:
     root.handlers[:] = [handler]
     # Libraries say at warning what an operator can act on; below that they are chatter.
     root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def configure_command() -> None:
+    """Send our logs to stderr, as lines for people: what a command prints on stdout is data.
+
+    stderr is looked up for each line, so that nothing holds one that was replaced or closed.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            describe_error,
+            redact,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
