@@ -119,6 +119,7 @@ class System:
                 "bootstrap.servers": stack.kafka_bootstrap,
                 "acks": "all",
                 "partitioner": "murmur2_random",
+                "message.max.bytes": 2_000_000,  # that the broker decides
                 "log_level": 3,
             }
         )

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from leadflow import ids
+from leadflow.kafka.admin import ensure_topics
 from leadflow.records import MessageHeld, MessageSent
 
 pytestmark = pytest.mark.integration
@@ -74,6 +83,57 @@ def test_a_raw_record_that_cannot_be_read_goes_to_intakes_dead_letters(
     assert letter.headers["dlq-topic"] == b"raw-events"
     assert letter.headers["dlq-error"] in (b"Malformed", b"UnknownSchema")
     system.wait_until(lambda: sent_to(system, event), "a lead behind it was answered")
+
+
+def test_a_record_as_large_as_a_topic_takes_is_a_dead_letter_of_every_reader(system: Any) -> None:
+    """With the headers that say why, it is larger than the topic that it was in takes."""
+    value = b"\xff" + Random(0).randbytes(1_048_300) + unique("").encode()
+    event = lead(unique("after-large"))
+    system.produce("lead-events", (lead_id(event).encode(), value))
+    system.send(event)
+    for service in ("sequencer", "dispatcher", "crm-sync"):
+        [letter] = system.wait_until(
+            lambda dlq=f"{service}-dlq": dead(system, dlq, value), f"{service} buries it"
+        )
+        assert letter.headers["dlq-error"] == b"Malformed"
+    system.wait_until(lambda: sent_to(system, event), "the lead behind it was answered")
+
+
+def test_topics_of_an_earlier_version_get_room_for_what_they_hold(system: Any) -> None:
+    bootstrap = system.log.bootstrap
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+    topic = ConfigResource(ResourceType.TOPIC, "portal-api-dlq")
+
+    def room() -> str:
+        (found,) = admin.describe_configs([topic]).values()
+        return str(found.result(timeout=30)["max.message.bytes"].value)
+
+    narrow = ConfigEntry(
+        "max.message.bytes", "1048588", incremental_operation=AlterConfigOpType.SET
+    )
+    before = ConfigResource(ResourceType.TOPIC, "portal-api-dlq", incremental_configs=[narrow])
+    for altered in admin.incremental_alter_configs([before]).values():
+        altered.result(timeout=30)
+    system.wait_until(lambda: room() == "1048588", "it is as it was")
+    assert ensure_topics(bootstrap) == []
+    system.wait_until(lambda: room() == "2097152", "it has room")
+
+
+def test_a_raw_event_that_makes_more_than_a_topic_takes_is_a_dead_letter(system: Any) -> None:
+    """A LeadCreated holds what was received, and what was understood of it besides."""
+    large = lead(unique("large"), message="roof " * 199_000)
+    event = lead(unique("after-large"))
+    system.send(large, event)
+    [letter] = system.wait_until(
+        lambda: [
+            each
+            for each in system.log.read("intake-dlq")
+            if large["event_id"].encode() in (each.value or b"")
+        ],
+        "it is in intake-dlq",
+    )
+    assert letter.headers["dlq-reason"].startswith(b"too_large")
+    system.wait_until(lambda: sent_to(system, event), "the lead behind it was answered")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from leadflow import codec as codec_module
 from leadflow.codec import Codec, schema_fingerprint, schemas
-from leadflow.errors import Malformed, UnknownSchema
+from leadflow.errors import Malformed, RecordRefused, UnknownSchema
 from leadflow.records import RECORD_TYPES, LeadCreated, Record, Tick
 
 Examples = dict[tuple[str, int], dict[str, Any]]
@@ -116,6 +116,15 @@ def test_bytes_after_the_end_are_malformed() -> None:
 def test_other_bytes_are_malformed(data: bytes) -> None:
     with pytest.raises(Malformed, match="neither"):
         Codec().decode(data)
+
+
+def test_a_record_that_no_topic_takes_is_refused_where_it_is_made() -> None:
+    """The length of a string of 8,192 characters and more takes three bytes."""
+    codec = Codec()
+    longest = "x" * (1_000_000 - len(codec.encode(replace(TICK, source=""))) - 2)
+    assert len(codec.encode(replace(TICK, source=longest))) == 1_000_000
+    with pytest.raises(RecordRefused, match="too_large: a Tick of 1000001 bytes"):
+        codec.encode(replace(TICK, source=longest + "x"))
 
 
 def test_an_unknown_fingerprint_is_named() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from leadflow.codec import Codec
 from leadflow.errors import BrokerError, DeadLetterError
 from leadflow.kafka.dead_letters import DeadLetters
+from leadflow.kafka.murmur2 import partition_of
 from leadflow.kafka.port import Headers, Message, Outgoing, TopicPartition
 from sequencer import rowcodec
 from sequencer.due import DueIndex
@@ -62,6 +64,7 @@ class FakeRows:
 
     def __init__(self, broker: Broker) -> None:
         self.rows: dict[bytes, bytes] = {}
+        self.partitions: set[int] = set()
         self.broker = broker
         self._last_after = ("", 0)
 
@@ -80,6 +83,7 @@ class FakeRows:
         if self.name in self.broker.refuse:
             raise BrokerError("not acknowledged")
         self.rows[key] = row
+        self.partitions.add(partition)
         self.broker.log.append("row")
 
     async def delete(self, partition: int, key: bytes) -> None:
@@ -97,6 +101,7 @@ class Bench:
         self.clock = StillClock(words.at(0))
         self.setting = story.setting
         self.index = DueIndex()
+        self.partitions = 1
         self.pipeline = self.made({PLACE: 0, COMMANDS: 0, TICKS: 7})
         self.offset = 0
 
@@ -109,6 +114,7 @@ class Bench:
             due=self.index,
             setting=self.setting,
             clock=self.clock,
+            partitions=self.partitions,
         )
         pipeline = Pipeline(processor, self.index)
         pipeline.offsets.start(places)
@@ -329,6 +335,62 @@ async def test_a_record_under_a_foreign_key_is_buried(bench: Bench, story: Any) 
     await bench.pipeline.drain()
     assert bench.broker.log == ["sequencer-dlq"]
     assert dict(bench.broker.sent[0].headers)["dlq-error"] == b"RecordRefused"
+
+
+async def test_a_record_in_a_foreign_partition_is_buried_and_touches_no_row(
+    bench: Bench, story: Any, words: Any
+) -> None:
+    """A stop in the right partition would not find the row that such a record makes."""
+    key = words.LEAD.encode()
+    right, wrong = partition_of(key, 12), (partition_of(key, 12) + 5) % 12
+    bench.partitions = 12
+    bench.pipeline = bench.made({TopicPartition(PLACE.topic, each): 0 for each in (right, wrong)})
+    for number, (kind, partition) in enumerate(
+        [("LeadCreated", right), ("LeadUpdated", wrong), ("ReplyReceived", right)]
+    ):
+        value = CODEC.encode(story.event(kind, number))
+        offset = 0 if number < 2 else 1
+        message = Message(PLACE.topic, partition, offset, key, value, (), -1)
+        await bench.pipeline.event(message)
+    await bench.pipeline.drain()
+    (letter,) = (each for each in bench.broker.sent if each.topic == "sequencer-dlq")
+    headers = dict(letter.headers)
+    assert headers["dlq-reason"].startswith(b"wrong_partition")
+    assert headers["dlq-partition"] == str(wrong).encode()
+    assert bench.rows.partitions == {right}
+    told = [each.value for each in bench.broker.sent if each is not letter]
+    assert CODEC.decode(told[-1]).TYPE == "EnrollmentStopped"
+
+
+async def test_who_makes_a_row_that_no_topic_takes_is_buried_and_traffic_moves_on(
+    bench: Bench, story: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sequencer.processor.MAX_BYTES", 2_000)
+    await bench.happens(story.event("LeadCreated"))
+    await bench.happens(story.event("LeadUpdated", 1, first_name="A" * 3_000, revision=2))
+    await bench.happens(story.event("ReplyReceived", 2))
+    await bench.pipeline.drain()
+    (letter,) = (each for each in bench.broker.sent if each.topic == "sequencer-dlq")
+    headers = dict(letter.headers)
+    assert headers["dlq-offset"] == b"1"
+    assert headers["dlq-reason"].startswith(b"too_large")
+    (row,) = (rowcodec.decode(key, value) for key, value in bench.rows.rows.items())
+    assert (row.profile_revision, row.live) == (1, ())
+    assert bench.committable() == 3
+
+
+async def test_who_makes_a_message_that_no_topic_takes_is_buried_and_nothing_of_it_is_told(
+    bench: Bench, story: Any, words: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story.publish("large", replace(words.step("hello"), body="x" * 3_000))
+    value = CODEC.encode(story.event("LeadCreated"))
+    monkeypatch.setattr("leadflow.codec.MAX_BYTES", 2_000)
+    await bench.feed(value, words.LEAD.encode())
+    await bench.happens(story.event("LeadCreated", lead_id="another", stage="contacted"))
+    await bench.pipeline.drain()
+    assert bench.broker.log == ["sequencer-dlq", "row"]
+    assert dict(bench.broker.sent[0].headers)["dlq-reason"].startswith(b"too_large")
+    assert bench.committable() == 2
 
 
 async def test_when_even_the_dead_letter_topic_refuses_nothing_is_skipped(

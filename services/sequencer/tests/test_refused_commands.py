@@ -72,6 +72,17 @@ def test_how_an_earlier_passage_ended_is_not_made_up(story: Any, words: Any) -> 
     assert refusal(told) == ("stop", "enrollment_over", {"sequence_id": ONE})
 
 
+def test_of_a_lead_that_came_again_and_again_the_first_passage_is_over_and_not_unknown(
+    story: Any, words: Any
+) -> None:
+    first = start(story, words, reentry_rule="always")
+    for minute in range(5, 205, 2):
+        story.when("ReplyReceived", minute)
+        story.when("EnrollRequested", minute + 1, sequence_id=ONE)
+    told = story.when("EnrollmentStopRequested", 206, enrollment_id=first)
+    assert refusal(told) == ("stop", "enrollment_over", {"sequence_id": ONE})
+
+
 def test_to_pause_what_is_paused_by_hand_is_refused(story: Any, words: Any) -> None:
     enrollment = start(story, words)
     story.when("EnrollmentPauseRequested", 5, enrollment_id=enrollment)

@@ -328,6 +328,10 @@ def test_a_webhook_is_in_the_log_when_it_is_answered(
     assert answer.json() == {"event_ids": [event["event_id"]]}
     (record,) = portal.read("raw-events", f"{tenant}:typeform:hook-1")
     assert (record.event_id, record.source, record.kind) == (event["event_id"], "typeform", "lead")
+    large = {**event, "event_id": f"hook-{uuid4()}", "payload": {"message": "x" * 1_000_000}}
+    answer = ops.post("/webhooks/typeform", json=large)
+    assert answer.status_code == 413
+    assert "too_large" in answer.json()["detail"]
     del event["external_id"]
     broken = ops.post("/webhooks/typeform", json=event)
     assert broken.status_code == 422

@@ -177,6 +177,7 @@ class Sequencer:
             due=self._due,
             setting=setting,
             clock=durable.clock,
+            partitions=PARTITIONS,
         )
         self.pipeline = parts.pipeline(processor, self._due)
         self.member = parts.member(

@@ -103,6 +103,7 @@ async def rows_of(outcome: Outcome) -> dict[bytes, bytes]:
         due=DueIndex(),
         setting=Setting(sequences, pauses, outcome.features.tenants()),
         clock=clock,
+        partitions=PARTITIONS,
     )
     seen: set[str] = set()
     for key, partition, decided, _, _ in outcome.watch.applied:

@@ -24,9 +24,11 @@ import fastavro
 from fastavro import schemaless_reader, schemaless_writer
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from leadflow.errors import Malformed, UnknownSchema
+from leadflow.errors import Malformed, RecordRefused, UnknownSchema
 from leadflow.records import RECORD_TYPES, Record
 
+MAX_BYTES = 1_000_000
+"""Of a value. A topic takes batches of 1 MiB: the rest is for key, headers and framing."""
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 
@@ -117,7 +119,8 @@ class Codec:
                 self._personal.add(record_type)
 
     def encode(self, record: Record) -> bytes:
-        """The record with its frame. Raises TypeError or ValueError if a field does not fit."""
+        """The record with its frame. Raises TypeError or ValueError if a field does not fit,
+        RecordRefused if it is larger than a topic takes: nobody could write it, ever."""
         record_type = type(record)
         writer = self._writers.get(record_type)
         if writer is None:
@@ -128,6 +131,8 @@ class Codec:
         out = BytesIO()
         out.write(writer[0])
         schemaless_writer(out, writer[1], data)
+        if out.tell() > MAX_BYTES:
+            raise RecordRefused("too_large", f"a {record_type.TYPE} of {out.tell()} bytes")
         return out.getvalue()
 
     def decode(self, data: bytes | None) -> Record:

@@ -121,6 +121,7 @@ class IntakeHandler(Stateless):
             tenant = self._tenant(prepared.raw.tenant_id)
             try:
                 decision = decide(book.known(prepared), prepared, tenant, now)
+                published = self._outbox(prepared.raw, decision.records)
             except RecordRefused as error:
                 letters.append(DeadLetter(each.received.message, error))
                 continue
@@ -128,7 +129,7 @@ class IntakeHandler(Stateless):
             if decision.error is not None:
                 letters.append(DeadLetter(each.received.message, decision.error))
             else:
-                rows += self._outbox(prepared.raw, decision.records)
+                rows += published
         changes = book.changes
         await transaction.save_leads(
             [snapshots.to_row(lead, self._codec, now) for lead in changes.leads.values()]

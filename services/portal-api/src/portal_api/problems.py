@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
+from leadflow.errors import RecordRefused
+
 # PostgreSQL's SQLSTATE for a byte that no text of its encoding has (its manual, appendix A).
 NO_SUCH_CHARACTER = "22021"
 
@@ -61,6 +63,12 @@ def install(app: FastAPI) -> None:
         first = wrong[0]
         detail = f"{first['at']}: {first['problem']}"
         return answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=wrong)
+
+    @app.exception_handler(RecordRefused)
+    async def _refused(_request: Request, error: RecordRefused) -> JSONResponse:
+        large = error.rule == "too_large"
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if large else HTTPStatus.UNPROCESSABLE_ENTITY
+        return answer(status, f"It cannot be recorded: {error}.")
 
     @app.exception_handler(DBAPIError)
     async def _database(_request: Request, error: DBAPIError) -> JSONResponse:

@@ -45,7 +45,8 @@ class Pipeline:
         self._deal = 0
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._firing_room = asyncio.Semaphore(FIRING)
-        self._lanes: dict[bytes, _Lane] = {}
+        # Of a lead in a partition: a record that somebody put elsewhere is none of its lane.
+        self._lanes: dict[tuple[int, bytes], _Lane] = {}
         self._ticking: dict[int, asyncio.Task[None]] = {}
 
     async def event(self, message: Message) -> None:
@@ -98,9 +99,9 @@ class Pipeline:
 
     def _begin(self, partition: int, key: bytes, item: Item, reading: Reading | None) -> None:
         """Put it behind what waits of the lead. The room for one has been taken."""
-        lane = self._lanes.get(key)
+        lane = self._lanes.get((partition, key))
         if lane is None:
-            lane = self._lanes[key] = _Lane(partition, key)
+            lane = self._lanes[partition, key] = _Lane(partition, key)
             # At the loop's next turn: what was fetched together is decided together.
             asyncio.get_running_loop().call_soon(self._go, lane)
         lane.waiting.append((item, reading))
@@ -112,7 +113,7 @@ class Pipeline:
             lane.task = asyncio.create_task(self._finish(lane, work, readings))
         else:
             self._end(readings)
-            del self._lanes[lane.key]
+            del self._lanes[lane.partition, lane.key]
 
     def _decide(self, lane: _Lane) -> tuple[list[Reading | None], Durable | None]:
         """What waits of the lead, as much of it as may share a write, and what is to be awaited
@@ -140,7 +141,7 @@ class Pipeline:
                 self.fail(error)
             self._end(readings)
             if not lane.waiting:
-                del self._lanes[lane.key]
+                del self._lanes[lane.partition, lane.key]
                 return
             readings, work = self._decide(lane)
 

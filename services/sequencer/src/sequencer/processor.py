@@ -14,9 +14,10 @@ import structlog
 
 from leadflow import metrics, topics
 from leadflow.clock import Clock
-from leadflow.codec import Codec
+from leadflow.codec import MAX_BYTES, Codec
 from leadflow.errors import LeadflowError, RecordRefused, is_retryable
 from leadflow.kafka.dead_letters import DeadLetter, DeadLetters
+from leadflow.kafka.murmur2 import partition_of
 from leadflow.kafka.port import Message, Outgoing, Producer
 from leadflow.kafka.replay import is_for
 from leadflow.records import LeadRecord, MessageQueued
@@ -85,6 +86,13 @@ class Draft:
             self.row, self.changed = decision.row, True
 
 
+def _fitting(row: bytes) -> bytes:
+    """Raises RecordRefused for a row that its changelog would not take, ever."""
+    if len(row) > MAX_BYTES:
+        raise RecordRefused("too_large", f"a row of {len(row)} bytes")
+    return row
+
+
 class LeadProcessor:
     """Decides, and makes durable what was decided. For one lead no more may be decided until
     that is done; other leads need not wait.
@@ -103,8 +111,10 @@ class LeadProcessor:
         due: DueIndex,
         setting: Setting,
         clock: Clock,
+        partitions: int = topics.LEAD_EVENTS.partitions,
     ) -> None:
         self._codec = codec
+        self._partitions = partitions
         self._rows = rows
         self._producer = producer
         self._dead_letters = dead_letters
@@ -112,7 +122,7 @@ class LeadProcessor:
         self._setting = setting
         self._clock = clock
         # Rows written last, decoded: the events of a lead come in bursts.
-        self._recent: dict[bytes, LeadRow] = {}
+        self._recent: dict[tuple[int, bytes], LeadRow] = {}
 
     def decide(
         self, partition: int, key: bytes, items: Sequence[Item]
@@ -128,7 +138,7 @@ class LeadProcessor:
         try:
             # Encoded before anything is sent: a row that cannot be written has no effects.
             row = draft.decoded() if draft.changed else None
-            encoded = None if row is None else rowcodec.encode(row)
+            encoded = None if row is None else _fitting(rowcodec.encode(row))
         except Exception as error:
             if taken > 1:
                 return taken, self._one_by_one(partition, key, items[:taken])
@@ -141,7 +151,8 @@ class LeadProcessor:
 
     def begin(self, partition: int, key: bytes) -> Draft:
         """Nothing decided yet, upon the row as it is."""
-        return Draft(partition, key, self._recent.get(key) or self._rows.get(partition, key))
+        row = self._recent.get((partition, key)) or self._rows.get(partition, key)
+        return Draft(partition, key, row)
 
     def _take(self, draft: Draft, item: Item) -> bool:
         """Decide on one more; False if that has to wait until the others are durable."""
@@ -171,6 +182,9 @@ class LeadProcessor:
             raise RecordRefused("not_about_a_lead", f"a {event.TYPE} in {message.topic}")
         if event.lead_id.encode() != draft.key:
             raise RecordRefused("wrong_key", "the key is not the lead_id of the record")
+        if draft.row is None and partition_of(draft.key, self._partitions) != draft.partition:
+            # Its row is elsewhere, and so is what would stop it. Where there is one it is right.
+            raise RecordRefused("wrong_partition", "the partition is not that of the key")
         at = ReadUpTo(message.topic, message.offset, message.timestamp_ms)
         return decide(draft.decoded(), event, self._clock.now(), self._setting, at)
 
@@ -213,13 +227,14 @@ class LeadProcessor:
             self._remember(draft)
         elif draft.changed:
             await self._rows.delete(draft.partition, draft.key)
-            self._recent.pop(draft.key, None)
+            self._recent.pop((draft.partition, draft.key), None)
         self._note_due(draft)
 
     def _remember(self, draft: Draft) -> None:
-        self._recent.pop(draft.key, None)
+        place = draft.partition, draft.key
+        self._recent.pop(place, None)
         if (row := draft.decoded()) is not None:
-            self._recent[draft.key] = row
+            self._recent[place] = row
         if len(self._recent) > RECENT_ROWS:
             del self._recent[next(iter(self._recent))]
 

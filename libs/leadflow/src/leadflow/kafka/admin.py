@@ -8,19 +8,35 @@ import time
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
     NewTopic,
     OffsetSpec,
+    ResourceType,
 )
 
 from leadflow import topics
 from leadflow.errors import BrokerError
+from leadflow.kafka.confluent import MAX_MESSAGE_BYTES
 from leadflow.topic import Topic
 
 LEADER_SECONDS = 30.0
+MAX_BATCH = "max.message.bytes"
 
 
 def topic_config(topic: Topic) -> dict[str, str]:
     """The broker's settings for a topic."""
+    return {**_kept(topic), **_room(topic)}
+
+
+def _room(topic: Topic) -> dict[str, str]:
+    """What topics of raw records hold was in another one before, and has headers now that say so:
+    what fitted there has to fit here."""
+    return {} if topic.records else {MAX_BATCH: str(MAX_MESSAGE_BYTES)}
+
+
+def _kept(topic: Topic) -> dict[str, str]:
     if topic.compacted:
         return {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
     kept = topic.retention_time
@@ -29,7 +45,8 @@ def topic_config(topic: Topic) -> dict[str, str]:
 
 
 def ensure_topics(bootstrap: str, *, replication: int = -1) -> list[str]:
-    """Create the topics that are missing; return their names. Blocks.
+    """Create the topics that are missing; return their names. Those that hold other topics'
+    records are given room for them. Blocks.
 
     Raises BrokerError if the broker cannot be reached, or if a topic that exists has another
     number of partitions: keys would no longer meet where the services expect them.
@@ -45,6 +62,7 @@ def ensure_topics(bootstrap: str, *, replication: int = -1) -> list[str]:
                 f"topic {topic.name} has {len(existing[topic.name].partitions)} partitions, "
                 f"the catalogue says {topic.partitions}"
             )
+    _widen(admin, [topic for topic in topics.ALL if topic.name in existing and _room(topic)])
     missing = [topic for topic in topics.ALL if topic.name not in existing]
     if not missing:
         return []
@@ -62,6 +80,29 @@ def ensure_topics(bootstrap: str, *, replication: int = -1) -> list[str]:
                 raise BrokerError(f"topic {name} was not created: {error.args[0].str()}") from error
     _wait_for_leaders(admin, missing)
     return [topic.name for topic in missing]
+
+
+def _widen(admin: AdminClient, present: list[Topic]) -> None:
+    """Topics of an earlier version of the catalogue."""
+    if not present:
+        return
+    wanted = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic.name,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in _room(topic).items()
+            ],
+        )
+        for topic in present
+    ]
+    for resource, future in admin.incremental_alter_configs(wanted).items():
+        try:
+            future.result(timeout=30)
+        except KafkaException as error:
+            reason = error.args[0].str()
+            raise BrokerError(f"topic {resource.name} was not given room: {reason}") from error
 
 
 def _wait_for_leaders(admin: AdminClient, created: list[Topic]) -> None:

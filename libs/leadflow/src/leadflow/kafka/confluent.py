@@ -16,6 +16,8 @@ from leadflow.kafka.port import Message, Outgoing, Rebalanced, TopicPartition
 
 FULL_QUEUE_WAIT_SECONDS = 0.01
 GATHER_BYTES = 65_536
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+"""What topics of raw records take; others take what a broker takes by itself, 1 MiB."""
 
 
 class ConfluentProducer:
@@ -35,6 +37,7 @@ class ConfluentProducer:
                 "delivery.timeout.ms": 30_000,
                 # Topics are created before a service starts: one that is missing stays missing.
                 "topic.metadata.propagation.max.ms": 3_000,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
                 "queue.buffering.max.messages": 100_000,
                 "queue.buffering.max.kbytes": 65_536,
                 "log_level": 3,

@@ -21,6 +21,9 @@ from sequencer.decide.case import Case, inputs
 from sequencer.model import Enrollment
 
 BY_HAND = "manual"
+ENTRIES_BACK = 1_000
+"""Of how many of the last passages it is told that they are over; a name of nobody's costs
+as many hashes."""
 Command = (
     EnrollmentPauseRequested
     | EnrollmentResumeRequested
@@ -119,7 +122,7 @@ def _live(
     over = next(
         (
             passage
-            for passage, _ in resending.passages(case)
+            for passage, _ in resending.passages(case, back=ENTRIES_BACK)
             if passage.enrollment_id == event.enrollment_id
         ),
         None,

@@ -104,12 +104,12 @@ def _find(case: Case, message_id: str) -> _Sent | None:
     return None
 
 
-def passages(case: Case) -> Iterator[tuple[Enrollment, str]]:
-    """The lead's enrollments with their outcome, those that are over as far as remembered."""
+def passages(case: Case, back: int = ENTRIES_BACK) -> Iterator[tuple[Enrollment, str]]:
+    """The lead's enrollments with their outcome, of each sequence the last `back` that are over."""
     for live in case.row.live:
         yield live, ""
     for line in case.row.finished:
-        for entry in range(line.entries, max(0, line.entries - ENTRIES_BACK), -1):
+        for entry in range(line.entries, max(0, line.entries - back), -1):
             over = Enrollment(
                 enrollment_id=ids.enrollment_id(case.row.lead_id, line.sequence_id, entry),
                 sequence_id=line.sequence_id,
