@@ -18,6 +18,8 @@ from sequencer.model import LeadRow, Setting
 from sequencer.pauses import AutomationPauses
 from sequencer.sequences import PublishedSequences
 
+from .piping import Bench
+
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 TENANT = "acme"
 LEAD = "5b0e5a1c-6f0f-5c55-9a0c-000000000001"
@@ -266,6 +268,13 @@ class Words:
 @pytest.fixture
 def story() -> Story:
     return Story()
+
+
+@pytest.fixture
+async def bench(story: Story) -> Bench:
+    """A lead's first step goes out at once, the next an hour later."""
+    story.publish("one", step("hello"), step("later", 60))
+    return Bench(story, Words)
 
 
 @pytest.fixture(scope="session")
